@@ -1,0 +1,39 @@
+"""Network forensics: spikes toward relay servers, the relays, and the chain of hops, each with its evidence.
+
+Example::
+
+    import forensics as fx
+
+    case = fx.read("evidence/", timezone="Asia/Tokyo")
+    fx.draw_hops(fx.build_hop_graph(case)).save("hops.png")
+"""
+
+from forensics._version import __version__
+from forensics.case import Case, open_case, read
+from forensics.detectors.beacons import detect as find_beacons
+from forensics.detectors.volume_spikes import detect as find_spikes
+from forensics.drawing import Drawing, draw_hops
+from forensics.errors import EvidenceError, ForensicsError
+from forensics.hops import build_hop_graph
+from forensics.investigation import write_report
+from forensics.lookup import dissect
+from forensics.reading import Limits
+from forensics.relays import rank_relays
+
+__all__ = [
+    "Case",
+    "Drawing",
+    "EvidenceError",
+    "ForensicsError",
+    "Limits",
+    "__version__",
+    "build_hop_graph",
+    "dissect",
+    "draw_hops",
+    "find_beacons",
+    "find_spikes",
+    "open_case",
+    "rank_relays",
+    "read",
+    "write_report",
+]

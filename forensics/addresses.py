@@ -1,0 +1,92 @@
+"""Addresses and host names in their one canonical text.
+
+References
+----------
+.. [1] RFC 5952, *A Recommendation for IPv6 Address Text Representation*.
+.. [2] RFC 4291, section 2.5.5.2: IPv4-mapped IPv6 addresses.
+.. [3] RFC 3490, *Internationalizing Domain Names in Applications*.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from contextlib import suppress
+from functools import lru_cache
+
+__all__ = ["address_text", "host_name", "is_private"]
+
+
+@lru_cache(maxsize=65536)
+def address_text(text: str) -> str | None:
+    """Return an address in canonical text, or None where the text is no address.
+
+    An IPv4-mapped IPv6 address becomes the IPv4 address that it stands for; brackets and a zone index are taken off.
+
+    Examples
+    --------
+    >>> address_text("2001:DB8:0:0::1")
+    '2001:db8::1'
+    >>> address_text("::ffff:192.0.2.1")
+    '192.0.2.1'
+    >>> address_text("www.example") is None
+    True
+    """
+    try:
+        address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+_END = re.compile("[\\s.\u3002\uff0e\uff61]+$")
+"""Last dots of a name, in any of the four forms that RFC 3490, section 3.1, takes for a dot."""
+
+
+@lru_cache(maxsize=65536)
+def host_name(text: str) -> str | None:
+    """Return a host name in canonical form: lower case, no trailing dot, IDN as ASCII; None where nothing is left.
+
+    Names that break the rules are kept, lower-cased: attackers write such names, and they are evidence.
+
+    Examples
+    --------
+    >>> host_name("WWW.Example.")
+    'www.example'
+    >>> host_name("b\u00fccher.example")
+    'xn--bcher-kva.example'
+    """
+    name = _END.sub("", text.lstrip().lower())
+    if not name.isascii():
+        with suppress(UnicodeError):  # no lawful IDN: the text itself is what was observed
+            name = _END.sub("", name.encode("idna").decode("ascii"))
+    return name or None
+
+
+@lru_cache(maxsize=65536)
+def is_private(address: str) -> bool:
+    """Tell whether an address is of a range that the internet does not route; a name is of none.
+
+    These are RFC 1918, RFC 4193, link-local and loopback. Documentation ranges are not private: samples use them for
+    servers.
+
+    Examples
+    --------
+    >>> is_private("10.20.0.7"), is_private("203.0.113.7")
+    (True, False)
+    """
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(known in network for network in _PRIVATE)
+
+
+_PRIVATE = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16",
+        "fc00::/7", "fe80::/10", "::1/128",
+    )
+)  # fmt: skip

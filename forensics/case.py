@@ -1,0 +1,363 @@
+"""A case: the tables of one investigation with their provenance, in memory or on disk.
+
+Example::
+
+    import forensics as fx
+
+    case = fx.open_case("jps.case")
+    case.add("evidence/", timezone="Asia/Tokyo")
+    case.sql("SELECT dst, sum(bytes_out) AS bytes FROM flows GROUP BY dst ORDER BY bytes DESC")
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from forensics.engines import VIEWS, query_text
+from forensics.errors import CaseError, EvidenceError, QueryError, TimezoneNeededError
+from forensics.escaping import markup_safe, terminal_safe
+from forensics.reading import (
+    EvidenceFile,
+    EvidenceLike,
+    Limits,
+    ReadOptions,
+    companion_names,
+    find_evidence,
+    progress_bar,
+    read_file,
+    sha256_of,
+)
+from forensics.schema import TABLES
+from forensics.store import DiskStore, MemoryStore, Origin, Store
+from forensics.views import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+    from forensics.engines import Engine
+
+__all__ = ["Case", "open_case", "read"]
+
+_log = logging.getLogger(__name__)
+
+
+class Case:
+    """The tables of one investigation. Made by `read` or `open_case`.
+
+    Parameters
+    ----------
+    store
+        Where its tables lie.
+    title
+        What the report calls it.
+    timezone
+        Zone in which the report shows times and in which office hours are reckoned.
+    """
+
+    def __init__(self, store: Store, *, title: str, timezone: ZoneInfo, folder: Path | None = None) -> None:
+        from forensics.engines.duckdb import DuckDBEngine
+
+        self._store = store
+        self._engine: Engine = DuckDBEngine(folder)
+        self.title = title
+        self.timezone = timezone
+        self._register()
+
+    @property
+    def flows(self) -> View:
+        """Connections of captures and flow logs, requests of proxy logs."""
+        return self._table("flows")
+
+    @property
+    def volumes(self) -> View:
+        """Bytes and packets of each pair in each minute."""
+        return self._table("volumes")
+
+    @property
+    def names(self) -> View:
+        """What servers were called, when, and by whom."""
+        return self._table("names")
+
+    @property
+    def requests(self) -> View:
+        """HTTP requests of captures, proxies and sensors."""
+        return self._table("requests")
+
+    @property
+    def rejects(self) -> View:
+        """Every record that could not be read, with its reason."""
+        return self._table("rejects")
+
+    @property
+    def sources(self) -> View:
+        """The evidence files: hash, size, span, what was assumed, what could not be read."""
+        return self._table("sources")
+
+    def sql(self, query: str, **tables: pa.Table) -> View:
+        """Return the rows of one SELECT over the case's tables.
+
+        Parameters
+        ----------
+        query
+            One SELECT in DuckDB's dialect; a semicolon may end it. It sees the tables of this case and nothing else of
+            the machine, and it writes nothing.
+        **tables
+            Arrow tables of your own that the query may use, by name: a list of addresses to look for, for example.
+
+        Returns
+        -------
+        View
+            The rows, in the order that the query gives them. Whole numbers are 64 bits wide, sums too, unless they do
+            not fit.
+
+        Raises
+        ------
+        QueryError
+            A table of your own bears the name of one of the case. When the rows are fetched: the query is wrong, or is
+            not one SELECT.
+        """
+        taken = {name for name in tables if name.lower() in {*TABLES, *VIEWS}}
+        if taken:
+            raise QueryError(f"the case has a table {min(taken)} already: give yours another name")
+        return View(self._engine, self._engine.bare(query), tables=tables)
+
+    def add(
+        self,
+        *evidence: EvidenceLike,
+        timezone: str | None = None,
+        logformat: str | None = None,
+        vantage: str | None = None,
+        limits: Limits | None = None,
+        progress: bool | None = None,
+    ) -> Case:
+        """Read evidence into the case and return the case.
+
+        A file whose SHA-256 the case already holds is not added again, unless it could not be read to its end: then
+        it is read anew, and what is read replaces what the case holds of it where it is not less. One bad file never
+        stops the others: why a file could not be read, or not to its end, stands in ``sources`` and goes to the log.
+        A file that the operating system cannot read has no SHA-256 and is only in the log. The case's own files are
+        never its evidence.
+
+        Parameters
+        ----------
+        *evidence
+            Paths, folders, globs, open binary files.
+        timezone
+            IANA zone of times that carry none, for example ``Asia/Tokyo``.
+        logformat
+            Squid ``logformat`` definition of logs that are not in the native format.
+        vantage
+            Where this evidence was recorded; by default each file's name without its suffixes.
+        limits
+            How far compressed files may grow.
+        progress
+            Whether to show a progress bar; by default in terminals and notebooks.
+
+        Raises
+        ------
+        EvidenceError
+            A path does not exist; nothing at all could be read of the only file, or of any of several. The error is
+            that of the first file, so that an `UnknownFormatError` says why each format declined.
+        TimezoneNeededError
+            Times carry no zone and ``timezone`` is not given.
+        CaseError
+            Another process is adding to the case; the case cannot be written; the zone is not known.
+        """
+        zone = _zone(timezone) if timezone else None
+        options = ReadOptions(zone, logformat, vantage, limits or Limits())
+        files = [file for file in find_evidence(*evidence, beside=companion_names()) if not self._is_own(file)]
+        known = [file.size for file in files]
+        total = sum(size for size in known if size is not None) if None not in known else None
+        failed: list[EvidenceError] = []
+        try:
+            with self._store.adding(), progress_bar(total, show=progress) as advance:
+                for file in files:
+                    advance(0, file.name)
+                    failed += self._add_file(file, options, lambda count: advance(count, None))
+        finally:
+            self._register()  # what was added before an error stays
+        if failed and len(failed) == len(files):
+            raise failed[0]
+        return self
+
+    def _is_own(self, file: EvidenceFile) -> bool:
+        return file.path is not None and self._store.holds(file.path)
+
+    def _register(self) -> None:
+        self._store.register(self._engine)
+        for name in VIEWS:
+            self._engine.register_view(name, query_text(name))
+
+    def _add_file(
+        self, file: EvidenceFile, options: ReadOptions, progress: Callable[[int], object]
+    ) -> list[EvidenceError]:
+        """Add one file; return what was wrong where nothing could be read."""
+        try:
+            known = self._known(file)
+            if known and known.complete:
+                progress(known.size)
+                return []
+            return self._read_file(file, known.source if known else self._free_name(file.name), options, progress)
+        except TimezoneNeededError:
+            raise
+        except EvidenceError as error:
+            _warn(error)
+            return [error]
+
+    def _read_file(
+        self, file: EvidenceFile, source: str, options: ReadOptions, progress: Callable[[int], object]
+    ) -> list[EvidenceError]:
+        troubles: list[EvidenceError] = []
+        part = self._store.begin()
+        try:
+            row = read_file(file, part, source=source, options=options, progress=progress, trouble=troubles.append)
+            before = self._store.origins.get(str(row["sha256"]))
+            if before is None or (not before.complete and int(str(row["records"])) >= before.records):
+                part.commit(row | {"source": before.source if before else source}, file.path)
+        finally:
+            part.discard()
+        for error in troubles:
+            _warn(error)
+        return [] if row["records"] else troubles
+
+    def _known(self, file: EvidenceFile) -> Origin | None:
+        """Return what the case knows of a file; it is hashed only where its size is one that the case holds."""
+        origins = self._store.origins
+        if file.path is None or file.size not in {origin.size for origin in origins.values()}:
+            return None
+        try:
+            return origins.get(sha256_of(file))
+        except OSError as error:
+            raise EvidenceError(file.name, f"cannot be read: {error.strerror or error}") from error
+
+    def _free_name(self, name: str) -> str:
+        """Return the name, with a number behind it where another file of the case already bears it."""
+        taken = {origin.source for origin in self._store.origins.values()}
+        names = (name, *(f"{name}~{number}" for number in range(2, len(taken) + 3)))
+        return next(free for free in names if free not in taken)
+
+    def evidence_file(self, source: str) -> EvidenceFile:
+        """Return an evidence file of the case, to look at its packets or lines once more.
+
+        Its path is None where it was handed over as an open file.
+
+        Raises
+        ------
+        EvidenceError
+            The case holds no such source.
+        """
+        paths = {origin.source: origin.path for origin in self._store.origins.values()}
+        if source not in paths:
+            raise EvidenceError(source, f"is not in this case, which holds {', '.join(sorted(paths)) or 'no evidence'}")
+        path = paths[source]
+        return EvidenceFile(source, Path(path) if path else None)
+
+    def __repr__(self) -> str:
+        return f"<Case {self.title!r}: " + ", ".join(f"{n:,} {name}" for name, n in self._counts().items()) + ">"
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what the case holds; everything evidence wrote is escaped."""
+        counts = " · ".join(f"{n:,} {name}" for name, n in self._counts().items())
+        return f"<h4>{markup_safe(self.title)}</h4><p>{counts}</p>{self.sources._repr_html_()}"
+
+    def _counts(self) -> dict[str, int]:
+        return {name: len(self._table(name)) for name in TABLES}
+
+    def _table(self, name: str) -> View:
+        # Rows that are equal in the columns of the order are told apart by the others: one case, one order.
+        table = TABLES[name]
+        order = dict.fromkeys((*table.order, *table.schema.names))
+        return View(self._engine, f'SELECT * FROM "{name}"', tuple(order))  # noqa: S608  # a table of ours
+
+
+def read(
+    *evidence: EvidenceLike,
+    timezone: str | None = None,
+    logformat: str | None = None,
+    vantage: str | None = None,
+    title: str | None = None,
+    limits: Limits | None = None,
+    progress: bool | None = None,
+) -> Case:
+    """Read evidence into a case in memory.
+
+    Parameters
+    ----------
+    *evidence
+        Paths, folders, globs, open binary files.
+    timezone
+        IANA zone of times that carry none and of the report; UTC for the report where it is not given.
+    logformat
+        Squid ``logformat`` definition of logs that are not in the native format.
+    vantage
+        Where the evidence was recorded; by default each file's name without its suffixes.
+    title
+        What the report and the pictures call the case; by default the names of the evidence.
+    limits
+        How far compressed files may grow.
+    progress
+        Whether to show a progress bar; by default in terminals and notebooks.
+
+    Returns
+    -------
+    Case
+        The case; see `Case.add` for what happens to files that cannot be read.
+
+    Raises
+    ------
+    EvidenceError
+        As `Case.add`.
+    CaseError
+        The zone is not known.
+    """
+    names = ", ".join(Path(str(item)).name for item in evidence if isinstance(item, str | os.PathLike))
+    case = Case(MemoryStore(), title=title or names or "case", timezone=_zone(timezone or "UTC"))
+    return case.add(
+        *evidence, timezone=timezone, logformat=logformat, vantage=vantage, limits=limits, progress=progress
+    )
+
+
+def open_case(folder: str | os.PathLike[str], *, title: str | None = None, timezone: str | None = None) -> Case:
+    """Open the case in a folder, or make a new one there.
+
+    Parameters
+    ----------
+    folder
+        The case's folder. What it holds is described in `forensics.store`.
+    title
+        Title of a new case; by default the folder's name. An existing case keeps its own.
+    timezone
+        IANA zone of a new case's report and office hours; by default UTC. An existing case keeps its own.
+
+    Returns
+    -------
+    Case
+        The case, with all that was added to it before.
+
+    Raises
+    ------
+    CaseError
+        The folder holds something else, a case of another schema, or a damaged one; the zone is not known.
+    """
+    path = Path(folder)
+    zone = _zone(timezone or "UTC")
+    store = DiskStore(path, {"title": title or path.resolve().stem, "timezone": str(zone)})
+    return Case(store, title=store.settings["title"], timezone=_zone(store.settings["timezone"]), folder=path)
+
+
+def _warn(error: EvidenceError) -> None:
+    """Put the first line of an error into the log, free of what would act on a terminal; ``sources`` holds it whole."""
+    _log.warning("%s", terminal_safe(str(error).partition("\n")[0].removesuffix(":")))
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name of a folder, or too long a one
+        raise CaseError(f"unknown time zone {name!r}: give an IANA name such as Asia/Tokyo or Europe/Berlin") from error

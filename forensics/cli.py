@@ -1,0 +1,221 @@
+"""The console script ``forensics``: every verb is one public function, and nothing more.
+
+Example::
+
+    forensics investigate evidence/ --out report/ --timezone Asia/Tokyo
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from forensics import __version__
+from forensics.case import open_case, read
+from forensics.errors import CaseError, ForensicsError
+from forensics.escaping import terminal_safe
+from forensics.investigation import Investigation, investigate, write_flows
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Find unusual transfers, the servers that look like attackers' relays, and the chain of hops, "
+    "in captures and logs. Works offline; evidence is only ever read.",
+    epilog="Start with: forensics demo",
+)
+
+Evidence = Annotated[
+    list[str], typer.Argument(help="Captures and logs: files, folders (read with all below) or globs.")
+]
+Zone = Annotated[
+    str | None,
+    typer.Option("--timezone", help="IANA zone of times that carry none, and of the report: Asia/Tokyo."),
+]
+Logformat = Annotated[
+    str | None,
+    typer.Option("--logformat", help="Squid logformat of logs that are not in the native one: its definition."),
+]
+
+SAMPLES = (
+    ("lab", "UTC", "Sample: a small office, recorded"),
+    ("campaign", "Asia/Tokyo", "Sample: a campaign of three weeks, made up"),
+)
+"""The samples that the demo investigates: folder, zone of the report, title."""
+
+
+class Table(StrEnum):
+    """Forms in which rows are written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+@app.command("investigate")
+def investigate_command(
+    evidence: Evidence,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the report, the pictures and the tables.")],
+    case: Annotated[
+        Path | None,
+        typer.Option("--case", help="Keep the case in this folder: a second run reads only what is new."),
+    ] = None,
+    timezone: Zone = None,
+    logformat: Logformat = None,
+) -> None:
+    """Read evidence, find spikes, beacons and relays, and write the report with the hop graph.
+
+    Writes report.html, hops.png, hops.svg, hops.html, hops.graphml, flows.parquet, spikes.csv, beacons.csv,
+    relays.csv and manifest.json into the folder given by --out.
+
+    Example: forensics investigate capture.pcapng gateway/ --out report --timezone Asia/Tokyo
+    """
+    if case is None:
+        opened = read(*evidence, timezone=timezone, logformat=logformat)
+    else:
+        opened = open_case(case, timezone=timezone).add(*evidence, timezone=timezone, logformat=logformat)
+    _tell(investigate(opened), out)
+
+
+@app.command("flows")
+def flows_command(
+    evidence: Evidence,
+    form: Annotated[Table, typer.Option("--format", help="Form of the rows.")] = Table.CSV,
+    output: Annotated[Path | None, typer.Option("--output", help="File to write; standard output otherwise.")] = None,
+    timezone: Zone = None,
+    logformat: Logformat = None,
+) -> None:
+    """Write one row per flow, with the columns of the schema as header.
+
+    Example: forensics flows capture.pcapng --format jsonl | head
+    """
+    if form is Table.PARQUET and output is None:
+        raise CaseError("Parquet is no text: name a file with --output")
+    opened = read(*evidence, timezone=timezone, logformat=logformat)
+    if output is None:
+        write_flows(opened, sys.stdout.buffer, form.value)
+    else:
+        with output.open("wb") as file:
+            write_flows(opened, file, form.value)
+
+
+@app.command("demo")
+def demo_command(
+    out: Annotated[Path, typer.Option("--out", help="Folder for what the demo writes.")] = Path("forensics-demo"),
+) -> None:
+    """Investigate the samples that come with the library, and say where to look.
+
+    The lab is twenty minutes of a small office, recorded from real programs; the campaign is three weeks of a larger
+    one, made up after the breach of the Japan Pension Service of 2015.
+
+    Example: forensics demo --out what-it-finds
+    """
+    # The samples are so small that compiling the packet loops takes longer than reading them as plain Python.
+    os.environ.setdefault("FORENSICS_JIT", "0")
+    samples = sample_folder()
+    for name, zone, title in SAMPLES:
+        _say(f"Investigating the sample {name!r} ...")
+        _tell(investigate(read(*sample_evidence(samples / name), timezone=zone, title=title)), out / name)
+
+
+def sample_folder() -> Path:
+    """Return the folder of the samples: beside the package in a checkout, inside it where it is installed.
+
+    Returns
+    -------
+    pathlib.Path
+        A folder with ``lab`` and ``campaign`` in it.
+
+    Raises
+    ------
+    CaseError
+        There are none.
+    """
+    package = Path(str(resources.files("forensics")))
+    places = (package.parent / "sample_pcaps", package / "_samples")
+    for place in places:
+        if (place / "lab").is_dir():
+            return place
+    raise CaseError(f"the samples are neither in {places[0]} nor in {places[1]}: install the library anew")
+
+
+def sample_evidence(folder: Path) -> list[Path]:
+    """Return the evidence of a sample: the captures and logs that its truth lists.
+
+    The truth itself, the README and the programs that made the sample lie beside them and are no evidence.
+
+    Parameters
+    ----------
+    folder
+        A sample's folder.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files, in the order of the list.
+    """
+    truth = json.loads((folder / "truth.json").read_text("utf-8"))
+    return [folder / entry["file"] for entry in (*truth["captures"], *truth["logs"])]
+
+
+def _tell(found: Investigation, out: Path) -> None:
+    """Write the report and say in a few lines what was found and where it is."""
+    report = found.write(out)
+    for sentence in found.sentences():
+        _say(sentence)
+    _say("")
+    _say(f"Report:   {report}")
+    _say(f"Pictures: {out / 'hops.png'} (.svg, .html to click on)")
+    _say(f"Tables:   {out / 'relays.csv'}, spikes.csv, beacons.csv, flows.parquet")
+    _say("")
+
+
+def _say(line: str, *, stderr: bool = False) -> None:
+    """Print one line of which nothing acts on the terminal, neither by control characters nor as Rich's markup."""
+    Console(stderr=stderr).print(terminal_safe(line), markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+class _Visible(logging.Formatter):
+    """Log records of which nothing acts on the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(terminal_safe, super().format(record).split("\n")))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"forensics {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Set up what all verbs share."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Visible())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def main() -> None:
+    """Run the console script; errors that are not bugs end it with one message and exit code 2."""
+    try:
+        app()
+    except (ForensicsError, OSError) as error:  # an OSError here is a folder or file that cannot be written
+        for line in f"forensics: {error}".split("\n"):
+            _say(line, stderr=True)
+        sys.exit(2)

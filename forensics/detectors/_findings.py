@@ -1,0 +1,122 @@
+"""What all detectors share: the frame of findings, the evidence behind each, coverage, and figures in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from forensics.evidence import cite
+from forensics.schema import FINDINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, tzinfo
+
+    import pandas as pd
+
+    from forensics.case import Case
+
+__all__ = ["Coverage", "findings_frame", "period_text", "size_text", "time_text"]
+
+KEYS = pa.schema(
+    [
+        ("finding", pa.int64()),
+        ("src", pa.string()),
+        ("server", pa.string()),
+        ("start", pa.timestamp("us", "UTC")),
+        ("end", pa.timestamp("us", "UTC")),
+    ]
+)
+
+BEHIND = """
+SELECT k.finding AS finding, c.source AS source, c.record AS record
+FROM keys k
+JOIN contacts c ON c.src = k.src AND c.server = k.server AND c.start < k."end" AND c."end" >= k.start
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a detector could test, and what it could not.
+
+    Parameters
+    ----------
+    detector
+        Its name.
+    tested, not_tested
+        Windows, pairs or whatever it tests, as ``unit`` says.
+    why
+        Why some could not be tested; empty where all were.
+    unit
+        What is counted.
+    """
+
+    detector: str
+    tested: int
+    not_tested: int
+    why: str
+    unit: str = "windows"
+
+
+def findings_frame(case: Case, findings: Sequence[dict[str, object]]) -> pd.DataFrame:
+    """Return findings as a data frame, each with the rows of the evidence that it stands on.
+
+    Parameters
+    ----------
+    case
+        The case they were found in.
+    findings
+        The columns of ``FINDINGS`` but ``source`` and ``record``; the evidence is every contact of the finding's
+        ``src`` (and of ``seen_as``, the gateway that spoke for it, where there is one) and ``dst`` between its
+        ``start`` and ``end``.
+    """
+    keys = [
+        {"finding": number, "src": src, "server": f["dst"], "start": f["start"], "end": f["end"]}
+        for number, f in enumerate(findings)
+        for src in (f["src"], f.get("seen_as"))
+    ]
+    rows = case.sql(BEHIND, keys=pa.Table.from_pylist(keys, KEYS)).to_arrow().to_pylist()
+    behind: list[list[tuple[str, int]]] = [[] for _ in findings]
+    for row in rows:
+        behind[row["finding"]].append((row["source"], row["record"]))
+    cited = [
+        {name: value for name, value in finding.items() if name != "seen_as"}
+        | dict(zip(("source", "record"), cite(evidence), strict=True))
+        for finding, evidence in zip(findings, behind, strict=True)
+    ]
+    table = pa.Table.from_pylist(cited, FINDINGS.schema).sort_by([(name, "ascending") for name in FINDINGS.order])
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def size_text(count: float) -> str:
+    """Return a number of bytes in words.
+
+    Examples
+    --------
+    >>> size_text(6_240_000), size_text(512)
+    ('6.24 MB', '512 B')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:  # noqa: PLR2004  # decimal units; from here on three digits would read 1e+03
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.4g} TB"
+
+
+def period_text(seconds: float) -> str:
+    """Return a period in words, with three digits.
+
+    Examples
+    --------
+    >>> period_text(53.42), period_text(1799.6)
+    ('53.4 s', '1,800 s')
+    """
+    return f"{float(f'{seconds:.3g}'):,g} s"
+
+
+def time_text(time: datetime, zone: tzinfo) -> str:
+    """Return a time in the case's zone: ``2015-05-21 13:05 JST``."""
+    return f"{time.astimezone(zone):%Y-%m-%d %H:%M %Z}"

@@ -1,0 +1,172 @@
+"""Pictures of an investigation: the hop graph and the charts, as files and in a notebook.
+
+Example: ``draw_hops(graph).save("hops.png")``; the suffix chooses the kind.
+
+    graph -> model (what is drawn) -> layout (where) -> hops (painted scene) -> svg | canvas (png, pdf) | page (html)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from os import PathLike
+
+    from networkx import MultiDiGraph
+
+__all__ = ["Drawing", "draw_hops", "draw_volume"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture that can be saved and that shows itself in a notebook.
+
+    Parameters
+    ----------
+    title
+        What it shows, in one line.
+    writers
+        A function for each kind of file it can be: ``svg``, ``png``, ...
+    """
+
+    title: str
+    writers: Mapping[str, Callable[[], bytes]]
+
+    def render(self, kind: str) -> bytes:
+        """The picture as the bytes of a file.
+
+        Parameters
+        ----------
+        kind
+            One of `writers`, such as ``svg``.
+
+        Returns
+        -------
+        bytes
+            The file; the same picture gives the same bytes.
+
+        Raises
+        ------
+        ValueError
+            The picture has no such kind.
+        """
+        if kind not in self.writers:
+            choices = ", ".join(f".{k}" for k in self.writers)
+            raise ValueError(f"a drawing cannot be saved as .{kind}; choose one of {choices}")
+        return self.writers[kind]()
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the picture to a file of the kind its suffix names.
+
+        Parameters
+        ----------
+        path
+            The file, such as ``hops.png``.
+
+        Returns
+        -------
+        pathlib.Path
+            The file that was written.
+
+        Raises
+        ------
+        ValueError
+            The suffix names no kind of this picture; the message lists them.
+        """
+        target = Path(path)
+        target.write_bytes(self.render(target.suffix.lower().removeprefix(".")))
+        return target
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: the SVG, and the title where it shows text only."""
+        del include, exclude  # one kind for all
+        return {"image/svg+xml": self.render("svg").decode(), "text/plain": self.title}
+
+
+def draw_hops(graph: MultiDiGraph[str]) -> Drawing:
+    """Draw a hop graph: terminals at the left, relays, what lies beyond them at the right.
+
+    Parameters
+    ----------
+    graph
+        The hop graph, as `forensics.build_hop_graph` returns it.
+
+    Returns
+    -------
+    Drawing
+        To be saved as ``.png``, ``.svg``, ``.pdf``, ``.html`` (interactive) or ``.graphml``.
+
+    Notes
+    -----
+    The graph is read when a file is made, once for all kinds.
+
+    Examples
+    --------
+    >>> draw_hops(graph).save("hops.svg")  # doctest: +SKIP
+    PosixPath('hops.svg')
+    """
+    from forensics.drawing import canvas, graphml, hops, page, svg
+
+    picture = cache(partial(hops.draw_scene, graph))
+    title, statement, when = hops.heading(graph)
+    return Drawing(
+        ". ".join(t for t in (title, statement, when) if t),
+        {
+            "png": lambda: canvas.to_png(picture().scene),
+            "svg": lambda: svg.to_svg(picture().scene).encode(),
+            "pdf": lambda: canvas.to_pdf(picture().scene),
+            "html": lambda: page.to_page(graph, picture()).encode(),
+            "graphml": lambda: graphml.to_graphml(graph),
+        },
+    )
+
+
+def draw_volume(
+    times: Sequence[datetime],
+    values: Sequence[float],
+    *,
+    expected: Sequence[float | None] | None = None,
+    spikes: Sequence[tuple[datetime, datetime]] = (),
+    title: str,
+    timezone: str,
+    source: str,
+) -> Drawing:
+    """Draw the bytes per window toward one server, its baseline and its spikes.
+
+    Parameters
+    ----------
+    times
+        Start of each window, in order, with their zone.
+    values
+        Bytes of each window. [B]
+    expected
+        Bytes that the baseline expects in each window [B]; None where there is no baseline.
+    spikes
+        Start and end of each spike.
+    title
+        What is shown, such as the terminal and the server.
+    timezone
+        IANA name of the zone of the time axis.
+    source
+        Evidence that the chart stands on, for its source line.
+
+    Returns
+    -------
+    Drawing
+        To be saved as ``.png`` or ``.svg``.
+
+    Raises
+    ------
+    ValueError
+        The sequences differ in length.
+    """
+    from forensics.drawing import chart
+
+    series = chart.Series(tuple(times), tuple(values), None if expected is None else tuple(expected), tuple(spikes))
+    paint = partial(chart.to_chart, series, title=title, timezone=timezone, source=source)
+    return Drawing(title, {kind: partial(paint, kind) for kind in ("png", "svg")})

@@ -1,0 +1,105 @@
+"""What the interactive page tells of a node or a line: every fact of the graph, in words.
+
+Example: ``node_details(graph, "192.0.2.7", "UTC")["rows"]`` is a list of label and value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from forensics.drawing.grouping import GROUP
+from forensics.drawing.model import role_of, seen
+from forensics.drawing.style import NOT_OBSERVED, ROLES, TIERS, format_bytes, format_p, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from networkx import MultiDiGraph
+
+    from forensics.drawing.model import Line
+
+__all__ = ["line_details", "node_details"]
+
+
+def node_details(graph: MultiDiGraph[str], node: str, zone: str) -> dict[str, Any]:
+    """Facts, names and reasons of a node.
+
+    Parameters
+    ----------
+    graph
+        The hop graph.
+    node
+        One of its nodes.
+    zone
+        IANA name of the zone in which times are told.
+
+    Returns
+    -------
+    dict
+        ``title``, ``rows`` and ``reasons``, all of them text that is ready to be shown.
+    """
+    if node == GROUP:
+        return {"title": "Terminals taken together", "rows": [["Role", ROLES["terminal"].label]], "reasons": []}
+    data: Mapping[str, Any] = graph.nodes.get(node, {"role": "proxy"})
+    rows = [["Role", ROLES[role_of(data)].label]]
+    rows += [["Rank", str(data["rank"])]] if data.get("rank") is not None else []
+    rows += [["Score", f"{data['score']:.3g}"]] if data.get("score") is not None else []
+    rows += [
+        ["Names", ", ".join(seen(n) for n in sorted(data.get("names") or ())) or "none observed"],
+        ["First seen", format_time(data.get("first_seen"), zone)],
+        ["Last seen", format_time(data.get("last_seen"), zone)],
+        ["Bytes out", _count(data.get("bytes_out"))],
+        ["Bytes in", _count(data.get("bytes_in"))],
+        ["Spikes", str(data.get("spikes") or 0)],
+    ]
+    return {"title": seen(node), "rows": rows, "reasons": [seen(r) for r in data.get("reasons") or ()]}
+
+
+def line_details(line: Line, zone: str) -> dict[str, Any]:
+    """Facts and evidence of a line, tier by tier.
+
+    Parameters
+    ----------
+    line
+        A line of the picture.
+    zone
+        IANA name of the zone in which times are told.
+
+    Returns
+    -------
+    dict
+        ``title`` and ``parts``, one for each tier: ``tier``, ``rows``, ``reasons`` and ``evidence``.
+    """
+    arrow = " \N{RIGHTWARDS ARROW} "
+    if line.members:
+        parts = [
+            part | {"tier": f"{told['title']}, {part['tier']}"}
+            for told in (line_details(m, zone) for m in line.members)
+            for part in told["parts"]
+        ]
+        return {"title": f"{len(line.members)} terminals{arrow}{seen(line.head)}", "parts": parts}
+    parts = [_part(t, e, zone) for t, e in zip(line.tiers, line.edges, strict=True)]
+    return {"title": f"{seen(line.tail)}{arrow}{seen(line.head)}", "parts": parts}
+
+
+def _part(tier: str, edge: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    """What one edge tells."""
+    kind = f" ({seen(edge['bytes_kind'])})" if edge.get("bytes_kind") else ""
+    rows = [
+        ["First", format_time(edge.get("start"), zone)],
+        ["Last", format_time(edge.get("end"), zone)],
+        ["Bytes along the arrow", _count(edge.get("bytes_out")) + kind],
+        ["Bytes back", _count(edge.get("bytes_in")) + kind],
+        ["Connections", str(edge.get("connections") or NOT_OBSERVED)],
+        ["Through", ", ".join(seen(p) for p in sorted(edge.get("via") or ())) or "no proxy on record"],
+    ]
+    rows += [["Match", f"{format_p(edge['p_value'])} in unrelated traffic"]] if edge.get("p_value") is not None else []
+    rows += [["Spike", "yes: unusual volume"]] if edge.get("spike") else []
+    evidence = [[seen(e[k]) for k in ("source", "records", "sha256")] for e in edge.get("evidence") or ()]
+    reasons = [seen(edge["reason"])] if edge.get("reason") else []
+    return {"tier": TIERS[tier].label, "rows": rows, "reasons": reasons, "evidence": evidence}
+
+
+def _count(count: int | None) -> str:
+    """Bytes in words and to the byte."""
+    return format_bytes(count) if count is None else f"{format_bytes(count)} ({count:,} B)"

@@ -1,0 +1,156 @@
+"""DuckDB as the engine: in process, and shut in.
+
+No extension is loaded or fetched, and of the file system it sees the case's own folder and nothing else: a query that
+came with hostile evidence cannot read a file, write one, or open a connection.
+
+References
+----------
+.. [1] DuckDB documentation, *Securing DuckDB*: https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from forensics.errors import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["DuckDBEngine"]
+
+SETTINGS = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",  # a query names tables of the case, never variables of the program
+}
+
+WIDE = pa.decimal128(38, 0)
+"""What DuckDB makes of its 128-bit integers; the sum of a column of integers is one."""
+
+
+class DuckDBEngine:
+    """One private, in-memory DuckDB.
+
+    Every query has a connection of its own: rows can be fetched from one while another runs, and tables that were
+    handed to one query are seen by no other. What does not fit into memory is spilled to a temporary folder that only
+    this user can read and that goes with the engine.
+
+    Parameters
+    ----------
+    folder
+        The only folder whose Parquet files it may read; none where all tables are in memory.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._arrow: dict[str, pa.Table] = {}
+        self._connection = duckdb.connect(config=dict(SETTINGS))
+        self._connection.execute("SET GLOBAL timezone = 'UTC'")
+        # A notebook without ipywidgets has no bar, and refuses to have it switched off.
+        if self._connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,):
+            self._connection.execute("SET enable_progress_bar = false")
+        spill = tempfile.mkdtemp(prefix="forensics-")
+        weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
+        self._connection.execute(f"SET temp_directory = {_literal(spill)}")
+        if folder is not None:
+            self._connection.execute(f"SET allowed_directories = [{_literal(str(folder.resolve()))}]")
+        # In this order: once external access is off, nothing can be allowed any more.
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+
+    def register_arrow(self, name: str, table: pa.Table) -> None:
+        """Make an Arrow table known to queries under a name, in place of what bore the name before."""
+        self._connection.execute(f'DROP VIEW IF EXISTS "{name}"')
+        self._connection.register(name, table)
+        self._arrow[name] = table
+
+    def register_parquet(self, name: str, files: Sequence[Path]) -> None:
+        """Make Parquet files of one schema known to queries under a name, in place of what bore it before."""
+        listed = ", ".join(_literal(str(file.resolve())) for file in files)
+        self._connection.unregister(name)
+        self._arrow.pop(name, None)
+        text = f'CREATE OR REPLACE VIEW "{name}" AS SELECT * FROM read_parquet([{listed}])'  # noqa: S608  # quoted
+        self._connection.execute(text)
+
+    def register_view(self, name: str, text: str) -> None:
+        """Make a query known to other queries under a name."""
+        self._connection.execute(f'CREATE OR REPLACE VIEW "{name}" AS {text}')
+
+    def bare(self, text: str) -> str:
+        """Return a query without the semicolons and comments that end it, so that it can stand in parentheses."""
+        tokens = duckdb.tokenize(text)
+        while tokens and (tokens[-1][1] == duckdb.token_type.comment or text[tokens[-1][0]] == ";"):
+            text = text[: tokens.pop()[0]]
+        return text.rstrip()
+
+    def stream(self, text: str, tables: Mapping[str, pa.Table] | None = None) -> pa.RecordBatchReader:
+        """Run one query, with tables that only it sees, and hand on its rows batch by batch."""
+        with _refusals():
+            cursor = self._cursor(text, tables or {})
+            reader = pa.RecordBatchReader.from_stream(cursor.sql(text))
+        schema = pa.schema([_narrow_field(field) for field in reader.schema])
+        return pa.RecordBatchReader.from_batches(schema, _batches(cursor, reader, schema))
+
+    def query(self, text: str, tables: Mapping[str, pa.Table] | None = None) -> pa.Table:
+        """Run one query, with tables that only it sees, and return its rows."""
+        with _refusals(), self._cursor(text, tables or {}) as cursor:
+            return _narrowed(cursor.sql(text).to_arrow_table())
+
+    def _cursor(self, text: str, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
+        """Return a connection for a query, once it is known that the query only reads."""
+        statements = self._connection.extract_statements(text)
+        # COPY and its like would write into the case, where the evidence's tables lie.
+        if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+            raise QueryError("a case is read-only: write one SELECT")
+        cursor = self._connection.cursor()
+        for name, table in {**self._arrow, **tables}.items():
+            cursor.register(name, table)
+        # A SELECT can carry a COPY in its WITH clause, though not in parentheses: there the binder refuses it.
+        cursor.execute(f"EXPLAIN SELECT * FROM ({text}\n)")  # noqa: S608  # one SELECT, and nothing is run
+        return cursor
+
+
+def _literal(text: str) -> str:
+    """Quote a text for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn the engine's errors into ours; those of a running stream arrive as OSError."""
+    try:
+        yield
+    except (duckdb.Error, OSError, pa.ArrowInvalid) as error:
+        raise QueryError(str(error)) from error
+
+
+def _batches(
+    cursor: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a stream; its connection lives as long as it is read."""
+    with _refusals(), cursor:
+        for batch in reader:
+            yield batch.cast(schema)
+
+
+def _narrow_field(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.int64()) if field.type == WIDE else field
+
+
+def _narrowed(table: pa.Table) -> pa.Table:
+    """Return 128-bit integers as the 64-bit ones they were summed from; left as they are where they do not fit."""
+    for place, field in enumerate(table.schema):
+        if field.type == WIDE:
+            try:
+                table = table.set_column(place, _narrow_field(field), table.column(place).cast(pa.int64()))
+            except pa.ArrowInvalid:
+                continue
+    return table

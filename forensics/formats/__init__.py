@@ -1,0 +1,131 @@
+"""The formats of evidence: one module each, found by being in this folder.
+
+A module is a format when it has the members of `Format`. There is no list to edit: add a module here and a sample
+under ``sample_pcaps/formats/<name>/``, and the reader, the contract tests and the reference know it.
+
+Example::
+
+    from forensics import formats
+
+    formats.all_formats()["squid"].TITLE
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import tzinfo
+
+    import pyarrow as pa
+
+__all__ = ["HEAD_BYTES", "Evidence", "Format", "Hints", "all_formats"]
+
+HEAD_BYTES = 64 * 1024
+"""How much of a file's start `Format.declines` is shown. [B]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the analyst, or a file lying beside the log, says about an evidence file.
+
+    Parameters
+    ----------
+    timezone
+        Zone of times that carry none.
+    logformat
+        A Squid ``logformat`` definition (the text after its name), or the name of a predefined one.
+    companions
+        Content of the files named by a format's ``COMPANIONS`` that lie in the log's own folder, by file name.
+    """
+
+    timezone: tzinfo | None = None
+    logformat: str | None = None
+    companions: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One opened evidence file, as a format's ``parse`` gets it.
+
+    Parameters
+    ----------
+    stream
+        The decompressed bytes. ``read(n)`` may return fewer than ``n`` bytes only at the end. Where the compressed
+        data is damaged or grows past a limit the stream ends there: what was read before stands, and the reader
+        puts the trouble into the ``error`` of the ``sources`` row.
+    source
+        Name of the file in the ``sources`` table; every row carries it.
+    vantage
+        Where it was recorded; every flow and volume carries it.
+    hints
+        What is known about the file besides its content.
+    notes
+        Facts for the ``notes`` of the ``sources`` row, filled while parsing; JSON values only. The keys ``records``
+        (int, packets or lines met, rejected ones included) and ``timezone`` (str, the zone assumed) go to the columns
+        of those names; everything else is kept as it is. ``truncated`` (str) says where and why a file ends too early.
+    """
+
+    stream: BinaryIO
+    source: str
+    vantage: str
+    hints: Hints = field(default_factory=Hints)
+    notes: dict[str, object] = field(default_factory=dict)
+
+
+class Format(Protocol):
+    """What a module in this folder must have to be a format; mypy checks modules against it."""
+
+    NAME: str
+    """Short name: the module's own, for example ``squid``."""
+
+    TITLE: str
+    """Name in words, for messages and the reference."""
+
+    COMPANIONS: tuple[str, ...]
+    """Names of files that, lying in the same folder, say how to read it; usually none."""
+
+    EXACT_VOLUMES: bool
+    """Whether ``parse`` yields ``volumes`` itself; otherwise the reader spreads the flows over their minutes."""
+
+    def declines(self, head: bytes, hints: Hints) -> str | None:
+        """Say why a file is not of this format, or None where it is.
+
+        Pure, quick, and never raises, whatever the bytes.
+
+        Parameters
+        ----------
+        head
+            The first `HEAD_BYTES` of the decompressed file, fewer where it is shorter.
+        hints
+            What else is known.
+        """
+
+    def parse(self, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield batches of rows, each with the name of the table it belongs to.
+
+        One bad record is a row for ``rejects``, never an exception. Memory is bounded, whatever the file's size.
+
+        Parameters
+        ----------
+        evidence
+            The opened file.
+
+        Yields
+        ------
+        tuple
+            A table name of `forensics.schema.TABLES` (``flows``, ``volumes``, ``names``, ``requests`` or
+            ``rejects``) and a record batch of that table's schema.
+        """
+
+
+@cache
+def all_formats() -> dict[str, Format]:
+    """Return every format by name, sorted; modules whose name begins with ``_`` are helpers, not formats."""
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return {name: cast("Format", importlib.import_module(f"{__name__}.{name}")) for name in names}

@@ -1,0 +1,333 @@
+"""The hop graph: terminals, proxies, relays and what lies behind them, with the evidence on every edge.
+
+Edges carry a tier that says how they are known, and is never upgraded:
+
+``observed``
+    a record names both ends;
+``matched``
+    what came in to a relay on one connection went out on another: a statement about timing and volume, with its
+    p-value (`forensics.chains`).
+
+Example::
+
+    graph = fx.build_hop_graph(case)
+    [n for n, role in graph.nodes(data="role") if role == "relay"]
+
+References
+----------
+.. [1] Y. Zhang, V. Paxson, "Detecting Stepping Stones", USENIX Security 2000: the hop and the chain.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from forensics.chains import find_chains
+from forensics.detectors import beacons, volume_spikes
+from forensics.engines import query_text
+from forensics.evidence import record_ranges
+from forensics.origins import chains_from_terminals
+from forensics.relays import rank_relays
+from forensics.roles import Roles, find_roles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import networkx as nx
+    import pandas as pd
+
+    from forensics.case import Case
+    from forensics.chains import Chain, Match
+
+__all__ = ["build_hop_graph"]
+
+NAMED = pa.schema([("server", pa.string())])
+
+Row = dict[str, Any]
+
+
+def build_hop_graph(
+    case: Case,
+    *,
+    spikes: pd.DataFrame | None = None,
+    found_beacons: pd.DataFrame | None = None,
+    relays: pd.DataFrame | None = None,
+) -> nx.MultiDiGraph[str]:
+    """Return the hop graph of a case.
+
+    Parameters
+    ----------
+    case
+        The case.
+    spikes
+        Findings of `forensics.find_spikes`, where they are there already.
+    found_beacons
+        Findings of `forensics.find_beacons`, where they are there already.
+    relays
+        Rows of `forensics.rank_relays`, where they are there already.
+
+    Returns
+    -------
+    networkx.MultiDiGraph
+        Nodes are addresses (names where no address is known) with ``role`` (``terminal``, ``proxy``, ``relay``,
+        ``upstream``, ``other``), ``names``, ``first_seen``, ``last_seen``, ``bytes_out``, ``bytes_in`` (of a server
+        what others sent to it and got from it, of a client what it sent and got) [B], ``reasons``, ``rank``,
+        ``score``, ``spikes``. Edges, keyed by tier, have ``tier``, ``start``, ``end``, ``bytes_out``,
+        ``bytes_in`` [B] (None where not observed), ``bytes_kind``, ``connections``, ``via``, ``spike`` (and, where
+        true, ``spike_bytes``: what the spikes sent [B]), ``reason``,
+        ``p_value`` and ``evidence``. The graph itself has ``title``, ``timezone``, ``start``, ``end``, ``chains``,
+        ``statement`` and ``left_out``, the number of other servers.
+    """
+    import networkx as nx
+
+    spikes = volume_spikes.detect(case) if spikes is None else spikes
+    found_beacons = beacons.detect(case) if found_beacons is None else found_beacons
+    if relays is None:
+        relays = rank_relays(case, spikes=spikes, found_beacons=found_beacons)
+    roles = find_roles(case)
+    chains = chains_from_terminals(case, find_chains(case), roles)
+    listed = set(relays["dst"]) | {hop for chain in chains for hop in chain.relays}
+    ends = {chain.hops[-1] for chain in chains} - listed
+    graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+    starts = {chain.hops[:2] for chain in chains}
+    _add_links(graph, _links(case, listed | ends), roles, listed | ends, starts)
+    _add_chains(graph, case, chains)
+    _add_proxies(graph, roles)
+    _describe(graph, roles, listed, ends)
+    _add_findings(graph, spikes, relays, chains)
+    _title(graph, case, chains)
+    return graph
+
+
+def _links(case: Case, servers: set[str]) -> list[Row]:
+    named = pa.Table.from_pylist([{"server": server} for server in sorted(servers)], NAMED)
+    rows: list[Row] = case.sql(query_text("links"), named=named).to_arrow().to_pylist()
+    hashes = _hashes(case)
+    for row in rows:
+        records = [int(text) for text in row["records"].split(",")]
+        row["evidence"] = _cited(row["source"], hashes, records) | {"rows": row["connections"]}
+    return rows
+
+
+def _hashes(case: Case) -> dict[str, str]:
+    return {row["source"]: row["sha256"] for row in case.sources.to_arrow().to_pylist()}
+
+
+def _cited(source: str, hashes: dict[str, str], records: list[int]) -> Row:
+    return {
+        "source": source,
+        "sha256": hashes[source],
+        "records": record_ranges(records),
+        "rows": len(records),
+    }
+
+
+def _time(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+
+
+def _add_links(
+    graph: nx.MultiDiGraph[str], links: list[Row], roles: Roles, servers: set[str], starts: set[tuple[str, ...]]
+) -> None:
+    """Add one observed edge per pair.
+
+    A gateway's own connections stay out where the terminals' are known, unless a chain starts with them.
+    """
+    pairs: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for link in links:
+        pair = (link["src"], link["server"])
+        if link["src"] in servers or roles.is_inside(link["src"]) or pair in starts:
+            pairs[pair].append(link)
+    seen_through = {server for src, server in pairs if src in roles.terminals}
+    for (src, server), rows in sorted(pairs.items()):
+        if src not in roles.gateways or server not in seen_through or (src, server) in starts:
+            _add_edge(graph, src, server, rows, roles)
+
+
+def _add_edge(graph: nx.MultiDiGraph[str], src: str, server: str, rows: list[Row], roles: Roles) -> None:
+    """Add the edge of one pair; its figures are those of the vantage that saw most, never a sum over vantages."""
+    seen: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        seen[row["vantage"], row["bytes_kind"]].append(row)
+    totals = {key: _total(group) for key, group in seen.items()}
+    key = _most(totals)
+    connections = sum(row["connections"] for row in seen[key])
+    via = sorted({str(roles.proxies.get(row["via"], row["via"])) for row in rows if row["via"]})
+    graph.add_edge(
+        src,
+        server,
+        key="observed",
+        tier="observed",
+        start=min(row["start"] for row in rows),
+        end=max(row["end"] for row in rows),
+        **totals[key],
+        bytes_kind=key[1],
+        connections=connections,
+        via=via,
+        spike=False,
+        reason=f"{connections:,} connections or requests recorded at {key[0]}",
+        p_value=None,
+        evidence=[row["evidence"] for row in rows],
+    )
+    names = {str(row["name"]) for row in rows if row["name"]} - {server}
+    graph.nodes[server].setdefault("names", []).extend(sorted(names))
+
+
+def _total(rows: Iterable[Row]) -> Row:
+    """Sum bytes of one kind seen at one place; a direction that none of the rows observed stays None."""
+    total: Row = {"bytes_out": None, "bytes_in": None}
+    for row in rows:
+        for direction in total:
+            if row[direction] is not None:
+                total[direction] = (total[direction] or 0) + row[direction]
+    return total
+
+
+def _most(totals: Mapping[tuple[str, str], Row]) -> tuple[str, str]:
+    """Return the place and kind with the largest totals: what two places saw of one thing is never added up."""
+    return max(totals, key=lambda key: (totals[key]["bytes_out"] or 0, totals[key]["bytes_in"] or 0, key))
+
+
+def _add_chains(graph: nx.MultiDiGraph[str], case: Case, chains: list[Chain]) -> None:
+    """Add a matched edge for every way on out of a relay."""
+    ways: defaultdict[tuple[str, str], list[Match]] = defaultdict(list)
+    for chain in chains:
+        for session in chain.sessions:
+            for match in session:
+                ways[match.host, match.onward].append(match)
+    hashes = _hashes(case)
+    for (host, onward), matches in sorted(ways.items()):
+        records: defaultdict[str, set[int]] = defaultdict(set)
+        for match in matches:
+            records[match.inbound.source] |= {match.inbound.record, match.outbound.record}
+        inward = ", ".join(sorted({match.inward for match in matches}))
+        graph.add_edge(
+            host,
+            onward,
+            key="matched",
+            tier="matched",
+            start=_time(min(match.inbound.start for match in matches)),
+            end=_time(max(match.inbound.end for match in matches)),
+            bytes_out=sum(int(match.inbound.received(host).sum()) for match in matches),
+            bytes_in=sum(int(match.inbound.sent(host).sum()) for match in matches),
+            bytes_kind="payload",
+            connections=len(matches),
+            via=[],
+            spike=False,
+            reason=f"carries on what came in from {inward}, by timing and volume of {len(matches)} connections",
+            p_value=min(match.p_value for match in matches),
+            evidence=[_cited(source, hashes, sorted(numbers)) for source, numbers in sorted(records.items())],
+        )
+
+
+def _add_proxies(graph: nx.MultiDiGraph[str], roles: Roles) -> None:
+    """Add the proxies that edges went through, each with an edge from the terminals that it served."""
+    for src, _, data in list(graph.edges(data=True)):
+        if data["tier"] != "observed":
+            continue
+        for proxy in data["via"]:
+            before = graph.get_edge_data(src, proxy, "observed")
+            if before is None:
+                kept = {key: data[key] for key in ("tier", "start", "end", "bytes_kind", "p_value")}
+                reason = f"its requests to the relays went through {proxy}"
+                graph.add_edge(src, proxy, key="observed", **kept, **_carried(data), via=[], spike=False, reason=reason)
+            else:
+                before["start"], before["end"] = min(before["start"], data["start"]), max(before["end"], data["end"])
+                before["connections"] += data["connections"]
+                before["evidence"] += data["evidence"]
+    for proxy in set(roles.proxies.values()) & set(graph):
+        graph.nodes[proxy]["role"] = "proxy"
+
+
+def _carried(data: Row) -> Row:
+    """Return what the edge to a proxy says of its volume: nothing, since it carried other traffic too."""
+    return {"bytes_out": None, "bytes_in": None, "connections": data["connections"], "evidence": [*data["evidence"]]}
+
+
+def _describe(graph: nx.MultiDiGraph[str], roles: Roles, relays: set[str], ends: set[str]) -> None:
+    """Give every node its role and its figures."""
+    for node, data in graph.nodes(data=True):
+        edges = [e for _, _, e in (*graph.in_edges(node, data=True), *graph.out_edges(node, data=True))]
+        default = "proxy" if node in roles.gateways else "terminal" if roles.is_inside(node) else "other"
+        role = "relay" if node in relays else "upstream" if node in ends else default
+        data.setdefault("role", role)
+        data["names"] = sorted(set(data.get("names", [])))
+        data["first_seen"] = min(edge["start"] for edge in edges)
+        data["last_seen"] = max(edge["end"] for edge in edges)
+        data.update(_volume(graph, node, server=node in relays or node in ends))
+        data.update(reasons=[], rank=None, score=None, spikes=0)
+
+
+def _volume(graph: nx.MultiDiGraph[str], node: str, *, server: bool) -> Row:
+    """Return a node's bytes: of a server those sent to it, of a client its own; observed ones before matched ones."""
+    toward = [data for _, _, data in graph.in_edges(node, data=True)]
+    away = [data for _, _, data in graph.out_edges(node, data=True)]
+    first, second = (toward, away) if server else (away, toward)
+    groups = [[e for e in edges if e["tier"] == tier] for tier in ("observed", "matched") for edges in (first, second)]
+    group = next(group for group in groups if group)
+    kinds = sorted({edge["bytes_kind"] for edge in group})
+    totals = {("", kind): _total(edge for edge in group if edge["bytes_kind"] == kind) for kind in kinds}
+    return totals[_most(totals)]
+
+
+def _add_findings(graph: nx.MultiDiGraph[str], spikes: pd.DataFrame, relays: pd.DataFrame, chains: list[Chain]) -> None:
+    for row in relays.to_dict("records"):
+        if row["dst"] in graph:
+            node = graph.nodes[row["dst"]]
+            node["rank"], node["score"] = int(row["rank"]), float(row["score"])
+            node["reasons"] = row["reasons"].split("; ")
+            node["names"] = sorted(set(node["names"]) | {name for name in row["names"].split("; ") if name})
+    for chain in chains:
+        for before, relay, after in zip(chain.hops, chain.relays, chain.hops[2:], strict=False):
+            node = graph.nodes[relay]
+            count = len(chain.sessions)
+            sessions = f"{count} session{'s' * (count != 1)}"
+            text = f"what came in from {before} went on to {after} ({sessions}, p = {chain.p_value:.2g})"
+            node["reasons"] = [*node["reasons"], *({text} - set(node["reasons"]))]
+    for src, dst, value in zip(spikes["src"], spikes["dst"], spikes["value"], strict=True):
+        if graph.has_edge(src, dst, "observed"):
+            edge = graph.edges[src, dst, "observed"]
+            edge |= {"spike": True, "spike_bytes": edge.get("spike_bytes", 0) + int(value)}
+            graph.nodes[src]["spikes"] += 1
+            graph.nodes[dst]["spikes"] += 1
+
+
+def _title(graph: nx.MultiDiGraph[str], case: Case, chains: list[Chain]) -> None:
+    times = [(data["start"], data["end"]) for _, _, data in graph.edges(data=True)]
+    count = sum(data["role"] == "relay" for _, data in graph.nodes(data=True))
+    servers = case.sql("SELECT count(DISTINCT server) AS n FROM traffic").to_arrow().column("n")[0].as_py()
+    graph.graph.update(
+        title=case.title,
+        timezone=str(case.timezone),
+        start=min((start for start, _ in times), default=None),
+        end=max((end for _, end in times), default=None),
+        chains=[_way(chain) for chain in chains],
+        statement=_statement(graph, chains),
+        left_out=max(servers - count, 0),
+    )
+
+
+def _statement(graph: nx.MultiDiGraph[str], chains: list[Chain]) -> str:
+    """Return the main result: relays whose passing on is on record, apart from servers that are only candidates."""
+    passing = len({relay for chain in chains for relay in chain.relays})
+    alike = sum(data["role"] == "relay" for _, data in graph.nodes(data=True)) - passing
+    shown = f"at least {passing} relay{'s' * (passing != 1)} observed passing traffic on"
+    look = f"{alike} {'other ' if passing else ''}relay candidate{'s' if alike != 1 else ''}"
+    if passing:
+        return f"{shown}; {look}" if alike else shown
+    return f"no relay observed passing traffic on; {look}" if alike else "no relay observed"
+
+
+def _way(chain: Chain) -> Row:
+    count = len(chain.sessions)
+    matching = "1 session matches" if count == 1 else f"{count} sessions match"
+    return {
+        "hops": list(chain.hops),
+        "p_value": chain.p_value,
+        "sessions": count,
+        "reason": f"{matching} in timing and volume at {', '.join(chain.relays)}",
+    }

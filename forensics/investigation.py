@@ -1,0 +1,330 @@
+"""The whole job: from a case to its findings, graph, pictures, tables and report.
+
+Example::
+
+    investigate(case).write("report/")
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from forensics._version import __version__
+from forensics.clocks import clock_offsets
+from forensics.detectors import beacons, volume_spikes
+from forensics.detectors._findings import Coverage, size_text
+from forensics.drawing import draw_hops, draw_volume
+from forensics.engines import query_text
+from forensics.hops import build_hop_graph
+from forensics.relays import RELAY_COLUMNS, rank_relays
+from forensics.report import ReportData, save_report, write_csv
+from forensics.report.tables import iso_time, plain, write_rows
+from forensics.roles import Roles, find_roles
+from forensics.schema import FINDING_COLUMNS, TABLES
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    import networkx as nx
+    import pandas as pd
+
+    from forensics.case import Case
+
+__all__ = ["Investigation", "investigate", "write_flows", "write_report"]
+
+WRITTEN = (
+    "beacons.csv",
+    "flows.parquet",
+    "hops.graphml",
+    "hops.html",
+    "hops.png",
+    "hops.svg",
+    "relays.csv",
+    "report.html",
+    "spikes.csv",
+)
+"""Files of an investigation, beside the manifest that lists them."""
+
+MOST_CHARTS = 6
+"""Charts in a report: one per relay that received spikes, the first ones of the ranking."""
+
+
+@dataclass(frozen=True)
+class Investigation:
+    """A case and everything that was found in it. Made by `investigate`."""
+
+    case: Case
+    spikes: pd.DataFrame
+    beacons: pd.DataFrame
+    relays: pd.DataFrame
+    graph: nx.MultiDiGraph[str]
+    coverage: tuple[Coverage, ...]
+
+    def sentences(self) -> list[str]:
+        """Return the findings in plain words, the most important first.
+
+        Returns
+        -------
+        list of str
+            Sentences. They hold text of the evidence as it is; escape them for where they are shown.
+        """
+        text = [f"{str(self.graph.graph['statement']).capitalize()}."]
+        text += [f"{chain['reason']}: {' -> '.join(chain['hops'])}." for chain in self.graph.graph["chains"]]
+        text += [
+            f"{reason}."
+            for reason in self.spikes.sort_values("value", ascending=False, kind="stable")["reason"].head(3)
+        ]
+        text += [
+            f"Relay {row['rank']}: {row['dst']}{f' ({names})' if (names := row['names']) else ''}, {row['reasons']}."
+            for row in self.relays.head(3).to_dict("records")
+        ]
+        unread = [row for row in _sources(self.case) if row["error"]]
+        text += [f"Not read, or not to its end: {row['source']} ({row['error'].splitlines()[0]})." for row in unread]
+        return text
+
+    def write(self, folder: str | os.PathLike[str]) -> Path:
+        """Write report, pictures and tables into a folder.
+
+        Parameters
+        ----------
+        folder
+            Where to write; made where it does not exist. Other files in it stay as they are.
+
+        Returns
+        -------
+        pathlib.Path
+            The report.
+        """
+        out = Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        drawing = draw_hops(self.graph)
+        for kind in ("png", "svg", "html", "graphml"):
+            drawing.save(out / f"hops.{kind}")
+        with (out / "flows.parquet").open("wb") as file:
+            write_flows(self.case, file, "parquet")
+        write_csv(out / "spikes.csv", FINDING_COLUMNS, _rows(self.spikes))
+        write_csv(out / "beacons.csv", FINDING_COLUMNS, _rows(self.beacons))
+        write_csv(out / "relays.csv", RELAY_COLUMNS, _rows(self.relays))
+        report = save_report(self._report(), out / "report.html")
+        _write_manifest(self, out)
+        return report
+
+    def _report(self) -> ReportData:
+        settings = _settings(self.case)
+        offsets = clock_offsets(self.case)
+        return ReportData(
+            title=self.case.title,
+            timezone=str(self.case.timezone),
+            made_by=f"forensics {__version__}",
+            statement=str(self.graph.graph["statement"]),
+            summary=self.sentences(),
+            graph=self.graph,
+            spikes=_rows(self.spikes),
+            beacons=_rows(self.beacons),
+            relays=_rows(self.relays),
+            charts=list(_charts(self)),
+            sources=[row | {"clock_offset": offsets.get(row["source"])} for row in _sources(self.case)],
+            coverage=[asdict(one) for one in self.coverage],
+            assumptions=_assumptions(self.case, find_roles(self.case), offsets),
+            settings=settings,
+            settings_hash=_hash(settings),
+            reproduce=f"forensics investigate EVIDENCE... --out report --timezone {self.case.timezone}",
+        )
+
+
+def investigate(case: Case) -> Investigation:
+    """Run every detector on a case, rank the relays and build the hop graph.
+
+    Parameters
+    ----------
+    case
+        The case.
+
+    Returns
+    -------
+    Investigation
+        All that was found, ready to be written.
+    """
+    spikes, found = volume_spikes.detect(case), beacons.detect(case)
+    relays = rank_relays(case, spikes=spikes, found_beacons=found)
+    graph = build_hop_graph(case, spikes=spikes, found_beacons=found, relays=relays)
+    coverage = (volume_spikes.coverage(case), beacons.coverage(case))
+    return Investigation(case, spikes, found, relays, graph, coverage)
+
+
+def write_report(case: Case, folder: str | os.PathLike[str]) -> Path:
+    """Investigate a case and write the report, the pictures and the tables.
+
+    Parameters
+    ----------
+    case
+        The case.
+    folder
+        Where to write; made where it does not exist.
+
+    Returns
+    -------
+    pathlib.Path
+        The report. Beside it lie ``hops.png``, ``.svg``, ``.html``, ``.graphml``, ``flows.parquet``, ``spikes.csv``,
+        ``beacons.csv``, ``relays.csv`` and ``manifest.json``. The same case gives the same bytes.
+    """
+    return investigate(case).write(folder)
+
+
+def write_flows(case: Case, file: BinaryIO, form: str) -> None:
+    """Write the flows of a case, one row each, in order of time.
+
+    Parameters
+    ----------
+    case
+        The case.
+    file
+        An open binary file.
+    form
+        ``csv``, ``jsonl`` or ``parquet``.
+
+    Raises
+    ------
+    ValueError
+        The form is another one.
+    """
+    writers: dict[str, Callable[[Case, BinaryIO], None]] = {
+        "csv": _flows_as_csv,
+        "jsonl": _flows_as_jsonl,
+        "parquet": _flows_as_parquet,
+    }
+    if form not in writers:
+        raise ValueError(f"{form!r} is no form of rows: csv, jsonl and parquet are")
+    writers[form](case, file)
+
+
+def _flows_as_csv(case: Case, file: BinaryIO) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    rows = (row for batch in case.flows.to_batches() for row in batch.to_pylist())
+    write_rows(text, TABLES["flows"].schema.names, rows)
+    text.flush()
+    text.detach()  # the file is its owner's to close
+
+
+def _flows_as_jsonl(case: Case, file: BinaryIO) -> None:
+    for batch in case.flows.to_batches():
+        # ASCII alone: it loses nothing, and a name of the evidence cannot act on a terminal.
+        file.writelines(json.dumps(row, default=iso_time).encode() + b"\n" for row in batch.to_pylist())
+
+
+def _flows_as_parquet(case: Case, file: BinaryIO) -> None:
+    from pyarrow.parquet import ParquetWriter
+
+    schema = TABLES["flows"].schema
+    with ParquetWriter(file, schema, compression="zstd") as writer:
+        for batch in case.flows.to_batches():
+            writer.write_batch(batch.cast(schema))
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _charts(found: Investigation) -> list[tuple[str, str]]:
+    """Return a chart of the volume toward each relay that received spikes, over the whole time of the case."""
+    import pandas as pd
+
+    window = volume_spikes.window_of(found.case)
+    unit = "hour" if window >= timedelta(hours=1) else "minute"
+    series = found.case.sql(query_text("series", unit=unit)).to_pandas()
+    whole = pd.date_range(series["start"].min(), series["start"].max(), freq=window) if len(series) else None
+    charts = []
+    for dst in [dst for dst in found.relays["dst"] if dst in set(found.spikes["dst"])][:MOST_CHARTS]:
+        spikes = found.spikes[found.spikes["dst"] == dst]
+        toward = _toward(found, series[(series["server"] == dst) & series["bytes_out"].notna()], set(spikes["src"]))
+        summed = toward.groupby("start")["bytes_out"].sum().reindex(whole, fill_value=0)
+        senders = toward["src"].nunique()
+        title = f"Sent to {dst} by {senders} address{'es' * (senders != 1)}"
+        chart = draw_volume(
+            [time.to_pydatetime() for time in summed.index],
+            [float(value) for value in summed],
+            spikes=[
+                (a.to_pydatetime(), b.to_pydatetime()) for a, b in zip(spikes["start"], spikes["end"], strict=True)
+            ],
+            title=title,
+            timezone=str(found.case.timezone),
+            source=", ".join(sorted({name for text in spikes["source"] for name in text.split("; ")})),
+        )
+        charts.append((title, chart.render("svg").decode()))
+    return charts
+
+
+def _toward(found: Investigation, series: pd.DataFrame, senders: set[str]) -> pd.DataFrame:
+    """Return what the office sent: the terminals' own rows, and a gateway's where there are none of theirs."""
+    own = series["src"].isin(find_roles(found.case).terminals)
+    rest = series["src"].isin(senders) & ~series["start"].isin(series[own]["start"])
+    return series[own | rest]
+
+
+def _settings(case: Case) -> dict[str, Any]:
+    window = volume_spikes.window_of(case)
+    return {"window_s": window.total_seconds(), "timezone": str(case.timezone), "version": __version__}
+
+
+def _hash(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _sources(case: Case) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = case.sources.to_arrow().to_pylist()
+    return rows
+
+
+def _assumptions(case: Case, roles: Roles, offsets: dict[str, float]) -> list[str]:
+    """Return in sentences what was taken for granted."""
+    rows = _sources(case)
+    text = [f"Times in this report are told in {case.timezone}."]
+    text += [
+        f"{row['source']}: its times carry no zone; {row['timezone']} was assumed." for row in rows if row["timezone"]
+    ]
+    count = len(roles.terminals)
+    taken = "address was taken for a terminal" if count == 1 else "addresses were taken for terminals"
+    text.append(f"{count} {taken} of the office: clients of proxies, and private ones.")
+    for via, address in sorted(roles.proxies.items()):
+        known = "" if via == address else f", which captured connections show to be {address}"
+        text.append(
+            f"Requests through the proxy {via}{known} were counted as their client's with the server asked for."
+        )
+    text += [
+        f"{address} was taken for a gateway that speaks for several terminals." for address in sorted(roles.gateways)
+    ]
+    text += [
+        f"{source}: its clock differs by {offset:+.3f} s from the reference."
+        for source, offset in sorted(offsets.items())
+    ]
+    alone = [row["source"] for row in rows if row["format"] and row["source"] not in offsets]
+    if alone:
+        text.append(f"The clocks of {', '.join(alone)} could not be compared with another and were taken to be right.")
+    return text
+
+
+def _write_manifest(found: Investigation, out: Path) -> None:
+    """Write what was read, what was found and what was written, with the SHA-256 of each file."""
+    settings = _settings(found.case)
+    sources = [
+        {key: row[key] for key in ("source", "sha256", "size", "format", "records", "rejected", "error")}
+        for row in _sources(found.case)
+    ]
+    manifest = {
+        "made_by": f"forensics {__version__}",
+        "title": found.case.title,
+        "settings": settings,
+        "settings_sha256": _hash(settings),
+        "evidence": sources,
+        "findings": {"spikes": len(found.spikes), "beacons": len(found.beacons), "relays": len(found.relays)},
+        "evidence_bytes": size_text(float(sum(row["size"] for row in sources))),
+        "files": {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in WRITTEN},
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", "utf-8")

@@ -1,0 +1,1 @@
+"""Captures to tables: framing, link layers, IP, flow assembly, names."""

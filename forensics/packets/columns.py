@@ -1,0 +1,362 @@
+"""From the engine's arrays to the rows of ``flows`` and ``volumes``, whole columns at a time.
+
+Only distinct addresses, histories and labels are turned into text one by one; rows take theirs by index.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from forensics.addresses import address_text
+from forensics.packets import layout
+from forensics.rows import BATCH_ROWS
+from forensics.schema import FLOWS, VOLUMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from forensics.packets.layout import Longs
+
+__all__ = [
+    "Ends",
+    "Label",
+    "Origin",
+    "address_of",
+    "ends",
+    "flow_batches",
+    "proto_name",
+    "protos",
+    "times",
+    "turned",
+    "volume_batches",
+]
+
+_HALF = 1 << 31
+_OCTETS = pa.array([str(octet) for octet in range(256)], pa.string())
+_PROTOS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What every row of one evidence file has in common."""
+
+    source: str
+    vantage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the packets of one flow told about it.
+
+    Parameters
+    ----------
+    service
+        Application protocol, as Zeek names it.
+    name
+        Host name that the client asked for.
+    proxied
+        Whether the flow's server is a proxy that the client spoke through to one single host.
+    address
+        That host, where the client gave an address and no name.
+    """
+
+    service: str | None = None
+    name: str | None = None
+    proxied: bool = False
+    address: str | None = None
+
+
+_NO_LABEL = Label()
+
+
+def proto_name(number: int) -> str:
+    """Return the name of an IP protocol as ``flows`` has it.
+
+    Examples
+    --------
+    >>> proto_name(6), proto_name(47)
+    ('tcp', 'ip-47')
+    """
+    return _PROTOS.get(number, f"ip-{number}")
+
+
+def address_of(number: int, addresses: Longs | None) -> str:
+    """Return the text of an address.
+
+    Parameters
+    ----------
+    number
+        An IPv4 address as a number, or an index into ``addresses``.
+    addresses
+        The engine's IPv6 addresses, None for IPv4.
+    """
+    if addresses is None:
+        return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    groups: list[int] = []
+    for word in addresses[number].tolist():
+        groups += struct.unpack(">HHHH", struct.pack(">II", (word >> 32) + _HALF, word & 0xFFFF_FFFF))
+    text = ":".join(f"{group:x}" for group in groups)
+    return address_text(text) or text
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Both ends of flows, as columns.
+
+    Parameters
+    ----------
+    src, dst
+        Addresses of originators and responders.
+    src_port, dst_port
+        Their ports; ICMP type and code.
+    swapped
+        1 where the originator is the high end.
+    """
+
+    src: pa.Array
+    dst: pa.Array
+    src_port: pa.Array
+    dst_port: pa.Array
+    swapped: Longs
+
+
+def ends(key1: Longs, key2: Longs, bits: Longs, addresses: Longs) -> Ends:
+    """Take the keys of flows apart."""
+    swapped = bits & layout.BIT_ORIGIN
+    low, high = (key1 >> 32) + _HALF, key1 & 0xFFFF_FFFF
+    first, second = key2 >> 32 & 0xFFFF, key2 >> 16 & 0xFFFF
+    icmp = np.isin(key2 & 255, (1, 58))
+    turned = (swapped == 1) & ~icmp
+    text = _address_column(np.concatenate([low, high]), np.tile(key2 & layout.KEY_IPV6, 2), addresses)
+    n = len(key1)
+    rows = np.arange(n)
+    portless = (key2 & layout.KEY_PORTLESS) != 0
+    return Ends(
+        src=text.take(pa.array(rows + n * swapped)),
+        dst=text.take(pa.array(rows + n * (1 - swapped))),
+        src_port=pa.array(np.where(turned, second, first).astype(np.int32), mask=portless),
+        dst_port=pa.array(np.where(turned, first, second).astype(np.int32), mask=portless),
+        swapped=swapped,
+    )
+
+
+def _address_column(numbers: Longs, ipv6: Longs, addresses: Longs) -> pa.Array:
+    """Return the text of addresses, each distinct one made once."""
+    keys, index = np.unique(numbers * 2 + (ipv6 != 0), return_inverse=True)
+    is6, values = (keys & 1).astype(bool), keys >> 1
+    octets = [_OCTETS.take(pa.array(values[~is6] >> shift & 255)) for shift in (24, 16, 8, 0)]
+    texts = pa.concat_arrays(
+        [
+            pc.binary_join_element_wise(*octets, "."),
+            pa.array([address_of(number, addresses) for number in values[is6].tolist()], pa.string()),
+        ]
+    )
+    place = np.argsort(np.argsort(is6, kind="stable"), kind="stable")  # IPv4 addresses first, each kind in its order
+    return texts.take(pa.array(place[index]))
+
+
+def _texts(codes: Longs, text: Sequence[str | None]) -> pa.Array:
+    """Return texts by index."""
+    return pa.array(text, pa.string()).take(pa.array(codes))
+
+
+def protos(key2: Longs) -> pa.Array:
+    """Return the names of the flows' protocols."""
+    return _texts(key2 & 255, [proto_name(number) for number in range(256)])
+
+
+def _labels(serials: Longs, labels: Mapping[int, Label]) -> tuple[Longs, list[Label]]:
+    """Return for each flow the index of its label in a list whose first entry is the empty label."""
+    codes = np.zeros(len(serials), dtype=np.int64)
+    known = np.array(sorted(labels), dtype=np.int64)
+    if not len(known) or not len(serials):
+        return codes, [_NO_LABEL]
+    distinct: dict[Label, int] = {_NO_LABEL: 0}
+    values = [distinct.setdefault(labels[serial], len(distinct)) for serial in known.tolist()]
+    at = np.minimum(np.searchsorted(known, serials), len(known) - 1)
+    hit = known[at] == serials
+    codes[hit] = np.array(values, dtype=np.int64)[at[hit]]
+    return codes, list(distinct)
+
+
+def _history_text(history: int, swapped: int) -> str | None:
+    """Return a packed history as letters, the originator's in upper case."""
+    text = ""
+    while history & 15:
+        code = history & 15
+        history >>= 4
+        if code == layout.HISTORY_FLIP:
+            text += "^"
+            continue
+        letter = layout.HISTORY_LETTERS[(code - 1) % 7]
+        text += letter if (code > 7) == bool(swapped) else letter.lower()
+    return text or None
+
+
+def _histories(history: Longs, swapped: Longs) -> pa.Array:
+    """Return the histories of flows."""
+    keys, index = np.unique(np.stack([history, swapped], axis=1), axis=0, return_inverse=True)
+    return _texts(index.reshape(-1), [_history_text(*key) for key in keys.tolist()])
+
+
+def _tcp_state(originator: int, responder: int, silent: bool) -> str:  # noqa: PLR0911, FBT001 - Zeek's own table
+    """Return Zeek's ``conn_state`` of a TCP connection; ``silent`` where no end sent payload."""
+    unopened = (layout.INACTIVE, layout.PARTIAL)
+    if responder == layout.RESET:
+        if originator in (layout.SYN_SENT, layout.SYN_ACK_SENT) or (originator == layout.RESET and silent):
+            return "REJ"
+        return "RSTRH" if originator in unopened else "RSTR"
+    if originator == layout.RESET:
+        return "RSTOS0" if responder in unopened else "RSTO"
+    if originator == layout.CLOSED:
+        if responder == layout.CLOSED:
+            return "SF"
+        return "SH" if responder in unopened else "S2"
+    if responder == layout.CLOSED:
+        return "SHR" if originator in unopened else "S3"
+    if originator == layout.SYN_SENT and responder == layout.INACTIVE:
+        return "S0"
+    return "S1" if originator == responder == layout.ESTABLISHED else "OTH"
+
+
+def _udp_state(sent: bool, answered: bool) -> str:  # noqa: FBT001 - the two facts of the table
+    """Return Zeek's ``conn_state`` of a UDP conversation."""
+    if sent:
+        return "SF" if answered else "S0"
+    return "SHR"
+
+
+_TCP_STATES = [_tcp_state(code >> 1 & 7, code >> 4, bool(code & 1)) for code in range(128)]
+_UDP_STATES = [_udp_state(bool(code & 1), bool(code & 2)) for code in range(4)]
+_STATES = [*_TCP_STATES, *_UDP_STATES, "OTH"]
+
+
+def _states(flows: Longs, swapped: Longs) -> pa.Array:
+    """Return the states of flows."""
+    low, high = (
+        flows[:, layout.F_BITS] >> layout.STATE_SHIFT & 7,
+        flows[:, layout.F_BITS] >> layout.STATE_SHIFT_HIGH & 7,
+    )
+    originator, responder = np.where(swapped, high, low), np.where(swapped, low, high)
+    silent = flows[:, layout.F_PAYLOAD] + flows[:, layout.F_PAYLOAD_HIGH] == 0
+    tcp = responder << 4 | originator << 1 | silent
+    packets = turned(flows, layout.F_PACKETS, swapped)
+    udp = 128 + (packets[0] > 0) + 2 * (packets[1] > 0)
+    proto = flows[:, layout.F_KEY2] & 255
+    return _texts(np.where(proto == 6, tcp, np.where(proto == 17, udp, 132)), _STATES)
+
+
+def turned(rows: Longs, column: int, swapped: Longs) -> tuple[Longs, Longs]:
+    """Return a pair of columns as (originator's, responder's)."""
+    low, high = rows[:, column], rows[:, column + 1]
+    return np.where(swapped, high, low), np.where(swapped, low, high)
+
+
+def times(nanoseconds: Longs) -> pa.Array:
+    """Return times as the tables have them."""
+    return pa.array(nanoseconds // 1000).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _constant(value: str | None, count: int) -> pa.Array:
+    """Return a column that says the same in every row."""
+    return pa.repeat(pa.scalar(value, pa.string()), count)
+
+
+def _slices(columns: dict[str, pa.Array], schema: pa.Schema, name: str) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield columns as batches of a bounded number of rows."""
+    batch = pa.RecordBatch.from_arrays([columns[column] for column in schema.names], schema=schema)
+    for at in range(0, batch.num_rows, BATCH_ROWS):
+        yield name, batch.slice(at, BATCH_ROWS)
+
+
+def flow_batches(
+    flows: Longs, addresses: Longs, labels: Mapping[int, Label], origin: Origin
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield rows of ``flows`` for closed flows, in the order in which they closed."""
+    n = len(flows)
+    both = ends(flows[:, layout.F_KEY1], flows[:, layout.F_KEY2], flows[:, layout.F_BITS], addresses)
+    codes, known = _labels(flows[:, layout.F_SERIAL], labels)
+    columns = {
+        "start": times(flows[:, layout.F_START]),
+        "end": times(flows[:, layout.F_LAST]),
+        "src": both.src,
+        "src_port": both.src_port,
+        "dst": both.dst,
+        "dst_port": both.dst_port,
+        "proto": protos(flows[:, layout.F_KEY2]),
+        "service": _texts(codes, [label.service for label in known]),
+        "name": _texts(codes, [label.name for label in known]),
+        "bytes_kind": _constant("ip", n),
+        "state": _states(flows, both.swapped),
+        "history": _histories(flows[:, layout.F_HISTORY], both.swapped),
+        "vantage": _constant(origin.vantage, n),
+        "source": _constant(origin.source, n),
+        "record": pa.array(flows[:, layout.F_NUMBER]),
+    }
+    for name, column in (
+        ("packets", layout.F_PACKETS),
+        ("bytes", layout.F_IP),
+        ("frame_bytes", layout.F_FRAME),
+        ("payload_bytes", layout.F_PAYLOAD),
+    ):
+        for way, values in zip(("out", "in"), turned(flows, column, both.swapped), strict=True):
+            columns[f"{name}_{way}"] = pa.array(values)
+    for name in FLOWS.schema.names:
+        columns.setdefault(name, _constant(None, n))
+    yield from _slices(columns, FLOWS.schema, "flows")
+
+
+def _grouped(cells: Longs, codes: Longs) -> tuple[Longs, Longs]:
+    """Sum cells by minute, pair, direction and label.
+
+    Returns
+    -------
+    tuple
+        One row per group of ``(minute, key1, IPv6, swapped, label)``, and of ``(packets, bytes)`` out, in, and new
+        connections.
+    """
+    swapped = cells[:, layout.C_BITS] & layout.BIT_ORIGIN
+    ipv6 = cells[:, layout.C_KEY2] & layout.KEY_IPV6
+    keys = np.stack([cells[:, layout.C_CELL], cells[:, layout.C_KEY1], ipv6, swapped, codes], axis=1)
+    order = np.lexsort(keys.T[::-1])
+    keys = keys[order]
+    first = np.flatnonzero(np.concatenate([[True], (keys[1:] != keys[:-1]).any(axis=1)]))
+    packets, sizes = turned(cells, layout.C_PACKETS, swapped), turned(cells, layout.C_IP, swapped)
+    sums = np.stack([*packets, *sizes, cells[:, layout.C_NEW]], axis=1)[order]
+    return keys[first], np.add.reduceat(sums, first, axis=0)
+
+
+def volume_batches(
+    cells: Longs, addresses: Longs, labels: Mapping[int, Label], origin: Origin, width: int = layout.MINUTE
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield rows of ``volumes`` for cells: one per minute, pair, name and proxy. A proxy stands in ``via``."""
+    if not len(cells):
+        return
+    codes, known = _labels(cells[:, layout.C_SERIAL], labels)
+    keys, sums = _grouped(cells, codes)
+    n = len(keys)
+    both = ends(keys[:, 1], keys[:, 2], keys[:, 3], addresses)
+    proxied = pa.array(np.array([label.proxied for label in known])[keys[:, 4]])
+    asked = _texts(keys[:, 4], [label.address for label in known])
+    columns = {
+        "minute": times(keys[:, 0] * width),
+        "src": both.src,
+        "dst": pc.if_else(proxied, asked, both.dst),
+        "name": _texts(keys[:, 4], [label.name for label in known]),
+        "via": pc.if_else(proxied, both.dst, pa.scalar(None, pa.string())),
+        "bytes_out": pa.array(sums[:, 2]),
+        "bytes_in": pa.array(sums[:, 3]),
+        "bytes_kind": _constant("ip", n),
+        "packets_out": pa.array(sums[:, 0]),
+        "packets_in": pa.array(sums[:, 1]),
+        "connections": pa.array(sums[:, 4]),
+        "vantage": _constant(origin.vantage, n),
+        "source": _constant(origin.source, n),
+    }
+    yield from _slices(columns, VOLUMES.schema, "volumes")

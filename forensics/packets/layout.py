@@ -1,0 +1,183 @@
+"""What the packet loops share: the columns of their arrays, the codes they report, the options that steer them.
+
+All state of the engine lives in two-dimensional integer arrays, a row per packet, flow, cell or pick, so that the same
+function runs compiled and as plain Python, and so that NumPy can turn whole columns into tables afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["BATCH", "Bytes", "FlowOptions", "Longs", "Tables"]
+
+Longs = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+BATCH = 2048
+"""Packets whose keys are computed before any flow is touched, so that the cache misses of a batch overlap."""
+
+MAX_RECORD = 16 * 1024 * 1024
+"""Longest packet record or block that is believed; a longer one means that the file is damaged. [B]"""
+
+NO_TIME = -(2**63)
+"""Time of a packet whose time does not fit (outside the years 1825-2115)."""
+
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+
+# Columns of a packet of the batch.
+(Q_START, Q_END, Q_WIRE, Q_TIME, Q_LINK, Q_KIND, Q_SIDE, Q_KEY1, Q_KEY2, Q_HASH, Q_IP, Q_PAYLOAD,
+ Q_DATA, Q_DATA_END, Q_FLAGS, Q_SEQ, Q_PROTO, Q_SLOT, Q_ACK, Q_ROLE) = range(20)  # fmt: skip
+Q_COLUMNS = 20
+
+# Kinds of packets: what the decoder made of them.
+OK, NOT_IP, UNREAD_LINK = 0, 1, 2
+CUT_LINK, CUT_IP, BAD_IP, BAD_TIME, NO_INTERFACE = 10, 11, 12, 13, 14
+
+REJECT_REASONS = {
+    CUT_LINK: "the link header is cut short",
+    CUT_IP: "the IP header is cut short",
+    BAD_IP: "the IP header contradicts itself (version or length)",
+    BAD_TIME: "the time lies outside the years 1825-2115",
+    NO_INTERFACE: "the packet names an interface that its section does not describe",
+}
+"""Why a packet is a row of ``rejects`` and belongs to no flow."""
+
+# Flags in the second key of a flow, above its eight bits of protocol.
+KEY_IPV6, KEY_PORTLESS, KEY_ONE_WAY, KEY_FROM_HIGH = 1 << 8, 1 << 9, 1 << 10, 1 << 11
+KEY_PORT_LOW, KEY_PORT_HIGH = 32, 16
+
+# Columns of a flow. "Low" and "high" are its two ends in the order of their keys; pairs of columns go low, high.
+# fmt: off
+(F_KEY1, F_KEY2, F_LAST, F_BITS, F_PACKETS, F_PACKETS_HIGH, F_IP, F_IP_HIGH,
+ F_FRAME, F_FRAME_HIGH, F_PAYLOAD, F_PAYLOAD_HIGH, F_START, F_NUMBER, F_SERIAL, F_CELL,
+ F_SEEN_PACKETS, F_SEEN_PACKETS_HIGH, F_SEEN_IP, F_SEEN_IP_HIGH, F_SEEN_PAYLOAD, F_SEEN_PAYLOAD_HIGH, F_NEW, F_HISTORY,
+ F_ISN, F_ISN_HIGH, F_PICK, F_PICK_HIGH) = range(28)
+# fmt: on
+F_COLUMNS = 32
+
+# Bits of F_BITS.
+BIT_ORIGIN = 1  # 1: the high end is the originator
+BIT_STARTED = 2  # the start of the connection was seen
+BIT_FLIPPED = 4  # the first packet was the responder's
+BIT_HTTP = 8  # begins messages as HTTP does
+BIT_FIN = 16  # 16, 32: FIN of the low, the high end
+STATE_SHIFT = 8  # three bits of endpoint state, low end
+STATE_SHIFT_HIGH = 11
+SEEN_SHIFT = 16  # history letters already written, a bit each
+
+# States of a TCP endpoint.
+INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET = range(7)
+
+# History letters, a code of four bits each: 1-7 the originator's, 8-14 the responder's.
+HISTORY_LETTERS = "SHADFRQ"
+HISTORY_FLIP = 15
+HISTORY_ROOM = 15
+
+# Columns of a cell: what one flow moved in one minute.
+(C_SERIAL, C_KEY1, C_KEY2, C_BITS, C_CELL, C_NEW, C_PACKETS, C_PACKETS_HIGH, C_IP, C_IP_HIGH, C_PAYLOAD,
+ C_PAYLOAD_HIGH, C_START) = range(13)  # fmt: skip
+C_COLUMNS = 13
+
+# Columns of a pick: a packet that Python looks at.
+(P_NUMBER, P_TIME, P_SERIAL, P_KIND, P_SIDE, P_BITS, P_SEQ, P_DATA, P_DATA_END, P_LENGTH, P_KEY1, P_KEY2,
+ P_START) = range(13)  # fmt: skip
+P_COLUMNS = 13
+
+# Kinds of picks; the kinds of packets above are used for rejected ones.
+PICK_DNS, PICK_TCP = 100, 101
+# How a picked TCP segment begins.
+CONTINUES, BEGINS_HTTP, BEGINS_TLS = 0, 1, 2
+
+# Cursor: where the engine stands.
+(AT, NUMBER, EPOCH_END, OPEN, SERIAL, N_CLOSED, N_CELLS, N_PICKS, NOW, ADDRESSES, UNTIMED, IN_FLOWS, NOT_IP_COUNT,
+ UNREAD_COUNT, REJECT_COUNT, SNAPPED, SINK, SWEEP_READ, SWEEP_WRITE, CONTAINER, BIG, UNIT, LINK, N_INTERFACES, FIRST,
+ LAST, SEEN_TIME, LIMIT) = range(28)  # fmt: skip
+CURSOR_COLUMNS = 28
+
+PCAP, PCAPNG = 0, 1
+
+# Why a loop came back to Python.
+GO_ON, NEED_DATA, NEED_CONTROL, ABSURD_LENGTH, MALFORMED_BLOCK, EPOCH_DONE, OUTPUT_FULL, TABLE_FULL = range(8)
+
+# Columns of an interface of a pcapng section; see `framing.ticks_to_time`.
+I_LINK, I_SNAPLEN, I_SECOND, I_SHIFT, I_MULTIPLY, I_DIVIDE, I_OFFSET = range(7)
+I_COLUMNS = 7
+
+# Options as the loops get them.
+(O_TCP, O_TCP_CLOSED, O_TCP_ATTEMPT, O_UDP, O_ICMP, O_OTHER, O_CELL, O_PICK) = range(8)
+
+# Bits of the port table.
+PORT_SERVER_TCP, PORT_SERVER_UDP, PORT_HTTP, PORT_DNS = 1, 2, 4, 8
+
+FRAGMENT_ROWS = 4096
+G_KEY1, G_KEY2, G_ID, G_PORTS = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowOptions:
+    """What decides where a flow ends, and what is kept of it.
+
+    A packet that comes after its flow was idle for longer than the limit begins a new flow.
+
+    Parameters
+    ----------
+    tcp
+        Idle limit of an open TCP connection: long, since a quiet connection that goes on with the same sequence
+        numbers is the same connection. [s]
+    tcp_closed
+        Idle limit after both FINs or a RST: a late FIN or RST, sent again, still belongs to its connection. [s]
+    tcp_attempt
+        Idle limit of a SYN that was never answered; longer than the gaps between its retransmissions. [s]
+    udp
+        Idle limit of UDP, Zeek's. [s]
+    icmp
+        Idle limit of ICMP and ICMPv6, Zeek's. [s]
+    other
+        Idle limit of every other protocol. [s]
+    max_open
+        Open flows above which the ones idle longest are closed early; bounds memory under a SYN flood.
+    cell
+        Width of the time cells that bytes are counted in. [ns]
+    pick
+        Whether packets with names in them are handed out.
+    """
+
+    tcp: float = 3600.0
+    tcp_closed: float = 60.0
+    tcp_attempt: float = 75.0
+    udp: float = 60.0
+    icmp: float = 60.0
+    other: float = 60.0
+    max_open: int = 2_000_000
+    cell: int = MINUTE
+    pick: bool = True
+
+    def as_array(self) -> Longs:
+        """Return the options as the loops read them, times in nanoseconds."""
+        limits = (self.tcp, self.tcp_closed, self.tcp_attempt, self.udp, self.icmp, self.other)
+        return np.array([*(int(s * SECOND) for s in limits), self.cell, int(self.pick)], dtype=np.int64)
+
+
+class Tables(NamedTuple):
+    """All arrays of a running engine, as one argument for the loops."""
+
+    cursor: Longs
+    options: Longs
+    rows: Longs
+    flows: Longs
+    slots: Longs
+    closed: Longs
+    cells: Longs
+    picks: Longs
+    addresses: Longs
+    address_slots: Longs
+    fragments: Longs
+    interfaces: Longs
+    links: Longs
+    ethertypes: Longs
+    ports: Longs

@@ -1,0 +1,161 @@
+"""The life of a flow: how it begins, how long it may be silent, what is written out when a minute or the flow ends."""
+
+from __future__ import annotations
+
+from forensics.packets._jit import jit
+from forensics.packets.decode import ICMP, ICMP6, SYN, TCP, UDP
+from forensics.packets.layout import (
+    BIT_FLIPPED,
+    BIT_ORIGIN,
+    C_BITS,
+    C_CELL,
+    C_KEY1,
+    C_KEY2,
+    C_NEW,
+    C_PACKETS,
+    C_SERIAL,
+    C_START,
+    F_BITS,
+    F_CELL,
+    F_COLUMNS,
+    F_KEY1,
+    F_KEY2,
+    F_LAST,
+    F_NEW,
+    F_NUMBER,
+    F_PACKETS,
+    F_PAYLOAD,
+    F_SEEN_PACKETS,
+    F_SERIAL,
+    F_START,
+    KEY_IPV6,
+    N_CELLS,
+    N_CLOSED,
+    NUMBER,
+    O_CELL,
+    O_ICMP,
+    O_OTHER,
+    O_TCP,
+    O_TCP_ATTEMPT,
+    O_TCP_CLOSED,
+    O_UDP,
+    PORT_SERVER_TCP,
+    PORT_SERVER_UDP,
+    Q_FLAGS,
+    Q_KEY1,
+    Q_KEY2,
+    Q_PROTO,
+    Q_ROLE,
+    Q_SIDE,
+    Q_TIME,
+    SERIAL,
+    Tables,
+)
+from forensics.packets.tcp import is_attempt, is_closed, note_flip
+
+__all__ = ["begin_flow", "emit_cell", "emit_flow", "idle_limit"]
+
+_ACK = 16
+
+
+@jit
+def emit_cell(t: Tables, j: int) -> None:
+    """Write out what a flow moved since its last cell, and begin the next."""
+    f = t.flows
+    k = int(t.cursor[N_CELLS])
+    t.cursor[N_CELLS] = k + 1
+    t.cells[k, C_SERIAL] = f[j, F_SERIAL]
+    t.cells[k, C_KEY1] = f[j, F_KEY1]
+    t.cells[k, C_KEY2] = f[j, F_KEY2]
+    t.cells[k, C_BITS] = f[j, F_BITS]
+    t.cells[k, C_CELL] = f[j, F_CELL]
+    t.cells[k, C_NEW] = f[j, F_NEW]
+    t.cells[k, C_START] = f[j, F_START]
+    f[j, F_NEW] = 0
+    for c in range(6):  # packets, IP bytes, payload bytes, low and high
+        source = F_PACKETS + c if c < 4 else F_PAYLOAD + c - 4
+        t.cells[k, C_PACKETS + c] = f[j, source] - f[j, F_SEEN_PACKETS + c]
+        f[j, F_SEEN_PACKETS + c] = f[j, source]
+
+
+@jit
+def emit_flow(t: Tables, j: int) -> None:
+    """Write out a closed flow and its last cell."""
+    emit_cell(t, j)
+    k = int(t.cursor[N_CLOSED])
+    t.cursor[N_CLOSED] = k + 1
+    for c in range(F_COLUMNS):
+        t.closed[k, c] = t.flows[j, c]
+
+
+@jit
+def idle_limit(t: Tables, j: int) -> int:
+    """Return how long a flow may be idle. [ns]"""
+    proto = int(t.flows[j, F_KEY2]) & 255
+    if proto == TCP:
+        bits = int(t.flows[j, F_BITS])
+        if is_closed(bits):
+            return int(t.options[O_TCP_CLOSED])
+        return int(t.options[O_TCP_ATTEMPT] if is_attempt(bits) else t.options[O_TCP])
+    if proto == UDP:
+        return int(t.options[O_UDP])
+    return int(t.options[O_ICMP] if proto in (ICMP, ICMP6) else t.options[O_OTHER])
+
+
+@jit
+def _goes_to_group(t: Tables, i: int) -> int:
+    """Tell whether a packet goes to a multicast or broadcast address, which can begin nothing itself."""
+    key1 = int(t.rows[i, Q_KEY1])
+    number = (key1 >> 32) + (1 << 31) if t.rows[i, Q_SIDE] else key1 & 0xFFFF_FFFF
+    if int(t.rows[i, Q_KEY2]) & KEY_IPV6:
+        return int(t.addresses[number, 0] >> 56 == 0x7F)  # ff00::/8, as `hashing.address_id` writes it
+    return int(number >= 0xE000_0000)
+
+
+@jit
+def _originator(t: Tables, i: int) -> tuple[int, int]:
+    """Return which side began the conversation of a flow's first packet, and 1 where that is told by a port only.
+
+    The sender, but: the receiver of a SYN-ACK or of an ICMP reply, and, where the start was not seen, the receiver of
+    a packet that comes from a well-known server port and goes to none (Zeek's ``likely_server_ports``), nor to a group.
+    """
+    r = t.rows
+    side = int(r[i, Q_SIDE])
+    proto = int(r[i, Q_PROTO])
+    flags = int(r[i, Q_FLAGS])
+    if proto in (ICMP, ICMP6):
+        return (1 - side if r[i, Q_ROLE] else side), 0
+    if proto not in (TCP, UDP):
+        return side, 0
+    if flags & SYN:
+        return (1 - side, 1) if flags & _ACK else (side, 0)
+    low = int(t.ports[int(r[i, Q_KEY2]) >> 32 & 0xFFFF])
+    high = int(t.ports[int(r[i, Q_KEY2]) >> 16 & 0xFFFF])
+    mine, other = (high, low) if side else (low, high)
+    server = PORT_SERVER_TCP if proto == TCP else PORT_SERVER_UDP
+    if mine & server and not other & server and not _goes_to_group(t, i):
+        return 1 - side, 1
+    return side, 0
+
+
+@jit
+def begin_flow(t: Tables, i: int, j: int) -> None:
+    """Make row ``j`` a new flow that begins with packet ``i``."""
+    f = t.flows
+    for c in range(F_COLUMNS):
+        f[j, c] = 0
+    time = t.rows[i, Q_TIME]
+    f[j, F_KEY1] = t.rows[i, Q_KEY1]
+    f[j, F_KEY2] = t.rows[i, Q_KEY2]
+    f[j, F_START] = time
+    f[j, F_LAST] = time
+    f[j, F_CELL] = int(time) // int(t.options[O_CELL])
+    f[j, F_NEW] = 1
+    f[j, F_NUMBER] = t.cursor[NUMBER] + i + 1
+    f[j, F_SERIAL] = t.cursor[SERIAL]
+    t.cursor[SERIAL] += 1
+    origin, flipped = _originator(t, i)
+    f[j, F_BITS] = origin * BIT_ORIGIN
+    if flipped:
+        f[j, F_BITS] |= BIT_FLIPPED
+        note_flip(f, j)

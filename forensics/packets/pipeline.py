@@ -1,0 +1,89 @@
+"""The pipeline of both capture formats: engine, names, tables, in one bounded pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forensics.packets import layout
+from forensics.packets.applications import Applications
+from forensics.packets.columns import Origin, flow_batches, volume_batches
+from forensics.packets.engine import Engine, Harvest, Pick
+from forensics.packets.layout import FlowOptions
+from forensics.rows import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from forensics.formats import Evidence
+    from forensics.packets.layout import Longs
+
+__all__ = ["read_capture"]
+
+
+def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Read a capture into tables.
+
+    Parameters
+    ----------
+    evidence
+        The opened file, pcap or pcapng.
+    options
+        Where flows end.
+
+    Yields
+    ------
+    tuple
+        A table name (``flows``, ``volumes``, ``names``, ``requests``, ``rejects``) and a batch of its rows.
+
+    Raises
+    ------
+    EvidenceError
+        The stream's own error, after the rows of all that came before it.
+    """
+    engine = Engine(evidence.stream, options or FlowOptions())
+    engine.open()
+    origin = Origin(evidence.source, evidence.vantage)
+    rows = Rows()
+    applications = Applications(rows, origin)
+    for event in engine.events():
+        addresses = engine.tables.addresses
+        if isinstance(event, Harvest):
+            serials = event.closed[:, layout.F_SERIAL]
+            applications.finish(serials)
+            yield from flow_batches(event.closed, addresses, applications.labels, origin)
+            yield from volume_batches(event.cells, addresses, applications.labels, origin)
+            applications.forget(serials)
+        else:
+            _take_picks(event, addresses, applications, rows, origin)
+        if isinstance(event, Harvest) or rows.full:
+            yield from rows.drain()
+    if engine.damage is not None:
+        reason, raw = engine.damage
+        rows.reject(origin.source, int(engine.tables.cursor[layout.NUMBER]) + 1, reason, raw)
+    yield from rows.drain()
+    evidence.notes.update(engine.facts())
+    if applications.failures:
+        evidence.notes["unread_messages"] = dict(sorted(applications.failures.items()))
+    if engine.error is not None:
+        raise engine.error
+
+
+def _take_picks(picks: list[Pick], addresses: Longs, applications: Applications, rows: Rows, origin: Origin) -> None:
+    """Read the packets that the loop picked: those with messages in them, and those that belong to no flow."""
+    for pick in picks:
+        if pick.columns[layout.P_KIND] >= layout.PICK_DNS:
+            applications.take(pick, addresses)
+        else:
+            _reject(rows, origin, pick)
+
+
+def _reject(rows: Rows, origin: Origin, pick: Pick) -> None:
+    """Write a packet that belongs to no flow into ``rejects``; of an unread link type only the first one comes here."""
+    kind = pick.columns[layout.P_KIND]
+    if kind == layout.UNREAD_LINK:
+        reason = f"packets of link type {pick.columns[layout.P_START]} are not read; this is the first of them"
+    else:
+        reason = layout.REJECT_REASONS[kind]
+    rows.reject(origin.source, pick.columns[layout.P_NUMBER], reason, pick.data)

@@ -1,0 +1,353 @@
+"""The only room that opens evidence: find, hash, decompress, recognise, parse, keep what could not be read.
+
+Every file is opened read-only and read once from start to end. What comes out is batches of rows for the tables of
+`forensics.schema`, and one row for ``sources`` that says what the file was and what was assumed about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BufferedReader
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from forensics.errors import EvidenceError, ForensicsError, TimezoneNeededError, UnknownFormatError
+from forensics.formats import HEAD_BYTES, Evidence, Hints, all_formats
+from forensics.reading.compression import outer_compression
+from forensics.reading.files import EvidenceFile, EvidenceLike, find_evidence
+from forensics.reading.progress import progress_bar
+from forensics.reading.spread import spread_over_minutes
+from forensics.reading.streams import ExpandedStream, Limits, RawStream
+from forensics.schema import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from datetime import tzinfo
+
+    from forensics.formats import Format
+
+__all__ = [
+    "EvidenceFile",
+    "EvidenceLike",
+    "Limits",
+    "ReadOptions",
+    "Sink",
+    "companion_names",
+    "find_evidence",
+    "open_expanded",
+    "progress_bar",
+    "read_file",
+    "sha256_of",
+]
+
+_log = logging.getLogger(__name__)
+
+STREAM_BUFFER = 1 << 20
+"""Read-ahead of the expanded bytes. [B]"""
+
+COMPANION_BYTES = 1 << 20
+"""A companion file longer than this is no configuration file. [B]"""
+
+TIMES = {"flows": ("start", "end"), "names": ("time",), "requests": ("start", "end")}
+"""Columns that say when something happened, by table."""
+
+CALENDAR = (-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""Start of the year 1 and of the year 10000, between which a time has a date. [us]"""
+
+ARCHIVES = {b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar"}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the analyst says about the evidence.
+
+    Parameters
+    ----------
+    timezone
+        Zone of times that carry none.
+    logformat
+        Squid ``logformat`` definition of logs that are not in the native format.
+    vantage
+        Where the evidence was recorded; by default the file's name without its suffixes.
+    limits
+        How far compressed files may grow.
+    """
+
+    timezone: tzinfo | None = None
+    logformat: str | None = None
+    vantage: str | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+class Sink(Protocol):
+    """What takes the rows of one file."""
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        """Take a batch of rows of a table."""
+
+
+class _Tally:
+    """What is known of a file's rows once all have passed by."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.rows = dict.fromkeys(TABLES, 0)
+        self.first: int | None = None  # [us]
+        self.last: int | None = None
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        if not batch.num_rows:
+            return
+        self._sink.write(table, batch)
+        self.rows[table] += batch.num_rows
+        for column in TIMES.get(table, ()):
+            span = pc.min_max(batch.column(column).cast(pa.int64())).as_py()
+            if span["min"] is not None:
+                self.first = span["min"] if self.first is None else min(self.first, span["min"])
+                self.last = span["max"] if self.last is None else max(self.last, span["max"])
+
+
+def read_file(
+    file: EvidenceFile,
+    sink: Sink,
+    *,
+    source: str,
+    options: ReadOptions,
+    progress: Callable[[int], object] = lambda _: None,
+    trouble: Callable[[EvidenceError], object] = lambda _: None,
+) -> dict[str, object]:
+    """Read one evidence file into a sink and return its row for ``sources``.
+
+    A file that no format recognises, or that cannot be read to its end, does not raise: the row's ``error`` says why,
+    and what was read before the trouble stands.
+
+    Parameters
+    ----------
+    file
+        The file. A file object is read from where it stands to its end.
+    sink
+        Takes its rows.
+    source
+        Its name in the ``sources`` table.
+    options
+        What is known about it.
+    progress
+        Called with the number of bytes of each read.
+    trouble
+        Called with the error that ended the reading, where one did.
+
+    Raises
+    ------
+    TimezoneNeededError
+        Its times carry no zone and ``options`` give none.
+    EvidenceError
+        The operating system cannot read it to its end: it has no SHA-256, so it cannot be evidence.
+    """
+    tally = _Tally(sink)
+    vantage = options.vantage or _stem(source)
+    with _opened(file, source) as opened:
+        raw = RawStream(opened, progress)
+        expanded = ExpandedStream(source, raw, options.limits)
+        fmt, notes, error = _read_stream(file, expanded, tally, source=source, vantage=vantage, options=options)
+        try:
+            sha256 = raw.finish()
+        except OSError as failure:
+            problem = f"cannot be read to its end ({failure.strerror or failure}): rescue it to a sound disk first"
+            raise EvidenceError(source, problem) from failure
+    if error is not None:
+        trouble(error)
+    known = {"sha256": sha256, "size": raw.count, "compression": expanded.compression}
+    return _source_row(source, vantage, fmt, tally, notes) | known | {"error": error.problem if error else None}
+
+
+def _opened(file: EvidenceFile, source: str) -> AbstractContextManager[BinaryIO]:
+    try:
+        return file.open()
+    except OSError as error:
+        raise EvidenceError(source, f"cannot be opened: {error.strerror or error}") from error
+
+
+def _read_stream(
+    file: EvidenceFile, expanded: ExpandedStream, tally: _Tally, *, source: str, vantage: str, options: ReadOptions
+) -> tuple[Format | None, dict[str, object], EvidenceError | None]:
+    """Read the expanded bytes of a file; return its format, notes on it, and what ended the reading."""
+    fmt, notes, error = None, dict[str, object](), None
+    try:
+        fmt, hints = _recognise(source, file, expanded.head(HEAD_BYTES), options)
+        notes |= {f"read with {name}": hashlib.sha256(data).hexdigest() for name, data in hints.companions.items()}
+        stream = BufferedReader(expanded, STREAM_BUFFER)
+        for table, batch in _batches(fmt, Evidence(stream, source, vantage, hints, notes)):
+            tally.write(table, batch)
+    except TimezoneNeededError:
+        raise
+    except EvidenceError as problem:
+        error = problem
+    return fmt, notes, _ended(source, expanded) or error
+
+
+def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield what a format makes of a file, and the volumes that follow from it.
+
+    Evidence is hostile: a file that meets a bug of its reader, on purpose or not, must not take the others down.
+    """
+    try:
+        for table, batch in fmt.parse(evidence):
+            _check(table, batch)
+            yield table, batch
+            if table == "flows" and not fmt.EXACT_VOLUMES:
+                yield "volumes", spread_over_minutes(batch)
+    except EvidenceError:
+        raise
+    except ForensicsError as error:
+        raise EvidenceError(evidence.source, str(error)) from error
+    except Exception as error:
+        _log.exception("a bug in the reader of %s, please report it", fmt.NAME)
+        problem = f"the reader of {fmt.NAME} met a bug ({type(error).__name__}: {error}); what it read before stands"
+        raise EvidenceError(evidence.source, problem) from error
+
+
+def _check(table: str, batch: pa.RecordBatch) -> None:
+    """Hold every format to the schema, so that a case in memory takes no row that one on disk would refuse."""
+    if batch.schema != TABLES[table].schema:
+        raise TypeError(f"a batch of {table} has another schema")
+    for declared, column in zip(batch.schema, batch.columns, strict=True):
+        if column.null_count and not declared.nullable:
+            raise ValueError(f"{table}.{declared.name} is never null")
+        if pa.types.is_timestamp(declared.type) and not _in_calendar(column):
+            raise ValueError(f"{table}.{declared.name} lies outside the years 1 to 9999")
+
+
+def _in_calendar(times: pa.Array) -> bool:
+    """Tell whether pandas and every report can show these times."""
+    span = pc.min_max(times.cast(pa.int64())).as_py()
+    return span["min"] is None or (span["min"] >= CALENDAR[0] and span["max"] < CALENDAR[1])
+
+
+def _recognise(source: str, file: EvidenceFile, head: bytes, options: ReadOptions) -> tuple[Format, Hints]:
+    """Return the format that claims the file, with the hints it goes by."""
+    declined: dict[str, str] = {}
+    for name, fmt in all_formats().items():
+        hints = Hints(options.timezone, options.logformat, _companions(file, fmt))
+        reason = fmt.declines(head, hints)
+        if reason is None:
+            return fmt, hints
+        declined[name] = reason
+    if not head:
+        raise EvidenceError(source, "the file is empty")
+    archive = "tar" if head[257:262] == b"ustar" else _by_magic(ARCHIVES, head)
+    if archive:
+        raise EvidenceError(source, f"a {archive} archive: unpack it and add the folder")
+    if twice := outer_compression(head):
+        raise EvidenceError(source, f"compressed twice: expand it once and add the {twice} file in it")
+    raise UnknownFormatError(source, declined)
+
+
+def _by_magic(kinds: Mapping[bytes, str], head: bytes) -> str | None:
+    return next((kind for magic, kind in kinds.items() if head.startswith(magic)), None)
+
+
+def _companions(file: EvidenceFile, fmt: Format) -> dict[str, bytes]:
+    """Return the content of the files beside a log that say how to read it."""
+    contents = {}
+    for name in fmt.COMPANIONS:
+        path = file.companion(name)
+        try:
+            if path is not None and path.stat().st_size <= COMPANION_BYTES:
+                contents[name] = path.read_bytes()
+        except OSError as error:
+            _log.warning("%s lies beside %s and cannot be read: %s", name, file.name, error.strerror)
+    return contents
+
+
+def _source_row(
+    source: str, vantage: str, fmt: Format | None, tally: _Tally, notes: dict[str, object]
+) -> dict[str, object]:
+    records = notes.pop("records", 0)
+    zone = notes.pop("timezone", None)
+    return {
+        "source": source,
+        "format": fmt.NAME if fmt else None,
+        "first": tally.first,
+        "last": tally.last,
+        "records": records,
+        "rejected": tally.rows["rejects"],
+        "flows": tally.rows["flows"],
+        "vantage": vantage,
+        "timezone": zone,
+        "clock_offset": None,
+        "notes": json.dumps(notes, sort_keys=True, ensure_ascii=False) if notes else None,
+    }
+
+
+def _ended(source: str, expanded: ExpandedStream) -> EvidenceError | None:
+    """Return what ended the expanded bytes before their end."""
+    problem, count = expanded.problem, f"{expanded.count:,} expanded bytes"
+    if problem is None or isinstance(problem, EvidenceError):
+        return problem
+    words = str(problem) or type(problem).__name__
+    if "emory" in words:  # xz: "Memory usage limit exceeded"; zstd: "Frame requires too much memory for decoding"
+        return EvidenceError(source, f"asks for more memory than any lawful file needs, after {count}: {words}")
+    return EvidenceError(source, f"damaged after {count}: {words}")
+
+
+def _stem(source: str) -> str:
+    """Return a file's name without suffixes: ``captures/uplink.pcap.gz`` is ``captures/uplink``.
+
+    So ``access.log`` and its rotated ``access.log.1`` are one vantage, and the logs of two proxies in two folders are
+    two.
+    """
+    folder, slash, name = source.rpartition("/")
+    return folder + slash + (name.lstrip(".").partition(".")[0] or name)
+
+
+def companion_names() -> frozenset[str]:
+    """Return the names of files that say how to read the logs beside them."""
+    return frozenset(name for fmt in all_formats().values() for name in fmt.COMPANIONS)
+
+
+@contextmanager
+def open_expanded(file: EvidenceFile, limits: Limits | None = None) -> Iterator[ExpandedStream]:
+    """Open a file that a case already holds, for a second look at single packets or lines.
+
+    Parameters
+    ----------
+    file
+        The file, as `forensics.case.Case.evidence_file` returns it.
+    limits
+        How far it may grow, if it is compressed.
+
+    Yields
+    ------
+    ExpandedStream
+        Its expanded bytes.
+
+    Raises
+    ------
+    EvidenceError
+        The file is gone, or cannot be opened.
+    """
+    if file.path is None:
+        raise EvidenceError(file.name, "was handed over as an open file: add it by its path to look at its packets")
+    if not file.path.is_file():
+        raise EvidenceError(file.name, f"is no longer at {file.path}; put it back to look at its packets")
+    with _opened(file, file.name) as opened:
+        yield ExpandedStream(file.name, RawStream(opened), limits or Limits())
+
+
+def sha256_of(file: EvidenceFile, progress: Callable[[int], object] = lambda _: None) -> str:
+    """Return the SHA-256 of a file as it lies on disk, hexadecimal.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with file.open() as opened:
+        return RawStream(opened, progress).finish()

@@ -1,0 +1,156 @@
+"""The report's page: what stands in it and in which order is in ``report.html.j2``, what it says is made here.
+
+Example: ``render_report(data)`` is the page as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forensics.drawing import draw_hops
+from forensics.drawing.style import format_bytes, format_p, format_range, format_time
+from forensics.escaping import CONTENT_POLICY, html_template
+from forensics.report.tables import plain
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from forensics.report.data import ReportData, Rows
+
+__all__ = ["render_report", "save_report"]
+
+_MOST = 200
+"""Rows of a table in the report; the CSV files hold all of them, and the report says so."""
+
+Row = dict[str, Any]
+
+
+def save_report(data: ReportData, path: str | PathLike[str]) -> Path:
+    """Write the report.
+
+    Parameters
+    ----------
+    data
+        What stands in it.
+    path
+        The file, such as ``report.html``.
+
+    Returns
+    -------
+    pathlib.Path
+        The file that was written.
+    """
+    target = Path(path)
+    target.write_bytes(render_report(data).encode())
+    return target
+
+
+def render_report(data: ReportData) -> str:
+    """The report as one HTML page that needs no other file and no network.
+
+    Parameters
+    ----------
+    data
+        What stands in it.
+
+    Returns
+    -------
+    str
+        The page; the same data give the same text.
+    """
+    from markupsafe import Markup
+
+    source = (files("forensics.report") / "report.html.j2").read_text("utf-8")
+    facts = data.graph.graph
+    relays, spikes, beacons = (_rows(rows) for rows in (data.relays, data.spikes, data.beacons))
+    sources = [_source(row) for row in _rows(data.sources)]
+    graph = draw_hops(data.graph).render("svg").decode()
+    width, height = map(float, graph.split('viewBox="0 0 ', 1)[1].split('"', 1)[0].split())
+    return html_template(source).render(
+        data=data,
+        policy=CONTENT_POLICY,
+        range=format_range(facts.get("start"), facts.get("end"), data.timezone),
+        shape="tall" if height > width else "broad",
+        graph=Markup(graph),  # noqa: S704 - ours, every text in it escaped
+        chains=_rows(facts.get("chains") or ()),
+        relays=relays,
+        spikes=_strongest([_finding(row) for row in spikes]),
+        beacons=_strongest([_finding(row) for row in beacons]),
+        events=_events(relays, spikes, beacons),
+        sources=sources,
+        place={row["source"]: number for number, row in enumerate(sources, 1)},
+        charts=[(caption, _image(picture)) for caption, picture in data.charts],
+        settings=[(name, json.dumps(data.settings[name], default=str)) for name in sorted(data.settings)],
+        coverage=_rows(data.coverage),
+        items=_items,
+        words=lambda value: ", ".join(map(str, _items(value))) or "none observed",
+        bytes=format_bytes,
+        time=lambda moment: format_time(moment, data.timezone),
+        p=lambda value: None if value is None else format_p(value).removeprefix("p = "),
+    )
+
+
+def _rows(rows: Rows) -> list[Row]:
+    """The rows with None for every missing value."""
+    return [{key: plain(value) for key, value in row.items()} for row in rows]
+
+
+def _items(value: object) -> list[object]:
+    """A list as a list, also where a table holds it as text with ``; `` between; a number as a list of one."""
+    if isinstance(value, str):
+        return list(value.split("; "))
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _strongest(rows: list[Row]) -> list[Row]:
+    """The strongest findings, as many as a reader can take in, in order of time."""
+    chosen = sorted(rows, key=lambda row: -(row["score"] or 0))[:_MOST]
+    return sorted(chosen, key=lambda row: (row["start"], row["src"] or "", row["dst"] or ""))
+
+
+def _finding(row: Row) -> Row:
+    """A finding with its evidence as pairs of file and records."""
+    sources, records = (str(row.get(key) or "").split("; ") for key in ("source", "record"))
+    if len(sources) == len(records):
+        pairs = list(zip(sources, records, strict=True))
+    else:  # a file's name holds the separator: show both as they stand
+        pairs = [(row["source"], row["record"])]
+    return row | {"evidence": pairs}
+
+
+def _source(row: Row) -> Row:
+    """An evidence file with its notes as pairs; ``notes`` is JSON."""
+    notes = row.get("notes")
+    try:
+        read = json.loads(notes) if notes else {}
+    except ValueError:
+        read = {"notes": notes}
+    pairs = sorted(read.items()) if isinstance(read, dict) else [("notes", read)]
+    return row | {"notes": [(key, "; ".join(map(_text, _items(value)))) for key, value in pairs]}
+
+
+def _text(value: object) -> str:
+    """Text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _events(relays: list[Row], spikes: list[Row], beacons: list[Row]) -> list[tuple[Any, str, str]]:
+    """When, what and who, in order of time: the course of the intrusion as far as it is on record."""
+    arrow = " \N{RIGHTWARDS ARROW} "
+    events = [(r["first_seen"], "first contact with relay", r["dst"]) for r in relays]
+    events += [(r["last_seen"], "last contact with relay", r["dst"]) for r in relays]
+    for what, rows in (("spike begins", spikes), ("regular contact begins", beacons)):
+        events += [(r["start"], what, arrow.join(x for x in (r["src"], r["dst"]) if x)) for r in _strongest(rows)]
+    return sorted((e for e in events if e[0] is not None), key=lambda e: (e[0], e[1], e[2]))
+
+
+def _image(picture: str | bytes) -> str:
+    """A picture as a data address: what an image holds can run nothing."""
+    kind, content = ("svg+xml", picture.encode()) if isinstance(picture, str) else ("png", picture)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,134 @@
+"""Who is who: terminals of the office, and the proxies and gateways that speak for them.
+
+A proxy's or gateway's own address stands for many terminals and must not be taken for one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from forensics.addresses import address_text, is_private
+
+if TYPE_CHECKING:
+    from forensics.case import Case
+
+__all__ = ["Roles", "find_roles"]
+
+GATEWAY_SHARE = 0.8
+"""Share of a gateway's servers that clients seen elsewhere must have met. [1]"""
+
+GATEWAY_CLIENTS = 5
+"""Fewest such clients for that to mean anything."""
+
+ALIKE_SHARE = 0.5
+"""Share of a log's (client, server) pairs that a captured proxy must have carried to be the log's proxy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who is who in a case.
+
+    Parameters
+    ----------
+    terminals
+        Addresses of the office's own hosts that acted as clients.
+    proxies
+        What proxies are called in ``via``: the address, or the log's vantage where the log does not name one. Each
+        with the address it is known by, where one was found.
+    gateways
+        Addresses that stand for many terminals: proxies as seen from outside, address translation.
+    """
+
+    terminals: frozenset[str] = frozenset()
+    proxies: dict[str, str] = field(default_factory=dict)
+    gateways: frozenset[str] = frozenset()
+
+    def is_inside(self, address: str) -> bool:
+        """Tell whether an address is of the office: a terminal, a proxy, a gateway, or a private address."""
+        known = address in self.terminals or address in self.gateways or address in self.proxies
+        return known or address in self.proxies.values() or _private(address)
+
+
+def find_roles(case: Case) -> Roles:
+    """Return who is who in a case.
+
+    Terminals are the clients of proxies and the private addresses that act as clients; where there are neither, all
+    clients that serve nobody. Documentation and public addresses are the office's own only as clients of a proxy.
+
+    Parameters
+    ----------
+    case
+        The case.
+
+    Returns
+    -------
+    Roles
+        Who is who; found once per case and again when evidence was added.
+    """
+    held = case.sql("SELECT sha256, records FROM sources").to_arrow().to_pydict()
+    evidence = frozenset(zip(held["sha256"], held["records"], strict=True))
+    known = _KNOWN.get(case)
+    if known is None or known[0] != evidence:
+        known = _KNOWN[case] = (evidence, _roles_of(case))
+    return known[1]
+
+
+_KNOWN: WeakKeyDictionary[Case, tuple[frozenset[tuple[str, int]], Roles]] = WeakKeyDictionary()
+"""Roles by case, with the evidence they were found in: every detector asks for them."""
+
+
+def _roles_of(case: Case) -> Roles:
+    rows = case.sql("SELECT DISTINCT src, server, via, vantage FROM traffic").to_arrow().to_pylist()
+    met: defaultdict[str, set[str]] = defaultdict(set)
+    seen_at: defaultdict[str, set[str]] = defaultdict(set)
+    through: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for row in rows:
+        met[row["src"]].add(row["server"])
+        seen_at[row["src"]].add(row["vantage"])
+        if row["via"] is not None:
+            through[row["via"]].add((row["src"], row["server"]))
+    proxies = _named_proxies(through)
+    addresses = set(proxies.values()) | set(proxies)
+    gateways = frozenset(addresses & met.keys()) | _gateways(met, seen_at, addresses)
+    clients = {src for pairs in through.values() for src, _ in pairs} | {src for src in met if _private(src)}
+    # A client that others are served by is a server too: a relay, in a capture that was taken there.
+    alone = set(met) - set().union(*met.values())
+    terminals = frozenset((clients or alone) - gateways - addresses)
+    return Roles(terminals, proxies, gateways)
+
+
+def _named_proxies(through: dict[str, set[tuple[str, str]]]) -> dict[str, str]:
+    """Return each proxy's address by what ``via`` calls it.
+
+    A proxy's own log seldom says its address. A captured proxy that carried the log's pairs is the log's proxy.
+    """
+    captured = {via for via in through if address_text(via)}
+    named = {via: via for via in captured}
+    for via in through.keys() - captured:
+        shares = {other: _share(through[other], through[via]) for other in sorted(captured)}
+        best = max(shares, key=lambda other: shares[other], default=None)
+        named[via] = best if best is not None and shares[best] >= ALIKE_SHARE else via
+    return named
+
+
+def _share(few: set[tuple[str, str]], many: set[tuple[str, str]]) -> float:
+    return len(few & many) / len(few)
+
+
+def _gateways(met: dict[str, set[str]], seen_at: dict[str, set[str]], proxies: set[str]) -> frozenset[str]:
+    """Return clients that met more servers than any client seen elsewhere, and nearly only servers that those met."""
+    found = set()
+    for client, servers in met.items():
+        others = [met[other] for other in met if other not in proxies and not seen_at[other] & seen_at[client]]
+        if len(others) >= GATEWAY_CLIENTS:
+            shared = len(servers & set().union(*others))
+            if len(servers) > max(map(len, others)) and shared >= GATEWAY_SHARE * len(servers):
+                found.add(client)
+    return frozenset(found)
+
+
+def _private(address: str) -> bool:
+    return address_text(address) is not None and is_private(address)

@@ -1,0 +1,384 @@
+"""Where the tables of a case lie: in memory, or in a folder as Parquet.
+
+The folder of a case::
+
+    manifest.json              title, time zone, schema; the list of sources, for people
+    parts/<sha256>/*.parquet   all rows of one evidence file, and where the file lay
+    parts/<sha256>.1/          the same file read anew, with better hints; the highest number counts
+    staging/                   a file that is being read; worth nothing until it is renamed into parts/
+
+The rename is the one step that adds a file, and it is atomic: a process killed at any point leaves a case that opens,
+without the file it was reading, or with that file as it was read before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections import defaultdict
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+
+from forensics.errors import CaseError
+from forensics.schema import SCHEMA_VERSION, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pyarrow.parquet import ParquetWriter
+
+    from forensics.engines import Engine
+
+__all__ = ["DiskStore", "MemoryStore", "Origin", "Part", "Store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a case knows of an evidence file besides its rows.
+
+    Parameters
+    ----------
+    source
+        Its name in ``sources``.
+    sha256
+        SHA-256 of the file, hexadecimal.
+    size
+        Size of the file. [B]
+    path
+        Where it lay when it was read; None for a file object.
+    records
+        Packets or lines that were read.
+    complete
+        Whether it was read to its end. One that was not may be added again, with better hints or higher limits.
+    """
+
+    source: str
+    sha256: str
+    size: int
+    path: str | None
+    records: int
+    complete: bool
+
+    @classmethod
+    def of(cls, row: dict[str, object], path: Path | None) -> Origin:
+        """Return the origin that belongs to a row of ``sources``."""
+        return cls(
+            source=str(row["source"]),
+            sha256=str(row["sha256"]),
+            size=int(str(row["size"])),
+            path=str(path.resolve()) if path else None,
+            records=int(str(row["records"])),
+            complete=row["error"] is None,
+        )
+
+
+class Part(Protocol):
+    """The rows of one evidence file, on their way into the store."""
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        """Take a batch of rows of a table."""
+
+    def commit(self, row: dict[str, object], path: Path | None) -> None:
+        """Make the rows part of the case, all at once, with the file's row of ``sources`` and where it lies.
+
+        They replace what the case holds of a file of the same SHA-256.
+        """
+
+    def discard(self) -> None:
+        """Let go of what was not committed; nothing after `commit`."""
+
+
+class Store(Protocol):
+    """Tables of a case, one part per evidence file."""
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """The evidence files by their SHA-256."""
+
+    def begin(self) -> Part:
+        """Start a new part."""
+
+    def adding(self) -> AbstractContextManager[None]:
+        """Keep other processes from adding to the case; `origins` is what they have added until now."""
+
+    def holds(self, path: Path) -> bool:
+        """Tell whether a file is one of the store's own."""
+
+    def register(self, engine: Engine) -> None:
+        """Make the tables known to an engine."""
+
+
+class MemoryStore:
+    """Tables in memory, gone with the process."""
+
+    def __init__(self) -> None:
+        self.origins: dict[str, Origin] = {}
+        self._parts: dict[str, dict[str, list[pa.RecordBatch]]] = {}
+
+    def begin(self) -> Part:
+        """Start a new part."""
+        return _MemoryPart(self)
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Do nothing: no other process sees this memory."""
+        yield
+
+    def holds(self, path: Path) -> bool:  # noqa: ARG002  # the protocol's signature
+        """Tell whether a file is one of the store's own: none is."""
+        return False
+
+    def keep(self, batches: dict[str, list[pa.RecordBatch]], origin: Origin) -> None:
+        """Take over the rows of one file."""
+        self.origins[origin.sha256] = origin
+        self._parts[origin.sha256] = batches
+
+    def register(self, engine: Engine) -> None:
+        """Make the tables known to an engine."""
+        for name, table in TABLES.items():
+            batches = [batch for part in self._parts.values() for batch in part.get(name, ())]
+            engine.register_arrow(name, pa.Table.from_batches(batches, table.schema))
+
+
+class _MemoryPart:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._batches: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        self._batches[table].append(batch)
+
+    def commit(self, row: dict[str, object], path: Path | None) -> None:
+        self.write("sources", _source_batch(row))
+        self._store.keep(dict(self._batches), Origin.of(row, path))
+
+    def discard(self) -> None:
+        self._batches.clear()
+
+
+class DiskStore:
+    """Tables in a folder, one sub-folder of Parquet files per evidence file.
+
+    Parameters
+    ----------
+    folder
+        The case's folder; made where it does not exist.
+    settings
+        What the manifest holds besides the sources. An existing case keeps its own.
+
+    Raises
+    ------
+    CaseError
+        The folder holds something else, a case of another schema, or a damaged one; or it cannot be written.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+        self.folder = folder
+        self.origins: dict[str, Origin] = {}
+        self._parts: dict[str, Path] = {}
+        self._manifest = folder / "manifest.json"
+        if not self._manifest.exists():
+            self._create(settings)
+        self.settings = self._read_settings()
+        self._load()
+
+    def _create(self, settings: dict[str, str]) -> None:
+        with _writing(self.folder):
+            if self.folder.exists() and not (self.folder.is_dir() and self._is_empty()):
+                raise CaseError(f"{self.folder} is not a case: name a case's folder, or one that does not exist yet")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_manifest(settings)
+
+    def _is_empty(self) -> bool:
+        """Tell whether the folder holds nothing but a manifest that a killed process did not end."""
+        return {path.name for path in self.folder.iterdir()} <= {_beside(self._manifest).name}
+
+    def _read_settings(self) -> dict[str, str]:
+        with _undamaged(self._manifest):
+            manifest = json.loads(self._manifest.read_text("utf-8"))
+            version = manifest["schema"]
+            settings = {name: str(manifest["settings"][name]) for name in ("title", "timezone")}
+        if version != SCHEMA_VERSION:
+            raise CaseError(f"{self.folder} was written with schema {version}, this library reads {SCHEMA_VERSION}")
+        return settings
+
+    def _load(self) -> list[Path]:
+        """Read what the parts say; return those that a newer one of the same file replaces."""
+        self.origins, self._parts = {}, {}
+        replaced = []
+        for file in sorted((self.folder / "parts").glob("*/origin.json"), key=lambda file: _number(file.parent)):
+            with _undamaged(file):
+                origin = Origin(**json.loads(file.read_text("utf-8")))
+            if origin.sha256 in self._parts:
+                replaced.append(self._parts[origin.sha256])
+            self.origins[origin.sha256], self._parts[origin.sha256] = origin, file.parent
+        return replaced
+
+    def _write_manifest(self, settings: dict[str, str]) -> None:
+        listed = sorted(map(asdict, self.origins.values()), key=lambda origin: str(origin["source"]))
+        text = json.dumps({"schema": SCHEMA_VERSION, "settings": settings, "sources": listed}, indent=2, sort_keys=True)
+        _write_atomically(self._manifest, text + "\n")
+
+    def begin(self) -> Part:
+        """Start a new part."""
+        with _writing(self.folder):
+            self._staging.mkdir()
+        return _DiskPart(self, self._staging)
+
+    @property
+    def _staging(self) -> Path:
+        return self.folder / "staging"
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Keep other processes from adding to the case; a process that dies lets go of it.
+
+        What others added since the case was opened becomes known, what a killed process left behind is removed.
+        """
+        with self._locked():
+            with _writing(self.folder):
+                shutil.rmtree(self._staging, ignore_errors=True)
+                for path in self._load():
+                    shutil.rmtree(path)
+            try:
+                yield
+            finally:
+                with _writing(self.folder):
+                    self._write_manifest(self.settings)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with ExitStack() as held:
+            with _writing(self.folder):
+                lock = held.enter_context((self.folder / ".lock").open("w"))
+            if sys.platform != "win32":
+                import fcntl
+
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise CaseError(f"another process is adding to {self.folder}; wait until it has ended") from error
+            yield
+
+    def holds(self, path: Path) -> bool:
+        """Tell whether a file is one of the store's own, which are no evidence."""
+        return self.folder.resolve() in path.resolve().parents
+
+    def keep(self, staging: Path, origin: Origin) -> None:
+        """Make a staged part one of the case: the atomic step."""
+        parts = self.folder / "parts"
+        if not parts.exists():
+            parts.mkdir()
+            _sync(self.folder)
+        (staging / "origin.json").write_text(json.dumps(asdict(origin), sort_keys=True), "utf-8")
+        for written in (*staging.iterdir(), staging):
+            _sync(written)
+        before = self._parts.get(origin.sha256)
+        part = parts / (f"{origin.sha256}.{_number(before) + 1}" if before else origin.sha256)
+        staging.rename(part)
+        _sync(parts)
+        self.origins[origin.sha256], self._parts[origin.sha256] = origin, part
+        if before:
+            shutil.rmtree(before)
+
+    def register(self, engine: Engine) -> None:
+        """Make the tables known to an engine."""
+        for name, table in TABLES.items():
+            written = (part / f"{name}.parquet" for part in self._parts.values())
+            files = sorted(file for file in written if file.exists())
+            if files:
+                engine.register_parquet(name, files)
+            else:
+                engine.register_arrow(name, table.schema.empty_table())
+
+
+class _DiskPart:
+    def __init__(self, store: DiskStore, staging: Path) -> None:
+        self._store = store
+        self._staging = staging
+        self._writers: dict[str, ParquetWriter] = {}
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        from pyarrow.parquet import ParquetWriter
+
+        with _writing(self._store.folder):
+            if table not in self._writers:
+                file = self._staging / f"{table}.parquet"
+                self._writers[table] = ParquetWriter(file, TABLES[table].schema, compression="zstd")
+            self._writers[table].write_batch(batch)
+
+    def commit(self, row: dict[str, object], path: Path | None) -> None:
+        self.write("sources", _source_batch(row))
+        with _writing(self._store.folder):
+            self._close()
+            self._store.keep(self._staging, Origin.of(row, path))
+
+    def discard(self) -> None:
+        with suppress(OSError):  # a full disk has said so before
+            self._close()
+        shutil.rmtree(self._staging, ignore_errors=True)
+
+    def _close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+
+def _source_batch(row: dict[str, object]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([row], schema=TABLES["sources"].schema)
+
+
+def _number(part: Path) -> int:
+    """Return how many times a file had been read before this part of it was written."""
+    number = part.name.partition(".")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say which case could not be written, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise CaseError(f"cannot write to the case in {folder}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _undamaged(file: Path) -> Iterator[None]:
+    """Say which file of the case is damaged."""
+    try:
+        yield
+    except OSError as error:
+        raise CaseError(f"cannot read {file}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CaseError(f"{file} is damaged ({error!r}); restore it, or make the case anew") from error
+
+
+def _beside(file: Path) -> Path:
+    """Return where the new text of a file is written before it takes the old one's place."""
+    return file.with_name(f".{file.name}.new")
+
+
+def _write_atomically(file: Path, text: str) -> None:
+    """Replace a file so that a reader finds the old text or the new one, never a part."""
+    beside = _beside(file)
+    beside.write_text(text, "utf-8")
+    _sync(beside)
+    beside.replace(file)
+    _sync(file.parent)
+
+
+def _sync(path: Path) -> None:
+    """Have the operating system write a file or folder to disk."""
+    if sys.platform == "win32" and path.is_dir():
+        return  # folders cannot be opened there
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

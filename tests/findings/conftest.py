@@ -1,0 +1,52 @@
+"""Cases made of a few rows, for the tests of what is found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+
+from forensics.case import Case
+from forensics.reading.spread import spread_over_minutes
+from forensics.schema import TABLES
+from forensics.store import MemoryStore
+
+Row = Mapping[str, object]
+MakeCase = Callable[..., Case]
+
+START = int(datetime(2015, 5, 11, tzinfo=UTC).timestamp()) * 1_000_000
+"""A Monday, 09:00 in Tokyo. [us]"""
+
+
+def _flow(number: int, row: Row) -> dict[str, object]:
+    defaults: dict[str, object] = {"bytes_kind": "application", "vantage": "access", "source": "access.log"}
+    return {"record": number, "end": row["start"], **defaults, **row}
+
+
+@pytest.fixture
+def make_case() -> MakeCase:
+    """Return a maker of cases: rows of flows, names and requests in, a case in memory out."""
+
+    def make(
+        flows: Iterable[Row], names: Iterable[Row] = (), requests: Iterable[Row] = (), zone: str = "Asia/Tokyo"
+    ) -> Case:
+        numbered = [_flow(number, row) for number, row in enumerate(flows, 1)]
+        store = MemoryStore()
+        sources = sorted({str(row["source"]): str(row["vantage"]) for row in numbered}.items())
+        for source, vantage in sources:
+            part = store.begin()
+            mine = [row for row in numbered if row["source"] == source]
+            batch = pa.RecordBatch.from_pylist(mine, schema=TABLES["flows"].schema)
+            part.write("flows", batch)
+            part.write("volumes", spread_over_minutes(batch))
+            if source == sources[0][0]:
+                part.write("names", pa.RecordBatch.from_pylist(list(names), schema=TABLES["names"].schema))
+                part.write("requests", pa.RecordBatch.from_pylist(list(requests), schema=TABLES["requests"].schema))
+            row = {"source": source, "sha256": f"hash of {source}", "size": 1, "format": "test", "vantage": vantage}
+            part.commit({**row, "records": len(mine), "rejected": 0, "flows": len(mine), "error": None}, None)
+        return Case(store, title="test", timezone=ZoneInfo(zone))
+
+    return make

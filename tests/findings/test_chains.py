@@ -1,0 +1,371 @@
+"""Stepping stones: which connection into a relay goes on as which connection out of it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import forensics as fx
+from forensics import chains
+from forensics.chains import BIN, MAX_Q, Chain, Match, find_chains
+from forensics.series import Connection, connections_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from forensics.case import Case
+
+RELAY, SECOND, TERMINAL, OPERATOR = "203.0.113.7", "203.0.113.8", "192.0.2.11", "198.51.100.240"
+HOUR = 3600.0
+SECONDS = 1_000_000
+
+Bytes = list[tuple[float, int]]
+"""Times [s] and sizes [B]."""
+
+
+def connection(
+    src: str, dst: str, out: Bytes, back: Bytes, *, port: int = 40_000, source: str = "r.pcap"
+) -> Connection:
+    """Return a connection with this payload in each direction, from a second before it to a second behind it."""
+    times = [time for time, _ in out + back]
+    windows = sorted({int(time * SECONDS) // BIN for time in times})
+    series = np.zeros((2, len(windows)), dtype=np.int64)
+    for row, sizes in enumerate((out, back)):
+        for time, size in sizes:
+            series[row, windows.index(int(time * SECONDS) // BIN)] += size
+    start, end = int((min(times) - 1) * SECONDS), int((max(times) + 1) * SECONDS)
+    return Connection(source, port, src, port, dst, 443, start, end, np.array(windows), series[0], series[1])
+
+
+def session(seed: int, *, begin: float = 600.0, length: float = 240.0, count: int = 60) -> tuple[Bytes, Bytes]:
+    """Return what an operator's session sends and gets: bursts of heavy-tailed size with pauses between them."""
+    rng = np.random.default_rng(seed)
+    times = begin + np.sort(rng.uniform(0, length, count))
+    out = [(float(t), int(s)) for t, s in zip(times, rng.lognormal(6, 1.2, count), strict=True)]
+    back = [(float(t + 0.1), int(s)) for t, s in zip(times, rng.lognormal(5, 1.0, count), strict=True)]
+    return out, back
+
+
+def late(sizes: Bytes, seed: int, *, delay: float, jitter: float = 0.0, overhead: float = 1.0) -> Bytes:
+    """Return the same bytes some time later, with jitter and overhead."""
+    rng = np.random.default_rng(seed)
+    return [(t + delay + float(rng.uniform(-jitter, jitter)), round(size * overhead)) for t, size in sizes]
+
+
+def cut(sizes: Bytes, most: int = 300) -> Bytes:
+    """Return the same bytes in packets of another size."""
+    return [(t, min(most, size - at)) for t, size in sizes for at in range(0, size, most)]
+
+
+def strangers(seed: int, count: int = 6) -> list[Connection]:
+    """Return visitors of the relay over an hour, so that the capture is long enough to tell chance."""
+    begins = np.random.default_rng(seed).uniform(0, HOUR - 300, count)
+    return [
+        connection(f"198.18.0.{n}", RELAY, *session(seed * 100 + n, begin=float(begin)), port=50_000 + n)
+        for n, begin in enumerate(begins, 1)
+    ]
+
+
+def forwarded(
+    seed: int, *, begin: float = 600.0, delay: float = 0.05, **changes: float
+) -> tuple[Connection, Connection]:
+    """Return a connection into the relay and the one it goes on as."""
+    out, back = session(seed, begin=begin)
+    onward = late(out, seed, delay=delay, **changes), late(back, seed + 1, delay=-delay, **changes)
+    into = connection(TERMINAL, RELAY, out, back, port=40_000 + seed)
+    return into, connection(RELAY, SECOND, *onward, port=60_000 + seed)
+
+
+def held_at(host: str, connections: Iterable[Connection]) -> list[Match]:
+    """Return the matches at one host that stand, the best of each inbound connection."""
+    return chains._best(chains._held(chains._matches_at(host, list(connections))))
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize("jitter", [0.0, 0.03])
+def test_a_forwarded_session_is_matched(delay: float, jitter: float) -> None:
+    """What goes on within 200 ms is matched, with and without jitter, and with a small probability of chance."""
+    into, onward = forwarded(1, delay=delay, jitter=jitter)
+
+    [match] = held_at(RELAY, [into, onward, *strangers(2)])
+
+    assert (into, onward) == (match.inbound, match.outbound)
+    assert (match.inward, match.onward) == (TERMINAL, SECOND)
+    assert match.p_value < 1e-3
+    assert match.score > 0.9
+
+
+@pytest.mark.parametrize("overhead", [1.1, 0.9])
+def test_repacketisation_and_overhead_do_not_hide_it(overhead: float) -> None:
+    """A session whose bytes travel in other packets, with a tenth more or less as SSH makes it, is matched."""
+    out, back = session(3)
+    into = connection(TERMINAL, RELAY, out, back)
+    onward = [cut(late(sizes, 4, delay=d, overhead=overhead)) for sizes, d in ((out, 0.08), (back, -0.08))]
+
+    [match] = held_at(RELAY, [into, connection(RELAY, SECOND, *onward), *strangers(5)])
+
+    assert match.onward == SECOND
+
+
+def test_strangers_at_the_same_time_are_not_matched() -> None:
+    """A session into the relay and another of the same size and time out of it have nothing to do with each other."""
+    into = connection(TERMINAL, RELAY, *session(6))
+    other = connection(RELAY, SECOND, *session(7))
+
+    assert held_at(RELAY, [into, other, *strangers(8)]) == []
+
+
+def test_unrelated_pairs_seldom_match() -> None:
+    """Of 200 random unrelated pairs at most 1 % match."""
+    matched = 0
+    for seed in range(200):
+        into = connection(TERMINAL, RELAY, *session(1000 + 2 * seed))
+        other = connection(RELAY, SECOND, *session(1001 + 2 * seed), port=60_000)
+        frame = [connection(f"198.18.0.{n}", RELAY, [(at, 10)], [], port=n) for n, at in ((1, 0.0), (2, HOUR))]
+        matched += len(held_at(RELAY, [into, other, *frame]))
+
+    assert matched <= 2
+
+
+def test_a_tunnel_that_carries_several_sessions_matches_each() -> None:
+    """Three sessions at once through one long connection are all matched to it."""
+    pairs = [forwarded(seed, begin=600.0 + 20 * seed) for seed in (11, 12, 13)]
+    out = [(float(b * BIN) / SECONDS, int(s)) for _, c in pairs for b, s in zip(c.bins, c.out, strict=True)]
+    back = [(float(b * BIN) / SECONDS, int(s)) for _, c in pairs for b, s in zip(c.bins, c.back, strict=True)]
+    tunnel = connection(RELAY, SECOND, [(500.0, 50), *out], back, port=61_000)
+
+    found = held_at(RELAY, [*(into for into, _ in pairs), tunnel, *strangers(9)])
+
+    assert {into.key for into, _ in pairs} == {match.inbound.key for match in found}
+    assert {tunnel.key} == {match.outbound.key for match in found}
+
+
+@pytest.mark.parametrize("before", [0.0, 300.0])
+def test_a_reverse_tunnel_is_followed(before: float) -> None:
+    """The way on may be a connection that the operator opened into the relay, long or just before the session."""
+    out, back = session(14)
+    into = connection(TERMINAL, RELAY, out, back)
+    carried = late(out, 15, delay=0.05), late(back, 16, delay=-0.05)
+    opened = [(min(t for t, _ in out) - before - 1, 60)]
+    operators = connection(OPERATOR, RELAY, carried[1], opened + carried[0], port=22_022)
+
+    found = chains._joined(held_at(RELAY, [into, operators, *strangers(17)]))
+
+    assert [chain.hops for chain in found] == [(TERMINAL, RELAY, OPERATOR)]
+
+
+def test_too_little_is_not_compared() -> None:
+    """Sessions of a few windows or a few bytes say nothing; nothing in gives nothing out."""
+    short = [(600.0, 900), (600.1, 900)]
+    faint = [(600.0 + n, 5) for n in range(20)]
+    for sizes in (short, faint):
+        into, onward = connection(TERMINAL, RELAY, sizes, []), connection(RELAY, SECOND, sizes, [], port=9)
+        assert held_at(RELAY, [into, onward, *strangers(18)]) == []
+    assert held_at(RELAY, []) == []
+
+
+def test_a_capture_of_a_few_windows_proves_nothing() -> None:
+    """Where there is no room to shift the series, the probability of chance is 1."""
+    sizes = [(600 + n * BIN / SECONDS, 900) for n in range(4)]
+    into, onward = connection(TERMINAL, RELAY, sizes, sizes), connection(RELAY, SECOND, sizes, sizes, port=9)
+
+    [match] = chains._matches_at(RELAY, [into, onward])
+
+    assert match.p_value == 1.0
+
+
+def test_one_direction_alone_can_match() -> None:
+    """An upload whose answers are a handful of bytes is compared by its upload."""
+    out, _ = session(19)
+    into = connection(TERMINAL, RELAY, out, [(600.5, 20)])
+    onward = connection(RELAY, SECOND, late(out, 20, delay=0.05), [(600.4, 20)])
+
+    assert len(held_at(RELAY, [into, onward, *strangers(21)])) == 1
+
+
+def test_memory_bound_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shifts looked at in small portions give the same probabilities."""
+    connections = [*forwarded(22), *strangers(23)]
+    before = [match.p_value for match in chains._matches_at(RELAY, connections)]
+
+    monkeypatch.setattr(chains, "MOST_CELLS", 1000)
+
+    assert before == [match.p_value for match in chains._matches_at(RELAY, connections)]
+
+
+def test_all_that_was_tested_counts() -> None:
+    """One match among few tests stands; the same among a thousand does not (Benjamini-Hochberg)."""
+    into, onward = forwarded(24)
+    good = Match(RELAY, into, onward, 0.95, MAX_Q / 20)
+    dull = replace(good, p_value=0.5, score=0.1)
+
+    assert [good] == chains._held([good, *[dull] * 9])
+    assert chains._held([good, *[dull] * 999]) == []
+    assert chains._held([replace(good, score=0.5)]) == []
+    assert chains._held([]) == []
+
+
+def test_the_best_of_several_ways_on_is_taken() -> None:
+    """Of two connections that match one inbound, the less likely by chance is the way on, then the better score."""
+    into, onward = forwarded(25)
+    other = connection(RELAY, OPERATOR, *session(26))
+    good, worse = Match(RELAY, into, onward, 0.9, 1e-4), Match(RELAY, into, other, 0.95, 1e-3)
+
+    assert [good] == chains._best([worse, good])
+    assert [good] == chains._best([good, worse])
+    assert [good] == chains._best([good, replace(worse, p_value=1e-4, score=0.8)])
+
+
+def match_of(way: tuple[str, str, str], number: int, *, p_value: float = 1e-4) -> Match:
+    """Return a match from the first host through the second to the third; numbers tell sessions apart."""
+    before, host, after = way
+    sizes = [(600.0, 100)]
+    into = connection(before, host, sizes, [], port=number, source=f"{host}.pcap")
+    return Match(host, into, connection(host, after, sizes, [], port=number, source=f"{host}.pcap"), 0.9, p_value)
+
+
+def test_steps_are_joined_and_sessions_counted() -> None:
+    """Steps at two relays are one chain, sessions of one way are one chain's, and its p-value is its weakest step's."""
+    found = chains._joined(
+        [
+            match_of((TERMINAL, RELAY, SECOND), 1, p_value=1e-4),
+            match_of((TERMINAL, RELAY, SECOND), 2, p_value=1e-3),
+            match_of((RELAY, SECOND, OPERATOR), 1, p_value=5e-3),
+            match_of((RELAY, SECOND, OPERATOR), 2, p_value=2e-3),
+        ]
+    )
+
+    [chain] = found
+    assert chain.hops == (TERMINAL, RELAY, SECOND, OPERATOR)
+    assert chain.relays == (RELAY, SECOND)
+    assert [len(steps) for steps in chain.sessions] == [2, 2]
+    assert chain.p_value == 2e-3
+
+
+def test_a_step_seen_from_behind_is_no_chain() -> None:
+    """A match against the direction of a longer chain is left out; the longest chain comes first."""
+    matches = [
+        match_of((TERMINAL, RELAY, SECOND), 1),
+        match_of((RELAY, SECOND, OPERATOR), 1),
+        match_of((OPERATOR, SECOND, RELAY), 2),
+        match_of(("198.18.0.1", "198.18.0.2", "198.18.0.3"), 3),
+    ]
+
+    found = [chain.hops for chain in chains._joined(matches)]
+
+    assert found == [(TERMINAL, RELAY, SECOND, OPERATOR), ("198.18.0.1", "198.18.0.2", "198.18.0.3")]
+
+
+def test_a_ring_ends() -> None:
+    """Traffic that comes back to where it was does not turn in a circle for ever."""
+    matches = [
+        match_of((TERMINAL, RELAY, SECOND), 1),
+        match_of((RELAY, SECOND, RELAY), 1),
+        match_of((SECOND, RELAY, SECOND), 1),
+    ]
+
+    found: list[Chain] = chains._joined(matches)
+
+    assert found[0].hops[0] == TERMINAL
+
+
+# --- with captures -------------------------------------------------------------------------------------------------
+
+
+Packet = tuple[float, tuple[str, int, str, int], int]
+"""Time since 1970 [s], source and destination with their ports, payload [B]."""
+
+
+def packet(time: float, ends: tuple[str, int, str, int], size: int) -> bytes:
+    """Return a pcap record of one TCP packet (RFC 9293) with this much payload."""
+    src, sport, dst, dport = ends
+    tcp = struct.pack(">HHIIBBHHH", sport, dport, 1, 1, 5 << 4, 0x18, 8192, 0, 0) + b"x" * size
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0, *map(socket.inet_aton, (src, dst)))
+    frame = b"\x02" * 12 + b"\x08\x00" + head + tcp
+    return struct.pack("<IIII", int(time), int(time % 1 * SECONDS), len(frame), len(frame)) + frame
+
+
+def write_capture(path: Path, packets: Iterable[Packet]) -> Path:
+    """Write packets as pcap, in order of time."""
+    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    path.write_bytes(head + b"".join(packet(*one) for one in sorted(packets)))
+    return path
+
+
+def talk(src: str, port: int, dst: str, sizes: Bytes, answers: Iterable[tuple[float, int]] = ()) -> list[Packet]:
+    """Return the packets of a connection."""
+    there, back = (src, port, dst, 443), (dst, 443, src, port)
+    first = 1_431_000_000
+    out = [(first + time, there, min(size, 1400)) for time, size in sizes]
+    return out + [(first + time, back, min(size, 1400)) for time, size in answers]
+
+
+def relay_capture(path: Path) -> Path:
+    """Write a capture taken at a relay: a session that goes on, and visitors over an hour."""
+    out, back = session(30)
+    rows = talk(TERMINAL, 40_000, RELAY, out, back)
+    rows += talk(RELAY, 50_000, SECOND, late(out, 1, delay=0.05), late(back, 2, delay=-0.05))
+    for n in range(8):
+        rows += talk(f"198.18.0.{n}", 1000 + n, RELAY, *session(40 + n, begin=n * 400.0 + 1))
+    return write_capture(path, rows)
+
+
+def test_a_capture_at_a_relay_shows_the_chain(tmp_path: Path) -> None:
+    """From the packets of a capture to the chain, with the packet numbers of both connections."""
+    case = fx.read(relay_capture(tmp_path / "relay.pcap"))
+
+    [chain] = find_chains(case)
+
+    assert chain.hops == (TERMINAL, RELAY, SECOND)
+    [[match]] = chain.sessions
+    records = {
+        row["record"] for row in case.sql("SELECT record FROM flows WHERE src_port >= 40000").to_arrow().to_pylist()
+    }
+    assert records == {match.inbound.record, match.outbound.record}
+    assert match.inbound.source == "relay.pcap"
+
+
+def test_only_captures_at_one_outside_host_are_looked_at(make_case: Callable[..., Case], tmp_path: Path) -> None:
+    """A capture of many hosts, one taken inside the office, and a log show no relay from within."""
+    crowd = [(f"198.18.0.{n}", f"198.18.1.{n}") for n in range(9)]
+    mixed = [row for n, (a, b) in enumerate(crowd) for row in talk(a, 2000 + n, b, [(float(n), 100)])]
+    office = [row for n in range(9) for row in talk("10.0.0.5", 3000 + n, f"198.18.1.{n}", [(float(n), 100)])]
+    files = [write_capture(tmp_path / f"{n}.pcap", rows) for n, rows in enumerate((mixed, office))]
+
+    assert find_chains(fx.read(*files)) == []
+    assert find_chains(make_case([])) == []
+
+
+def test_connections_of_a_host(tmp_path: Path) -> None:
+    """A host's connections have their payload both ways; connections without payload and other hosts' are left out."""
+    rows = talk(TERMINAL, 40_000, RELAY, [(1.0, 100), (1.05, 50), (9.0, 7)], [(1.2, 30)])
+    rows += talk(TERMINAL, 40_001, RELAY, [(2.0, 0)]) + talk(TERMINAL, 40_002, SECOND, [(3.0, 10)])
+    case = fx.read(write_capture(tmp_path / "r.pcap", rows))
+
+    [one] = connections_of(case, "r.pcap", RELAY, BIN)
+
+    assert one.key == (TERMINAL, 40_000, RELAY, 443)
+    assert [int(size) for size in one.received(RELAY)] == [150, 7]
+    assert [int(size) for size in one.sent(RELAY)] == [30, 0]
+    assert (one.peer(RELAY), one.peer(TERMINAL)) == (TERMINAL, RELAY)
+    assert [int(size) for size in one.sent(TERMINAL)] == [150, 7]
+    assert connections_of(case, "r.pcap", "192.0.2.99", BIN) == []
+
+
+def test_a_changed_capture_is_refused(tmp_path: Path) -> None:
+    """A capture that was altered, or moved away, since it was read is an error that names it."""
+    path = relay_capture(tmp_path / "relay.pcap")
+    case = fx.read(path)
+
+    path.write_bytes(path.read_bytes()[:-1] + b"y")
+    with pytest.raises(fx.EvidenceError, match=r"relay.pcap: has changed since"):
+        find_chains(case)
+    path.unlink()
+    with pytest.raises(fx.EvidenceError, match=r"relay.pcap: is no longer at"):
+        find_chains(case)

@@ -1,0 +1,134 @@
+"""The ranking of relay candidates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forensics.detectors._findings import period_text, size_text
+from forensics.relays import RELAY_COLUMNS, rank_relays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from forensics.case import Case
+
+SECOND, HOUR = 1_000_000, 3_600_000_000
+START = 1_431_302_400_000_000
+RELAY, BEACONED, POLLED = "203.0.113.7", "203.0.113.8", "198.18.0.200"
+
+Flows = list[dict[str, object]]
+
+
+def request(hour: float, terminal: int, dst: str, sent: int, **more: object) -> dict[str, object]:
+    """Return one request through the proxy."""
+    start = START + int(hour * HOUR)
+    return {"start": start, "src": f"10.0.0.{terminal}", "dst": dst, "via": "proxy", "bytes_out": sent, **more}
+
+
+def campaign(seed: int = 1) -> Flows:
+    """Return ten days of twelve terminals, an upload to one relay, a beacon to another, and a service all poll."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        request(hour + rng.random(), terminal, f"198.18.0.{server}", int(rng.lognormal(6, 1)), bytes_in=1000)
+        for hour in range(240)
+        for terminal in range(1, 13)
+        for server in rng.integers(1, 30, 2)
+    ]
+    rows += [request(130 + n / 10, 3, RELAY, 5_000_000, name="shipping.example") for n in range(8)]
+    rows += [request(100 + hours, 3, BEACONED, 300) for hours in np.cumsum(0.05 * rng.uniform(0.9, 1.1, 80))]
+    rows += [request(n * 0.5, terminal, POLLED, 300) for n in range(480) for terminal in range(1, 13)]
+    return rows
+
+
+def test_relays_come_first(make_case: Callable[..., Case]) -> None:
+    """The server of the uploads and the server of the beacon lead; what all terminals poll is not listed."""
+    ranked = rank_relays(make_case(campaign()))
+
+    assert list(RELAY_COLUMNS) == list(ranked.columns)
+    assert list(ranked["dst"]) == [RELAY, BEACONED]
+    assert list(ranked["rank"]) == [1, 2]
+    assert ranked["names"][0] == "shipping.example"
+    assert list(ranked["terminals"]) == [1, 1]
+    assert ranked["bytes_out"][0] == 40_000_000
+    assert ranked["bytes_in"].isna().all()
+
+
+def test_reasons_say_what_the_score_is_made_of(make_case: Callable[..., Case]) -> None:
+    """The weights written into the reasons add up to the score."""
+    ranked = rank_relays(make_case(campaign()))
+
+    for score, reasons in zip(ranked["score"], ranked["reasons"], strict=True):
+        weights = [float(part.rpartition("(")[2].rstrip(")")) for part in reasons.split("; ")]
+        assert abs(sum(weights) - score) < 0.05 * len(weights) + 0.01
+    assert "volume spike" in ranked["reasons"][0]
+    assert "by the clock" in ranked["reasons"][1]
+    assert "began to tick" in ranked["reasons"][1]
+    assert "also stand out" in ranked["reasons"][1]
+
+
+def test_threshold_decides_who_is_listed(make_case: Callable[..., Case]) -> None:
+    """A higher threshold lists fewer servers, in the same order."""
+    case = make_case(campaign())
+
+    assert list(rank_relays(case, least_score=10.3)["dst"]) == [RELAY]
+    assert POLLED in set(rank_relays(case, least_score=-9.0)["dst"])
+
+
+def test_short_cases_do_not_ask_when_the_clock_began(make_case: Callable[..., Case]) -> None:
+    """In a case of an hour a beacon is a candidate although it ticks from start to end."""
+    rows = [request(n / 60, 1, BEACONED, 300) for n in range(60)]
+    rows += [request(0.1, terminal, "198.18.0.1", 300) for terminal in range(1, 9)]
+
+    ranked = rank_relays(make_case(rows))
+
+    assert list(ranked["dst"]) == [BEACONED]
+    assert "tick" not in ranked["reasons"][0]
+
+
+def test_an_empty_case_has_no_relay(make_case: Callable[..., Case]) -> None:
+    """A case without rows gives an empty ranking with all columns."""
+    ranked = rank_relays(make_case([]))
+
+    assert list(RELAY_COLUMNS) == list(ranked.columns)
+    assert len(ranked) == 0
+
+
+def test_a_server_that_only_the_gateway_met_is_not_weighed_by_terminals(make_case: Callable[..., Case]) -> None:
+    """Where an upload shows at the uplink alone, nobody knows whose it was: no terminal is counted or called rare."""
+    rows = [request(n, n, f"198.18.0.{server}", 300) for n in range(1, 8) for server in range(1, 10)]
+    uplink = {"src": "203.0.113.10", "via": None, "source": "conn.log", "vantage": "uplink"}
+    rows += [row | uplink for row in rows[:9]]
+    rows += [request(40 + n, 1, RELAY, 90_000_000) | uplink for n in (0, 4)]
+
+    ranked = rank_relays(make_case(rows))
+
+    assert list(ranked["dst"]) == [RELAY]
+    assert list(ranked["terminals"]) == [0]
+    assert "terminals meet it" not in ranked["reasons"][0]
+
+
+def test_periods_in_words() -> None:
+    """Periods keep three digits, and none is written as a power of ten."""
+    assert [period_text(period) for period in (0.5, 53.42, 999.7, 1799.6, 86_400)] == [
+        "0.5 s",
+        "53.4 s",
+        "1,000 s",
+        "1,800 s",
+        "86,400 s",
+    ]
+
+
+def test_sizes_in_words() -> None:
+    """Sizes keep three digits and take the unit that fits, up to terabytes."""
+    assert [size_text(size) for size in (0, 999, 999.7, 1e3, 6.24e6, 7e9, 5.5e12, 4.2e15)] == [
+        "0 B",
+        "999 B",
+        "1 kB",
+        "1 kB",
+        "6.24 MB",
+        "7 GB",
+        "5.5 TB",
+        "4,200 TB",
+    ]

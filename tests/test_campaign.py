@@ -1,0 +1,139 @@
+"""The made-up campaign against its planted truth, and an office in which nothing happened.
+
+The floors of precision and recall are what was measured when the test was written. They keep the results from becoming
+worse; nothing was tuned to reach them.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import forensics as fx
+from forensics.clocks import clock_offsets
+from forensics.investigation import investigate
+from forensics.synthetic import Campaign, write_campaign
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from forensics.case import Case
+    from forensics.investigation import Investigation
+
+HACKED = "198.51.100.116"
+LEAST_UPLOAD = 5_000_000
+RELAY_PRECISION = 14 / 25
+SPIKE_PRECISION = 16 / 28
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def evidence(folder: Path, truth: Any) -> list[Path]:  # noqa: ANN401 - the truth is plain JSON
+    """Return the captures and logs of a campaign."""
+    return [folder / entry["file"] for entry in (*truth["captures"], *truth["logs"])]
+
+
+@pytest.fixture(scope="session")
+def truth(campaign: Path) -> Any:  # noqa: ANN401 - plain JSON
+    """Return what was planted."""
+    return json.loads((campaign / "truth.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="session")
+def case(campaign: Path, truth: Any) -> Case:  # noqa: ANN401 - plain JSON
+    """Return the case of all evidence of the campaign."""
+    return fx.read(*evidence(campaign, truth), timezone="Asia/Tokyo")
+
+
+@pytest.fixture(scope="session")
+def found(case: Case) -> Investigation:
+    """Return what is found in it."""
+    return investigate(case)
+
+
+def test_the_planted_chains_are_found(found: Investigation, truth: Any) -> None:  # noqa: ANN401 - plain JSON
+    """All three chains are found from terminal to end, with all their sessions, and no other is."""
+    office = {host["address"] for host in truth["hosts"] if host["role"] == "proxy"}
+    planted = {
+        tuple(hop for hop in chain["hops"] if hop not in office): len(chain["sessions"]) for chain in truth["chains"]
+    }
+
+    assert {tuple(chain["hops"]): chain["sessions"] for chain in found.graph.graph["chains"]} == planted
+    assert found.graph.graph["statement"].startswith("at least 5 relays observed passing traffic on")
+
+
+def test_clocks_are_found(case: Case, truth: Any) -> None:  # noqa: ANN401 - plain JSON
+    """Every relay capture's clock offset against the sensor's is right to a tenth of a second."""
+    offsets = clock_offsets(case)
+
+    for capture in truth["captures"]:
+        name = capture["file"].removeprefix("captures/")
+        if name != "terminal.pcap":  # it shares no connection with any other source: the proxy parts them
+            assert offsets[name] - offsets["conn.log.gz"] == pytest.approx(capture["clock_offset_s"], abs=0.1)
+
+
+def test_uploads_are_found(found: Investigation, truth: Any) -> None:  # noqa: ANN401 - plain JSON
+    """Every planted upload of 5 MB or more lies in a spike of its terminal toward the hacked server, which is named."""
+    uploads = [upload for upload in truth["uploads"] if upload["bytes"] >= LEAST_UPLOAD]
+    spikes = found.spikes.to_dict("records")
+
+    missed = [
+        upload
+        for upload in uploads
+        if not any(
+            (spike["src"], spike["dst"]) == (upload["src"], upload["dst"])
+            and spike["start"] <= datetime.fromisoformat(upload["end"])
+            and spike["end"] >= datetime.fromisoformat(upload["start"])
+            for spike in spikes
+        )
+    ]
+
+    assert missed == []
+    assert {upload["dst"] for upload in uploads} == {HACKED}
+    toward = found.spikes[found.spikes["dst"] == HACKED]
+    assert set(toward["name"]) == {"www.minato-kaiun.example"}
+    assert set(toward["src"]) == {upload["src"] for upload in uploads}
+    assert len(toward) / len(found.spikes) >= SPIKE_PRECISION
+
+
+def test_first_tier_relays_are_listed(found: Investigation, truth: Any) -> None:  # noqa: ANN401 - plain JSON
+    """All relays that the office's logs can show are ranked, and not too many servers beside them."""
+    relays = {host["address"] for host in truth["hosts"] if host["role"] == "relay"}
+    first_tier = {host["address"] for host in truth["hosts"] if host.get("tier") == 1}
+    listed = set(found.relays["dst"])
+
+    assert len(first_tier) == 14
+    assert first_tier <= listed
+    assert len(listed & relays) / len(listed) >= RELAY_PRECISION
+    assert HACKED in set(found.relays["dst"].head(3))
+
+
+def test_the_graph_shows_who_is_who(found: Investigation, truth: Any) -> None:  # noqa: ANN401 - plain JSON
+    """Terminals, proxy, relays and the ends of the chains have their roles; everything stands on evidence."""
+    roles = {host["address"]: host["role"] for host in truth["hosts"]}
+    shown: dict[str, str] = {node: data["role"] for node, data in found.graph.nodes(data=True)}
+
+    assert {roles[node] for node, role in shown.items() if role == "terminal"} == {"terminal"}
+    assert {node for node, role in shown.items() if role == "proxy"} == {"10.20.0.8"}
+    assert {node for node, role in shown.items() if role == "upstream"} == {c["hops"][-1] for c in truth["chains"]}
+    assert all(data["evidence"] for _, _, data in found.graph.edges(data=True))
+
+
+def test_a_clean_office_has_no_chain(tmp_path: Path) -> None:
+    """Where nothing happened no server is seen passing traffic on, and the report says what was tested."""
+    options = Campaign(clean=True, days=7, terminals=12, backups=2, one_off_uploads=2, requests_per_day=12)
+    truth = write_campaign(tmp_path / "office", options, compression=1)
+
+    found = investigate(fx.read(*evidence(tmp_path / "office", truth), timezone="Asia/Tokyo"))
+    text = found.write(tmp_path / "report").read_text("utf-8")
+
+    assert found.graph.graph["chains"] == []
+    assert found.graph.graph["statement"].startswith("no relay observed")
+    assert {data["tier"] for _, _, data in found.graph.edges(data=True)} <= {"observed"}
+    for coverage in found.coverage:
+        assert coverage.tested > 0
+        assert coverage.detector in text
+        assert f"{coverage.tested:,}" in text or str(coverage.tested) in text

@@ -1,0 +1,86 @@
+"""The examples run as they are written: the script, the notebook in a real kernel, the ten lines of the README."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+from nbclient import NotebookClient
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+QUICK = {**os.environ, "FORENSICS_JIT": "0"}
+"""The samples are so small that plain Python reads them sooner than the loops are compiled."""
+
+
+def evidence(lab: Path, folder: Path) -> None:
+    """Put the laboratory's evidence into a folder, as links."""
+    folder.mkdir()
+    for file in (*lab.glob("*.pcap*"), *lab.glob("access.log*")):
+        (folder / file.name).symlink_to(file)
+
+
+def test_the_script_tells_the_story(tmp_path: Path, lab: Path) -> None:
+    """examples/investigate.py names the relay of the uploads and the chain, and writes report and pictures."""
+    evidence(lab, tmp_path / "evidence")
+    command = [sys.executable, str(EXAMPLES / "investigate.py"), "evidence", "out"]
+
+    done = subprocess.run(command, cwd=tmp_path, env=QUICK, capture_output=True, text=True, check=True)
+
+    assert "spike:" in done.stdout
+    assert "chain:" in done.stdout
+    assert (tmp_path / "out" / "hops.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "report" / "report.html").is_file()
+
+
+def test_the_notebook_runs(lab: Path, tshark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """examples/investigation.ipynb runs from start to end in a real kernel, dissection by tshark included."""
+    monkeypatch.setenv("FORENSICS_JIT", "0")
+    notebook = nbformat.read(EXAMPLES / "investigation.ipynb", as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types
+    client = NotebookClient(notebook, timeout=200, kernel_name="python3", resources={"metadata": {"path": EXAMPLES}})
+
+    client.execute()
+
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert any("image/svg+xml" in output.get("data", {}) for output in outputs)
+
+
+def test_the_notebook_is_kept_with_its_output() -> None:
+    """The notebook in the project was run: every cell with code shows what it gave, and none an error."""
+    notebook = nbformat.read(EXAMPLES / "investigation.ipynb", as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types
+
+    ran = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in ran)
+    assert not [output for cell in ran for output in cell.outputs if output.output_type == "error"]
+
+
+def test_the_ten_lines_of_the_readme_run(tmp_path: Path, lab: Path) -> None:
+    """The script in the README runs as written, in a folder with evidence."""
+    script = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert script is not None
+    evidence(lab, tmp_path / "evidence")
+
+    subprocess.run([sys.executable, "-c", script[1]], cwd=tmp_path, env=QUICK, check=True, capture_output=True)
+
+    assert (tmp_path / "hops.png").is_file()
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_the_tutorials_python_runs(tshark: str) -> None:
+    """The tutorial's blocks of Python run one after the other, in the checkout, and show what the text says."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text("utf-8"), re.DOTALL)
+
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)], cwd=ROOT, env=QUICK, check=True, capture_output=True, text=True
+    )
+
+    assert "203.0.113.130" in done.stdout
+    assert "packet 3071 at" in done.stdout

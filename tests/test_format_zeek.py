@@ -1,0 +1,247 @@
+"""Zeek logs: what is read from them, and what Zeek's own logs of real captures say."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forensics.errors import EvidenceError
+from forensics.formats import HEAD_BYTES, Evidence, Hints, zeek
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+READ = ("conn.log", "dns.log", "http.log", "ssl.log")
+MASKED = b"XXXXXXXXXX.XXXXXX"  # Zeek's test suite masks its times
+HEADER = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\t{}\n#fields\t{}\n"
+ENDS = {"id.orig_h": "192.0.2.1", "id.orig_p": 1, "id.resp_h": "203.0.113.1", "id.resp_p": 2}
+
+
+def read(data: bytes | str, source: str = "x.log") -> tuple[dict[str, list[dict[str, Any]]], dict[str, object]]:
+    """Return the rows of a log by table, and its notes."""
+    raw = data.encode() if isinstance(data, str) else data
+    evidence = Evidence(io.BytesIO(raw), source, "sensor")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for table, batch in zeek.parse(evidence):
+        found.setdefault(table, []).extend(batch.to_pylist())
+    return found, evidence.notes
+
+
+def tsv(path: str, **values: str) -> str:
+    """Return a log of one row."""
+    row = {"ts": "1433122200.000001", "id.orig_h": "192.0.2.1", "id.resp_h": "203.0.113.1"} | {
+        key.replace("__", "."): value for key, value in values.items()
+    }
+    return HEADER.format(path, "\t".join(row)) + "\t".join(row.values()) + "\n"
+
+
+def without_place(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows without the file and line they come from, in one order."""
+    return sorted(({k: v for k, v in r.items() if k not in ("source", "record")} for r in rows), key=str)
+
+
+def test_ip_bytes_come_first() -> None:
+    """Where Zeek counted IP bytes they are the flow's bytes, and sequence numbers tell the payload."""
+    flow = read(tsv("conn", orig_ip_bytes="500", resp_ip_bytes="-", orig_bytes="400", resp_bytes="300"))[0]["flows"][0]
+
+    assert (flow["bytes_kind"], flow["bytes_out"], flow["bytes_in"]) == ("ip", 500, None)
+    assert (flow["payload_bytes_out"], flow["payload_bytes_in"]) == (400, 300)
+
+
+def test_without_ip_bytes_the_payload_counts() -> None:
+    """A log without IP bytes gives payload bytes, and says so."""
+    flow = read(tsv("conn", orig_bytes="400", resp_bytes="-"))[0]["flows"][0]
+
+    assert (flow["bytes_kind"], flow["bytes_out"], flow["bytes_in"]) == ("payload", 400, None)
+
+
+def test_a_carrying_connection_is_outer() -> None:
+    """A connection with parents is inner; a tunnel, by its service or its children, is outer."""
+    inner = tsv("conn", uid="C1", tunnel_parents="C2")
+    parent = tsv("conn", uid="C2", tunnel_parents="(empty)")
+    service = tsv("conn", uid="C3", service="udp,vxlan", tunnel_parents="-")
+
+    flows = read(inner + parent + service)[0]["flows"]
+
+    assert [flow["tunnel"] for flow in flows] == ["inner", "outer", "outer"]
+
+
+@pytest.mark.parametrize(
+    ("proto", "number", "expected"),
+    [("TCP", "-", "tcp"), ("unknown_transport", "47", "ip-47"), ("-", "6", "tcp"), ("-", "-", None), ("-", "x", None)],
+)
+def test_protocols(proto: str, number: str, expected: str | None) -> None:
+    """Protocols are lower case, and numbers where Zeek knows no name."""
+    assert read(tsv("conn", proto=proto, ip_proto=number))[0]["flows"][0]["proto"] == expected
+
+
+@given(
+    seconds=st.integers(0, 2**32),
+    part=st.integers(0, 999_999),
+    duration=st.integers(0, 10**12),
+)
+def test_tsv_and_json_agree_to_the_microsecond(seconds: int, part: int, duration: int) -> None:
+    """Both dialects of one connection give the same row, with no digit of its times lost."""
+    ts, length = f"{seconds}.{part:06d}", f"{duration // 10**6}.{duration % 10**6:06d}"
+    record = json.dumps(ENDS | {"conn_state": "SF"})[:-1] + f', "ts": {ts}, "duration": {length}}}'
+    row = tsv("conn", ts=ts, id__orig_p="1", id__resp_p="2", conn_state="SF", duration=length)
+
+    one, two = read(record + "\n")[0], read(row)[0]
+
+    assert without_place(one["flows"]) == without_place(two["flows"])
+    start, end = one["flows"][0]["start"], one["flows"][0]["end"]
+    assert start.microsecond == part
+    assert (end - start).total_seconds() == pytest.approx(duration / 10**6)
+
+
+def test_renamed_fields_are_known() -> None:
+    """Fields renamed by Zeek's own option or by a shipper of JSON are read."""
+    renamed = tsv("conn", conn_state="SF").replace("id.orig_h", "src_ip").replace("id.resp_h", "dst")
+    shipped = '{"ts":1433122200.000001,"id_orig_h":"192.0.2.1","id_resp_h":"203.0.113.1","conn_state":"SF"}\n'
+
+    assert without_place(read(renamed)[0]["flows"]) == without_place(read(shipped)[0]["flows"])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"ts":1,"conn_state":"SF","id.resp_h":"192.0.2.1"}', "id.orig_h is missing"),
+        ('{"ts":1,"conn_state":"SF","id.orig_h":"x","id.resp_h":"192.0.2.1"}', "id.orig_h is not an address"),
+        ('{"ts":{},"conn_state":"SF"}', "ts is not a number of seconds"),
+        ('{"ts":1,"conn_state":"SF","duration":"x"}', "duration is not a number of seconds"),
+        ('{"ts":1,"conn_state":"SF","orig_pkts":true}', "orig_pkts is not a count"),
+        ('{"ts":1,"conn_state":"SF","orig_pkts":9223372036854775808}', "orig_pkts is not a count"),
+        ('{"ts":1,"trans_depth":1,"status_code":99999}', "status_code is not a status"),
+        ('{"a":' * 5000, "not a JSON object"),
+        ('{"odd":1}', "its keys are not those of"),
+    ],
+)
+def test_rejects_name_the_field(line: str, reason: str) -> None:
+    """A record that cannot be read is a reject that says which field is wrong."""
+    if '"ts":' in line and "id.resp_h" not in line:
+        line = line[:-1] + "," + json.dumps(ENDS)[1:]
+
+    found, _ = read(line + "\n")
+
+    assert list(found) == ["rejects"]
+    assert reason in found["rejects"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("", "empty"),
+        ("a b c\n", "line 1 begins neither"),
+        ("#Fields: date time\n", "no #path"),
+        (tsv("x509"), "path 'x509' is not read yet"),
+        (tsv("open_conn"), "cumulative"),
+        ('{"_path":"weird","ts":1}\n', "path 'weird' is not read yet"),
+        ('{"_path":"conn"}\n', "not read yet"),
+        ('{"event_type":"flow"}\n', "without the keys"),
+        ("{broken\n", "line 1 is not a JSON object"),
+    ],
+)
+def test_reasons_for_declining(data: str, reason: str) -> None:
+    """A file that is not read is declined with a reason that helps."""
+    assert reason in (zeek.declines(data.encode(), Hints()) or "")
+
+
+def test_open_connections_are_refused_by_name() -> None:
+    """A log of open connections that kept the path of conn is known by its file name and not added up."""
+    with pytest.raises(EvidenceError, match="cumulative"):
+        read(tsv("conn"), "spool/open_conn.log")
+
+
+def test_records_of_other_logs_are_counted() -> None:
+    """Records of logs that are not read are counted by path, however many paths a hostile file invents."""
+    many = "".join(f'{{"_path":"p{i}","ts":1}}\n' for i in range(500))
+    found, notes = read(many + tsv("x509") + tsv("conn"))
+
+    assert list(found) == ["flows"]
+    assert isinstance(notes["skipped_paths"], dict)
+    assert len(notes["skipped_paths"]) == 51
+    assert sum(notes["skipped_paths"].values()) == 501
+
+
+def test_a_missing_close_is_noted() -> None:
+    """A log that ends without #close was cut or still written; the notes say so."""
+    assert "unclosed" in read(tsv("conn"))[1]
+    assert "unclosed" not in read(tsv("conn") + "#close\t2015-06-01-03-00-00\n")[1]
+
+
+def corpus_logs(corpus: Path) -> list[Path]:
+    """Return the logs of Zeek's own test suite that are read."""
+    return [path for path in sorted((corpus / "zeek").glob("*/*.log")) if path.name in READ]
+
+
+def test_logs_of_zeeks_own_tests_are_read_whole(corpus: Path) -> None:
+    """No row of a log that Zeek wrote in its own tests is rejected, and every connection is a flow."""
+    for path in corpus_logs(corpus):
+        data = path.read_bytes().replace(MASKED, b"1700000000.000001")
+        rows = sum(1 for line in data.splitlines() if line and not line.startswith(b"#"))
+
+        assert zeek.declines(data[:HEAD_BYTES], Hints()) is None, path
+        found, notes = read(data)
+
+        assert "rejects" not in found, path
+        assert notes["records"] == rows
+        assert len(found.get("flows", [])) == (rows if path.name == "conn.log" else 0)
+
+
+def test_bytes_are_those_that_zeek_wrote(corpus: Path) -> None:
+    """The sums of IP bytes over all of Zeek's test logs are the sums of its columns."""
+    wanted, got = [0, 0], [0, 0]
+    for path in corpus_logs(corpus):
+        if path.name != "conn.log":
+            continue
+        data = path.read_bytes().replace(MASKED, b"1700000000.000001")
+        fields: list[str] = []
+        for line in data.decode().splitlines():
+            if line.startswith("#fields"):
+                fields = line.split("\t")[1:]
+            elif not line.startswith("#"):
+                row = dict(zip(fields, line.split("\t"), strict=True))
+                wanted[0] += int(row["orig_ip_bytes"].replace("-", "0"))
+                wanted[1] += int(row["resp_ip_bytes"].replace("-", "0"))
+        for flow in read(data)[0]["flows"]:
+            if flow["bytes_kind"] != "ip":
+                continue
+            got[0] += flow["bytes_out"] or 0
+            got[1] += flow["bytes_in"] or 0
+
+    assert got == wanted
+
+
+@pytest.mark.parametrize("name", READ)
+def test_tsv_and_json_of_the_same_events_agree(corpus: Path, name: str) -> None:
+    """Where the corpus holds a log in both dialects, both give the same rows."""
+    folder = corpus / "zeek-logs"
+    one, _ = read((folder / "open_conns" / "open" / name).read_bytes())
+    two, _ = read((folder / "json_with_all_fields" / name).read_bytes())
+
+    assert one.keys() == two.keys()
+    for table, rows in one.items():
+        assert without_place(rows) == without_place(two[table])
+
+
+def test_real_logs_are_read_or_declined(corpus: Path) -> None:
+    """Real logs, cut, unknown or foreign ones too, are read with few rejects or declined with a reason."""
+    rejected = {}
+    for path in sorted((corpus / "zeek-logs").rglob("*")):
+        if not path.is_file() or "corrupt" in path.name:
+            continue
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if zeek.declines(data[:HEAD_BYTES], Hints()) is not None or path.name.startswith("open_"):
+            continue
+        found, _ = read(data)
+        if "rejects" in found:
+            rejected[path.parent.name] = [row["reason"] for row in found["rejects"]]
+
+    assert rejected.keys() == {"has_unknown_field", "truncated"}
+    assert rejected["has_unknown_field"] == ["row has 29 columns, #fields names 30"]
