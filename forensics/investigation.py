@@ -86,7 +86,7 @@ class Investigation:
             for row in self.relays.head(3).to_dict("records")
         ]
         unread = [row for row in _sources(self.case) if row["error"]]
-        text += [f"Not read, or not to its end: {row['source']} ({row['error'].splitlines()[0]})." for row in unread]
+        text += [f"Not read, or not to its end: {row['source']} ({_first_line(row['error'])})." for row in unread]
         return text
 
     def write(self, folder: str | os.PathLike[str]) -> Path:
@@ -137,6 +137,11 @@ class Investigation:
             settings_hash=_hash(settings),
             reproduce=f"forensics investigate EVIDENCE... --out report --timezone {self.case.timezone}",
         )
+
+
+def _first_line(text: str) -> str:
+    """Return what an error says first; the reasons of each format, line by line, stand in the report."""
+    return text.splitlines()[0].rstrip(":")
 
 
 def investigate(case: Case) -> Investigation:
@@ -263,8 +268,9 @@ def _charts(found: Investigation) -> list[tuple[str, str]]:
 
 def _toward(found: Investigation, series: pd.DataFrame, senders: set[str]) -> pd.DataFrame:
     """Return what the office sent: the terminals' own rows, and a gateway's where there are none of theirs."""
-    own = series["src"].isin(find_roles(found.case).terminals)
-    rest = series["src"].isin(senders) & ~series["start"].isin(series[own]["start"])
+    roles = find_roles(found.case)
+    own = series["src"].isin(roles.terminals)
+    rest = series["src"].isin(senders | roles.gateways) & ~series["start"].isin(series[own]["start"])
     return series[own | rest]
 
 

@@ -23,7 +23,7 @@ SNI                       %ssl::>sni              ``names``, and ``name`` where 
 Traps: the time is the request's *end*. Reply sizes only, unless %>st is logged: uploads are null, never 0. A CONNECT
 is logged when its tunnel closes. A peer is the server itself only after a ``DIRECT`` code; a parent proxy is not. A
 tunnel is called ``ssl`` only on port 443. ``X-Forwarded-For`` is the client's word, so ``src`` stays the connection's
-address. ICP rows (UDP_...) are queries of other caches. A log of another layout than the built-in ones needs its
+address. ICP rows (``UDP_...``) are queries of other caches. A log of another layout than the built-in ones needs its
 squid.conf beside it or ``logformat=``. Logs without result and sizes (referrer, useragent) list requests that
 access.log has too: they give no flows.
 
