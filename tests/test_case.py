@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -58,12 +57,6 @@ def evidence(tmp_path: Path) -> Path:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do without waiting for the disk: no test pulls the plug."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
-@pytest.fixture(autouse=True)
-def log_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the log on: import-linter, which another test runs, switches off every logger that is there."""
-    monkeypatch.setattr(logging.getLogger("forensics.case"), "disabled", False)
 
 
 def tables(case: Case) -> dict[str, pa.Table]:

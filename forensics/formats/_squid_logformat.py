@@ -298,17 +298,20 @@ def _item(match: re.Match[str], encoding: str, literal: str, following: str, *, 
 
 
 def _free(encoding: str, literal: str, following: str) -> str:
-    """Return the pattern of free text with an encoding that ends where the literal after it begins."""
+    """Return the pattern of free text with an encoding that ends where the literal after it begins.
+
+    Only single classes are possessive: Python before 3.11.5 goes wrong on possessive groups (its issue 106052).
+    """
     if encoding == "/":
-        return r'"(?:[^"\\]++|\\.)*+"|[^ ]++'
+        return r'"[^"\\]*+(?:\\.[^"\\]*+)*"|[^ ]++'
     if not literal:
         return ".*+" if encoding == "'" else "[^ ]++"
     if literal[0] != '"':
         stop = re.escape(literal[0])
-        return rf"(?:[^{stop}\\]++|\\.)*+" if encoding == '"' else f"[^{stop}]++"
+        return rf"[^{stop}\\]*+(?:\\.[^{stop}\\]*+)*" if encoding == '"' else f"[^{stop}]++"
     # Squid's own formats write quotes bare: one ends the text only where the rest of the literal follows.
     quote = f'"(?!{_literal(literal[1:])}{following}{"" if following or literal[1:] else "$"})'
-    return rf'(?:[^"\\]++|\\.|{quote})*+' if encoding == '"' else f'(?:[^"]++|{quote})*+'
+    return rf'[^"\\]*+(?:(?:\\.|{quote})[^"\\]*+)*' if encoding == '"' else f'[^"]*+(?:{quote}[^"]*+)*'
 
 
 def _lookahead(match: re.Match[str], literal: str) -> str:

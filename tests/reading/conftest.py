@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -129,9 +128,3 @@ def read() -> Reader:
 def sink() -> Kept:
     """An empty sink."""
     return Kept()
-
-
-@pytest.fixture(autouse=True)
-def log_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the log on: import-linter, which another test runs, switches off every logger that is there."""
-    monkeypatch.setattr(logging.getLogger("forensics.reading"), "disabled", False)
