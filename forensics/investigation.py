@@ -52,6 +52,9 @@ WRITTEN = (
 )
 """Files of an investigation, beside the manifest that lists them."""
 
+SAID = 5
+"""Files that the summary names one by one where they could not be read; the report's list of evidence has all."""
+
 MOST_CHARTS = 6
 """Charts in a report: one per relay that received spikes, the first ones of the ranking."""
 
@@ -86,7 +89,11 @@ class Investigation:
             for row in self.relays.head(3).to_dict("records")
         ]
         unread = [row for row in _sources(self.case) if row["error"]]
-        text += [f"Not read, or not to its end: {row['source']} ({_first_line(row['error'])})." for row in unread]
+        text += [
+            f"Not read, or not to its end: {row['source']} ({_first_line(row['error'])})." for row in unread[:SAID]
+        ]
+        more = len(unread) - SAID
+        text += [f"{more} more files were not read, or not to their end."] if more > 0 else []
         return text
 
     def write(self, folder: str | os.PathLike[str]) -> Path:

@@ -235,3 +235,15 @@ def test_an_unknown_form_is_refused(case: Case) -> None:
     """A form that does not exist is an error that names those that do."""
     with pytest.raises(ValueError, match="csv, jsonl and parquet are"):
         rows_as(case, "xlsx")
+
+
+def test_many_unread_files_are_counted(tmp_path: Path, log: Path) -> None:
+    """Of many files that could not be read the summary names the first and counts the rest."""
+    for number in range(8):
+        (tmp_path / f"note{number}.txt").write_text(f"nothing of the kind, {number}\n")
+
+    case = fx.read(log, *tmp_path.glob("note*.txt"), logformat=LOGFORMAT)
+    sentences = investigate(case).sentences()
+
+    assert sum(sentence.startswith("Not read") for sentence in sentences) == 5
+    assert sentences[-1] == "3 more files were not read, or not to their end."
