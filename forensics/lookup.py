@@ -157,13 +157,9 @@ def _frames(case: Case, source: str, flows: list[Mapping[str, Any]], limit: int)
     """Return the numbers of the flows' packets in the capture."""
     from forensics.packets.find import FlowKey, find_packets
 
-    names = ("proto", "src", "src_port", "dst", "dst_port")
     table = pa.Table.from_pylist([{"start": flow["start"], "end": flow["end"]} for flow in flows])
     start, end = (table.column(name).cast(pa.int64()).to_pylist() for name in ("start", "end"))
-    keys = [
-        FlowKey(**{name: flow[name] for name in names}, start=a, end=b)
-        for flow, a, b in zip(flows, start, end, strict=True)
-    ]
+    keys = [FlowKey.of_row({**flow, "start": a, "end": b}) for flow, a, b in zip(flows, start, end, strict=True)]
     with reopened(case, source) as stream:
         found = find_packets(stream, keys, limit=limit)
     return sorted({number for numbers in found for number in numbers})
