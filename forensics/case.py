@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from forensics.engines import Engine
 
-__all__ = ["Case", "open_case", "read"]
+__all__ = ["Case", "headline", "open_case", "read"]
 
 _log = logging.getLogger(__name__)
 
@@ -351,9 +351,14 @@ def open_case(folder: str | os.PathLike[str], *, title: str | None = None, timez
     return Case(store, title=store.settings["title"], timezone=_zone(store.settings["timezone"]), folder=path)
 
 
+def headline(error: str) -> str:
+    """Return what an error says first; what follows, such as the reasons of each format, stands in ``sources``."""
+    return error.partition("\n")[0].removesuffix(":")
+
+
 def _warn(error: EvidenceError) -> None:
     """Put the first line of an error into the log, free of what would act on a terminal; ``sources`` holds it whole."""
-    _log.warning("%s", terminal_safe(str(error).partition("\n")[0].removesuffix(":")))
+    _log.warning("%s", terminal_safe(headline(str(error))))
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from forensics._version import __version__
+from forensics.case import headline
 from forensics.clocks import clock_offsets
 from forensics.detectors import beacons, volume_spikes
 from forensics.detectors._findings import Coverage, size_text
@@ -89,9 +90,7 @@ class Investigation:
             for row in self.relays.head(3).to_dict("records")
         ]
         unread = [row for row in _sources(self.case) if row["error"]]
-        text += [
-            f"Not read, or not to its end: {row['source']} ({_first_line(row['error'])})." for row in unread[:SAID]
-        ]
+        text += [f"Not read, or not to its end: {row['source']} ({headline(row['error'])})." for row in unread[:SAID]]
         more = len(unread) - SAID
         text += [f"{more} more files were not read, or not to their end."] if more > 0 else []
         return text
@@ -144,11 +143,6 @@ class Investigation:
             settings_hash=_hash(settings),
             reproduce=f"forensics investigate EVIDENCE... --out report --timezone {self.case.timezone}",
         )
-
-
-def _first_line(text: str) -> str:
-    """Return what an error says first; the reasons of each format, line by line, stand in the report."""
-    return text.splitlines()[0].rstrip(":")
 
 
 def investigate(case: Case) -> Investigation:
