@@ -75,12 +75,12 @@ def build_hop_graph(
     networkx.MultiDiGraph
         Nodes are addresses (names where no address is known) with ``role`` (``terminal``, ``proxy``, ``relay``,
         ``upstream``, ``other``), ``names``, ``first_seen``, ``last_seen``, ``bytes_out``, ``bytes_in`` (of a server
-        what others sent to it and got from it, of a client what it sent and got) [B], ``reasons``, ``rank``,
-        ``score``, ``spikes``. Edges, keyed by tier, have ``tier``, ``start``, ``end``, ``bytes_out``,
-        ``bytes_in`` [B] (None where not observed), ``bytes_kind``, ``connections``, ``via``, ``spike`` (and, where
-        true, ``spike_bytes``: what the spikes sent [B]), ``reason``,
-        ``p_value`` and ``evidence``. The graph itself has ``title``, ``timezone``, ``start``, ``end``, ``chains``,
-        ``statement`` and ``left_out``, the number of other servers.
+        what others sent to it and got from it, of a client what it sent and got) [B], ``reasons``, ``rank``, ``score``,
+        ``spikes``, and ``passes_on`` where a chain goes through. Edges, keyed by tier, have ``tier``, ``start``,
+        ``end``, ``bytes_out``, ``bytes_in`` [B] (None where not observed), ``bytes_kind``, ``connections``, ``via``,
+        ``spike`` (and, where true, ``spike_bytes``: what the spikes sent [B]), ``reason``, ``p_value`` and
+        ``evidence``. The graph itself has ``title``, ``timezone``, ``start``, ``end``, ``chains``, ``statement`` and
+        ``left_out``, the number of other servers.
     """
     import networkx as nx
 
@@ -284,6 +284,7 @@ def _add_findings(graph: nx.MultiDiGraph[str], spikes: pd.DataFrame, relays: pd.
     for chain in chains:
         for before, relay, after in zip(chain.hops, chain.relays, chain.hops[2:], strict=False):
             node = graph.nodes[relay]
+            node["passes_on"] = True
             count = len(chain.sessions)
             sessions = f"{count} session{'s' * (count != 1)}"
             text = f"what came in from {before} went on to {after} ({sessions}, p = {chain.p_value:.2g})"

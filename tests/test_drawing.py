@@ -21,7 +21,7 @@ from forensics.drawing import canvas, draw_hops, draw_volume, hops, layout, lege
 from forensics.drawing.chart import Series
 from forensics.drawing.graphml import clean_attrs
 from forensics.drawing.grouping import group_terminals
-from forensics.drawing.model import build_plan
+from forensics.drawing.model import _card, build_plan
 from forensics.drawing.scene import Outline, Text, shorten_curve, text_width
 from forensics.drawing.style import format_bytes, format_p, format_range, format_time, pen_width, shorten, zone_name
 
@@ -659,3 +659,11 @@ def test_importing_is_cheap() -> None:
     )
 
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_rank_alone_makes_no_relay() -> None:
+    """A card calls a ranked server a candidate; a relay is what traffic is on record to have passed through."""
+    ranked = {"role": "relay", "rank": 2, "names": [], "spikes": 0}
+
+    assert _card("203.0.113.7", ranked, None).lines[-1] == "candidate no. 2"
+    assert _card("203.0.113.7", ranked | {"passes_on": True}, None).lines[-1] == "relay no. 2"

@@ -186,6 +186,8 @@ def _card(node: str, attributes: Mapping[str, Any], tag: str | None) -> Card:
     names = sorted(n for n in attributes.get("names") or () if n != node)
     more = f" (+{len(names) - 1})" if len(names) > 1 else ""
     kind = "other server" if role == "other" else role
+    if rank is not None and role == "relay" and not attributes.get("passes_on"):
+        kind = "candidate"  # a rank is no proof: a court must not read "relay" where only a score speaks
     about = [f"{kind} no. {rank}" if rank is not None else kind]
     about += [tag] if tag else []
     about += [f"{spikes} spike{'s' * (spikes > 1)}"] if spikes else []

@@ -76,7 +76,7 @@ class Role:
 ROLES: dict[str, Role] = {
     "terminal": Role("terminal of the organisation", "#d3e9f7", "#00609c", width=1.2),
     "proxy": Role("proxy", "#e4e4e4", "#808080", radius=11.0, size=8.5, shape="round-rectangle"),
-    "relay": Role("relay (hop server)", "#fcdcb4", "#a63c00", width=2.4, cut=9.0, shape="cut-rectangle"),
+    "relay": Role("relay (hop server) or candidate", "#fcdcb4", "#a63c00", width=2.4, cut=9.0, shape="cut-rectangle"),
     "upstream": Role("upstream: beyond a relay", "#4b2e5a", "#4b2e5a", ink="#ffffff", width=1.4, double=True),
     "other": Role("other server", "#ffffff", "#808080", radius=7.0, size=9.0, shape="round-rectangle"),
 }
