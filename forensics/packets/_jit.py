@@ -18,9 +18,10 @@ import os
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
+    from types import ModuleType
 
-__all__ = ["COMPILED", "jit"]
+__all__ = ["COMPILED", "entry", "hot", "jit"]
 
 _Loop = TypeVar("_Loop", bound="Callable[..., object]")
 
@@ -30,24 +31,53 @@ def _switched_off() -> bool:
     return os.environ.get("FORENSICS_JIT") == "0" or os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
-def _choose() -> Callable[[_Loop], _Loop] | None:
-    """Return numba's compiler, or None where the loops stay plain Python."""
+def _numba() -> ModuleType | None:
+    """Return numba, or None where the loops stay plain Python."""
     if _switched_off():
         return None
     try:
-        numba = importlib.import_module("numba")
+        return importlib.import_module("numba")
     except ImportError:
         return None
-    # _nrt=False: no reference counts, which took two thirds of the time; hence no loop may make or return an array
-    return cast("Callable[[_Loop], _Loop]", numba.njit(nogil=True, cache=True, _nrt=False))
 
 
-_compiler = _choose()
+_compiler = _numba()
 
 COMPILED: bool = _compiler is not None
 """Whether the loops are compiled in this process."""
 
 
+def entry(loop: _Loop) -> _Loop:
+    """Compile a loop that Python calls, and keep what was compiled on disk; or leave it as it is."""
+    if _compiler is None:
+        return loop
+    # _nrt=False: no reference counts, which took two thirds of the time; hence no loop may make or return an array
+    return cast("_Loop", _compiler.njit(nogil=True, cache=True, _nrt=False)(loop))
+
+
 def jit(loop: _Loop) -> _Loop:
-    """Compile a loop, or leave it as it is."""
-    return loop if _compiler is None else _compiler(loop)
+    """Compile a loop that only other loops call, or leave it as it is."""
+    return loop if _compiler is None else _inner(_compiler, loop)
+
+
+def hot(loop: _Loop) -> _Loop:
+    """Compile a loop into its callers, or leave it as it is; for what every packet goes through.
+
+    An array is nine words to pass, so that calls took more time than the work. What few packets need is better a
+    function of its own: each copy takes its time to compile.
+    """
+    return loop if _compiler is None else _inner(_compiler, loop, forceinline=True)
+
+
+def _inner(numba: ModuleType, loop: _Loop, **options: bool) -> _Loop:
+    """Compile a loop for other loops alone."""
+    # no wrappers for Python: they took a quarter of the time to compile
+    compiled = numba.njit(nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(loop)
+    template = compiled.get_call_template
+
+    def unliteral(args: Iterable[object], kws: Mapping[str, object]) -> object:
+        # a constant among the arguments would have the loop compiled once more for that very number
+        return template(tuple(map(numba.types.unliteral, args)), {k: numba.types.unliteral(v) for k, v in kws.items()})
+
+    compiled.get_call_template = unliteral
+    return cast("_Loop", compiled)

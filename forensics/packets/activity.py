@@ -10,7 +10,10 @@ import pyarrow as pa
 from forensics.packets import layout
 from forensics.packets.columns import ends, protos, times, turned
 from forensics.packets.engine import Engine, Harvest
-from forensics.packets.layout import FlowOptions, Longs
+from forensics.packets.layout import (
+    FlowOptions,
+    Longs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +68,7 @@ def activity(stream: BinaryIO, bin_us: int = 100_000, options: FlowOptions | Non
     engine = Engine(stream, FlowOptions(**limits, max_open=chosen.max_open, cell=bin_us * 1000, pick=False))
     engine.open()
     parts = [event.cells for event in engine.events() if isinstance(event, Harvest)]
-    return _table(_merged(parts), engine.tables.addresses)
+    return _table(_merged(parts), engine.tables.addresses, bin_us)
 
 
 def _merged(parts: Sequence[Longs]) -> Longs:
@@ -85,20 +88,20 @@ def _merged(parts: Sequence[Longs]) -> Longs:
     return merged
 
 
-def _table(cells: Longs, addresses: Longs) -> pa.Table:
+def _table(cells: Longs, addresses: Longs, bin_us: int) -> pa.Table:
     """Turn cells into the table."""
     both = ends(cells[:, layout.C_KEY1], cells[:, layout.C_KEY2], cells[:, layout.C_BITS], addresses)
     payload = turned(cells, layout.C_PAYLOAD, both.swapped)
     packets = turned(cells, layout.C_PACKETS, both.swapped)
     columns = [
-        pa.array(cells[:, layout.C_SERIAL]),
+        pa.array(np.cumsum(np.r_[0, np.diff(cells[:, layout.C_SERIAL]) != 0])[: len(cells)]),
         times(cells[:, layout.C_START]),
         both.src,
         both.src_port,
         both.dst,
         both.dst_port,
         protos(cells[:, layout.C_KEY2]),
-        pa.array(cells[:, layout.C_CELL]),
+        pa.array(cells[:, layout.C_CELL] // (bin_us * 1000)),
         *map(pa.array, (*payload, *packets)),
     ]
     return pa.Table.from_arrays(columns, schema=ACTIVITY)

@@ -6,48 +6,69 @@ memory overlap; that, not the arithmetic, is what the time goes into.
 
 from __future__ import annotations
 
-from forensics.packets._jit import jit
-from forensics.packets.decode import SYN, TCP, UDP, decode_batch
-from forensics.packets.framing import frame_pcap, frame_pcapng
+from forensics.packets._jit import entry, hot, jit
+from forensics.packets.decode import SYN, TCP, UDP, decode_frames
+from forensics.packets.ethertypes import IPV4, IPV6
+from forensics.packets.framing import frame_pcap, frame_pcapng, u16
 from forensics.packets.layout import (
     ADDRESSES,
+    BACKWARD,
     BATCH,
     BIT_ORIGIN,
+    BIT_OUTER,
     BIT_STARTED,
     CONTAINER,
+    DROPPED,
+    DROPPED_COUNT,
     EPOCH_DONE,
     EPOCH_END,
+    EPOCH_START,
+    ESTABLISHED,
     F_BITS,
     F_CELL,
     F_COLUMNS,
     F_FRAME,
+    F_HIGH,
     F_IP,
-    F_ISN,
     F_KEY1,
     F_KEY2,
     F_LAST,
     F_PACKETS,
     F_PAYLOAD,
-    F_SEEN_PACKETS,
-    F_SEEN_PACKETS_HIGH,
+    F_SERIAL,
     F_START,
+    F_SUM_FRAME,
+    F_SUM_IP,
+    F_SUM_PACKETS,
+    F_SUM_PAYLOAD,
     FIRST,
+    FR_AT,
+    FR_TYPE,
     GO_ON,
     IN_FLOWS,
     LAST,
+    MARK_BAD_SUM,
+    MARK_CARRIES,
+    MARK_LATER,
     N_CELLS,
     N_CLOSED,
+    N_FRAMES,
     N_PICKS,
+    NEED_LINKS,
+    NEED_TUNNELS,
     NOT_IP,
     NOT_IP_COUNT,
     NOW,
     NUMBER,
     O_CELL,
     O_PICK,
+    O_SHORTEST,
     OK,
     OPEN,
     OUTPUT_FULL,
     PCAPNG,
+    PHASE,
+    Q_ACK,
     Q_DATA,
     Q_DATA_END,
     Q_END,
@@ -57,7 +78,10 @@ from forensics.packets.layout import (
     Q_KEY1,
     Q_KEY2,
     Q_KIND,
+    Q_LAYER,
     Q_LINK,
+    Q_MARKS,
+    Q_NUMBER,
     Q_PAYLOAD,
     Q_PROTO,
     Q_SEQ,
@@ -65,29 +89,42 @@ from forensics.packets.layout import (
     Q_SLOT,
     Q_START,
     Q_TIME,
+    Q_WINDOW,
     Q_WIRE,
     REJECT_COUNT,
+    ROWS,
+    SERIAL_SHIFT,
     SINK,
     SNAPPED,
+    STATE_SHIFT,
+    STATE_SHIFT_HIGH,
     SWEEP_READ,
     SWEEP_WRITE,
     TABLE_FULL,
+    TO_ASSEMBLE,
+    TO_DECODE,
+    TO_FRAME,
+    UNKNOWN,
     UNREAD_COUNT,
     UNREAD_LINK,
     Bytes,
+    Longs,
     Tables,
 )
 from forensics.packets.lifecycle import begin_flow, emit_cell, emit_flow, idle_limit
 from forensics.packets.picking import pick_packet, pick_reject
-from forensics.packets.tcp import is_closed, note_history, step
+from forensics.packets.sequences import follow_sequence, initial_sequence, note_acknowledged
+from forensics.packets.tcp import AGAIN, BAD_SUM, GAP, NO_WINDOW, is_closed, note_history, note_letter, step
 
-__all__ = ["decode_next", "run", "sweep"]
+__all__ = ["run", "sweep"]
 
-_ACK = 16
+_RST, _ACK = 4, 16
 _LOW32 = 0xFFFF_FFFF
+_BOTH_OPEN = ESTABLISHED << STATE_SHIFT | ESTABLISHED << STATE_SHIFT_HIGH
+_STATES = 7 << STATE_SHIFT | 7 << STATE_SHIFT_HIGH
 
 
-@jit
+@hot
 def _find(t: Tables, i: int) -> int:
     """Return the row of the packet's flow; a flow that is not there yet is begun."""
     key1 = t.rows[i, Q_KEY1]
@@ -101,82 +138,126 @@ def _find(t: Tables, i: int) -> int:
             break
         j = slot & _LOW32
         if (slot ^ h) >> 32 == 0 and t.flows[j, F_KEY1] == key1 and t.flows[j, F_KEY2] == key2:
+            if _is_over(t, i, j):
+                emit_flow(t, j)
+                break
             return j
         at = (at + 1) & mask
-    j = int(t.cursor[OPEN])
-    t.cursor[OPEN] = j + 1
-    t.slots[at] = (h >> 32) << 32 | j
+    if slot < 0:
+        j = int(t.cursor[OPEN])
+        t.cursor[OPEN] = j + 1
+        t.slots[at] = (h >> 32) << 32 | j
     begin_flow(t, i, j)
     return j
 
 
-@jit
+@hot
 def _is_over(t: Tables, i: int, j: int) -> int:
     """Tell whether packet ``i`` begins a new flow although an open one has its key."""
-    if int(t.rows[i, Q_TIME]) - int(t.flows[j, F_LAST]) > idle_limit(t, j):
+    idle = int(t.rows[i, Q_TIME]) - int(t.flows[j, F_LAST])
+    if idle > t.options[O_SHORTEST] and idle > idle_limit(t, j):
         return 1
     flags = int(t.rows[i, Q_FLAGS])
-    if flags & SYN == 0 or flags & _ACK:
+    if flags & SYN == 0 or flags & _ACK or not is_closed(int(t.flows[j, F_BITS])):
         return 0
-    known = int(t.flows[j, F_ISN + int(t.rows[i, Q_SIDE])])
-    return int(is_closed(int(t.flows[j, F_BITS])) and known != int(t.rows[i, Q_SEQ]) + 1)
+    return int(initial_sequence(t.flows, j, int(t.rows[i, Q_SIDE])) != int(t.rows[i, Q_SEQ]) + 1 & _LOW32)
 
 
-@jit
+@hot
+def _update_sequence(t: Tables, i: int, j: int, side: int, flags: int, length: int) -> None:
+    """Take a segment's numbers and window into its connection."""
+    syn = flags & SYN != 0
+    told = follow_sequence(t.flows, t.holes, t.cursor, j, side, int(t.rows[i, Q_SEQ]), length, int(syn), int(flags & 1))
+    if told:
+        note_letter(t.flows, j, side, AGAIN if told == 1 else GAP)
+    if flags & (_ACK | _RST) == _ACK:
+        if note_acknowledged(t.flows, t.holes, t.cursor, j, 1 - side, int(t.rows[i, Q_ACK])):
+            note_letter(t.flows, j, 1 - side, GAP)
+        if t.rows[i, Q_WINDOW] == 0:
+            note_letter(t.flows, j, side, NO_WINDOW)
+
+
+@hot
 def _update_tcp(t: Tables, i: int, j: int) -> None:
-    """Take a segment into its connection's states, history and initial sequence numbers."""
+    """Take a segment into its connection's states, history and sequence numbers."""
     f = t.flows
     side = int(t.rows[i, Q_SIDE])
     flags = int(t.rows[i, Q_FLAGS])
     length = int(t.rows[i, Q_PAYLOAD])
     bits = int(f[j, F_BITS])
-    if flags & SYN:
-        f[j, F_ISN + side] = t.rows[i, Q_SEQ] + 1
-        if not flags & _ACK and not bits & BIT_STARTED:
-            # the roles were a guess; they may still change while no minute of the flow has been told
-            if bits & BIT_ORIGIN != side and f[j, F_SEEN_PACKETS] + f[j, F_SEEN_PACKETS_HIGH] == 0:
-                bits ^= BIT_ORIGIN
-            bits |= BIT_STARTED
-            f[j, F_BITS] = bits
+    if flags & SYN and not flags & _ACK and not bits & BIT_STARTED:
+        # the roles were a guess; they may still change while no minute of the flow has been told
+        if bits & BIT_ORIGIN != side and f[j, F_SUM_PACKETS] + f[j, F_SUM_PACKETS + 1] == 0:
+            bits ^= BIT_ORIGIN
+        bits |= BIT_STARTED
+        f[j, F_BITS] = bits
+    if int(t.rows[i, Q_MARKS]) & MARK_BAD_SUM:
+        note_letter(f, j, side, BAD_SUM)
     note_history(f, j, side, flags, length)
-    f[j, F_BITS] = step(int(f[j, F_BITS]), side, flags, length)
+    _update_sequence(t, i, j, side, flags, length)
+    bits = int(f[j, F_BITS])
+    if bits & _STATES != _BOTH_OPEN or flags & 7:  # nothing else changes the states
+        f[j, F_BITS] = step(bits, side, flags, length)
 
 
-@jit
+@hot
 def _account(t: Tables, i: int, j: int) -> None:
     """Count a packet in its flow, and close the flow's cell where the packet lies in another."""
     f = t.flows
     time = int(t.rows[i, Q_TIME])
     width = int(t.options[O_CELL])
-    into = time - int(f[j, F_CELL]) * width
+    into = time - int(f[j, F_CELL])
     if into < 0 or into >= width:  # compared, since a division takes longer than all the rest
-        if f[j, F_PACKETS] + f[j, F_PACKETS + 1] > 0:
-            emit_cell(t, j)
-        f[j, F_CELL] = time // width
+        emit_cell(t, j)
+        f[j, F_CELL] = time // width * width
+    if time < f[j, F_LAST]:
+        f[j, F_START] = min(int(f[j, F_START]), time)
+    else:
+        f[j, F_LAST] = time
+    at = F_HIGH * int(t.rows[i, Q_SIDE])
+    f[j, F_PACKETS + at] += 1
+    f[j, F_IP + at] += t.rows[i, Q_IP]
+    f[j, F_FRAME + at] += t.rows[i, Q_WIRE]
+    f[j, F_PAYLOAD + at] += t.rows[i, Q_PAYLOAD]
+
+
+@hot
+def _account_carrier(t: Tables, i: int, j: int) -> None:
+    """Count a packet that carries another in the sums alone: its bytes are told where what it carries is told."""
+    f = t.flows
+    time = int(t.rows[i, Q_TIME])
     side = int(t.rows[i, Q_SIDE])
+    f[j, F_BITS] |= BIT_OUTER
     f[j, F_START] = min(int(f[j, F_START]), time)
     f[j, F_LAST] = max(int(f[j, F_LAST]), time)
-    f[j, F_PACKETS + side] += 1
-    f[j, F_IP + side] += t.rows[i, Q_IP]
-    f[j, F_FRAME + side] += t.rows[i, Q_WIRE]
-    f[j, F_PAYLOAD + side] += t.rows[i, Q_PAYLOAD]
+    f[j, F_SUM_PACKETS + side] += 1
+    f[j, F_SUM_IP + side] += t.rows[i, Q_IP]
+    f[j, F_SUM_FRAME + side] += t.rows[i, Q_WIRE]
+    f[j, F_SUM_PAYLOAD + side] += t.rows[i, Q_PAYLOAD]
 
 
-@jit
+@hot
 def _update(b: Bytes, t: Tables, i: int) -> None:
     """Take one decoded packet into its flow."""
     j = _find(t, i)
-    if _is_over(t, i, j):
-        emit_flow(t, j)
-        begin_flow(t, i, j)
     proto = int(t.rows[i, Q_PROTO])
     if proto == TCP:
         _update_tcp(t, i, j)
     elif proto == UDP:
         note_history(t.flows, j, int(t.rows[i, Q_SIDE]), 0, int(t.rows[i, Q_PAYLOAD]))
-    _account(t, i, j)
-    if t.options[O_PICK] and t.rows[i, Q_DATA_END] > t.rows[i, Q_DATA]:
-        pick_packet(b, t, i, j)
+    marks = int(t.rows[i, Q_MARKS])
+    if marks & MARK_CARRIES or (marks & MARK_LATER and t.flows[j, F_BITS] & BIT_OUTER):
+        _account_carrier(t, i, j)
+    else:
+        _account(t, i, j)
+        if t.options[O_PICK] and t.rows[i, Q_DATA_END] > t.rows[i, Q_DATA]:
+            pick_packet(b, t, i, j)
+    place = int(t.rows[i, Q_NUMBER]) - int(t.cursor[EPOCH_START]) - 1
+    if t.rows[i, Q_LAYER] == 0:
+        t.cursor[IN_FLOWS] += 1
+        t.flow_of[place, 0] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
+    else:
+        t.flow_of[place, 1] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
 
 
 @jit
@@ -184,6 +265,9 @@ def _set_aside(t: Tables, i: int, kind: int) -> None:
     """Count a packet that belongs to no flow, and hand it out where it must be told."""
     if kind == NOT_IP:
         t.cursor[NOT_IP_COUNT] += 1
+        return
+    if kind == DROPPED:
+        t.cursor[DROPPED_COUNT] += 1
         return
     link = int(t.rows[i, Q_LINK]) & 0xFFFF
     first = 1
@@ -197,7 +281,7 @@ def _set_aside(t: Tables, i: int, kind: int) -> None:
         pick_reject(t, i, int(t.rows[i, Q_START]), int(t.rows[i, Q_END]), kind, link)
 
 
-@jit
+@hot
 def _touch(t: Tables, m: int) -> None:
     """Read the slots and then the flows of a whole batch; nothing depends on the order, so the waits overlap."""
     mask = t.slots.shape[0] - 1
@@ -208,84 +292,124 @@ def _touch(t: Tables, m: int) -> None:
     for i in range(m):
         if t.rows[i, Q_KIND] == OK and t.rows[i, Q_SLOT] >= 0:
             j = int(t.rows[i, Q_SLOT]) & _LOW32
-            sink ^= int(t.flows[j, F_LAST]) ^ int(t.flows[j, F_FRAME])  # one of each of the two lines that change
+            sink ^= int(t.flows[j, F_LAST]) ^ int(t.flows[j, F_PACKETS + F_HIGH * int(t.rows[i, Q_SIDE])])
     t.cursor[SINK] = sink
 
 
 @jit
-def _note_times(t: Tables, m: int) -> None:
-    """Keep the first and last time of the capture, and count packets that were cut by the capture length."""
-    for i in range(m):
-        time = int(t.rows[i, Q_TIME])
-        t.cursor[FIRST] = min(int(t.cursor[FIRST]), time)
-        t.cursor[LAST] = max(int(t.cursor[LAST]), time)
-        t.cursor[SNAPPED] += int(t.rows[i, Q_END] - t.rows[i, Q_START] < t.rows[i, Q_WIRE])
-    t.cursor[NOW] = t.cursor[LAST]
+def _note_times(cursor: Longs, frames: Longs, n: int) -> None:
+    """Keep the first and last time of the capture; count packets out of order, and those cut by the capture length."""
+    first = int(cursor[FIRST])
+    last = int(cursor[LAST])
+    before = int(cursor[NOW])
+    for i in range(n):
+        time = int(frames[i, Q_TIME])
+        cursor[BACKWARD] += int(time < before)
+        before = time
+        first = min(first, time)
+        last = max(last, time)
+        cursor[SNAPPED] += int(frames[i, Q_END] - frames[i, Q_START] < frames[i, Q_WIRE])
+    cursor[FIRST] = first
+    cursor[LAST] = last
+    cursor[NOW] = before
 
 
-@jit
+@hot
 def _room_status(t: Tables) -> int:
     """Tell whether a whole batch still fits into every table."""
-    if t.cursor[N_CLOSED] + BATCH > t.closed.shape[0] or t.cursor[N_CELLS] + 2 * BATCH > t.cells.shape[0]:
+    rows = int(t.cursor[ROWS])
+    if t.cursor[N_CLOSED] + rows > t.closed.shape[0] or t.cursor[N_CELLS] + 2 * rows > t.cells.shape[0]:
         return OUTPUT_FULL
-    if t.cursor[N_PICKS] + 2 * BATCH > t.picks.shape[0]:
+    if t.cursor[N_PICKS] + 2 * rows > t.picks.shape[0]:
         return OUTPUT_FULL
-    if t.cursor[OPEN] + BATCH > t.flows.shape[0] or t.cursor[ADDRESSES] + 2 * BATCH > t.addresses.shape[0]:
-        return TABLE_FULL
-    return GO_ON
+    return TABLE_FULL if t.cursor[OPEN] + rows > t.flows.shape[0] else GO_ON
 
 
-@jit
-def _next_batch(b: Bytes, t: Tables, room: int) -> tuple[int, int]:
-    """Frame and decode up to ``room`` packets; return how many, and why no more."""
+@hot
+def _find_usual_networks(b: Bytes, frames: Longs, n: int) -> int:
+    """Find the network layer of IP right behind Ethernet; return how many packets are of other kinds."""
+    unknown = 0
+    for i in range(n):
+        at = int(frames[i, Q_START]) + 14
+        kind = u16(b, at - 2) if frames[i, Q_LINK] == 1 and at <= frames[i, Q_END] else UNKNOWN
+        if kind not in (IPV4, IPV6):
+            kind = UNKNOWN
+            unknown += 1
+        frames[i, FR_TYPE] = kind
+        frames[i, FR_AT] = at
+    return unknown
+
+
+@hot
+def _frame(b: Bytes, t: Tables) -> int:
+    """Frame the next packets, at most to the end of the epoch; return why no more."""
+    room = min(BATCH, int(t.cursor[EPOCH_END] - t.cursor[NUMBER]))
     if t.cursor[CONTAINER] == PCAPNG:
-        m, status = frame_pcapng(b, t.cursor, t.rows, t.interfaces, room)
+        n, status = frame_pcapng(b, t.cursor, t.frames, t.interfaces, room)
     else:
-        m, status = frame_pcap(b, t.cursor, t.rows, room)
-    decode_batch(b, t, m)
-    return m, status
+        n, status = frame_pcap(b, t.cursor, t.frames, room)
+    _note_times(t.cursor, t.frames, n)
+    t.cursor[N_FRAMES] = n
+    t.cursor[PHASE] = TO_DECODE
+    return status
 
 
-@jit
-def decode_next(b: Bytes, t: Tables) -> tuple[int, int]:
-    """Frame and decode a batch for those who need no flows; return how many packets, and why no more."""
-    if t.cursor[ADDRESSES] + 2 * BATCH > t.addresses.shape[0]:
-        return 0, TABLE_FULL
-    return _next_batch(b, t, BATCH)
+@hot
+def _assemble(b: Bytes, t: Tables) -> None:
+    """Take the batch into the flows."""
+    m = int(t.cursor[ROWS])
+    _touch(t, m)
+    for k in range(m):
+        kind = int(t.rows[k, Q_KIND])
+        if kind == OK:
+            _update(b, t, k)
+        else:
+            _set_aside(t, k, kind)
+    t.cursor[NUMBER] += t.cursor[N_FRAMES]
+    t.cursor[PHASE] = TO_FRAME
 
 
-@jit
-def run(b: Bytes, t: Tables) -> int:
+@entry
+def run(b: Bytes, words: Longs, t: Tables) -> int:
     """Take packets from the buffer into the flow table until something needs Python.
+
+    Parameters
+    ----------
+    b, words
+        The buffer, once as bytes and once as words of eight bytes.
+    t
+        The engine's arrays.
 
     Returns
     -------
     int
         What needs Python: one of the codes of `layout`.
     """
+    status = GO_ON
     while True:
-        room = min(BATCH, int(t.cursor[EPOCH_END] - t.cursor[NUMBER]))
-        if room <= 0:
-            return EPOCH_DONE
-        full = _room_status(t)
-        if full != GO_ON:
-            return full
-        m, status = _next_batch(b, t, room)
-        _touch(t, m)
-        for i in range(m):
-            kind = int(t.rows[i, Q_KIND])
-            if kind == OK:
-                _update(b, t, i)
-                t.cursor[IN_FLOWS] += 1
-            else:
-                _set_aside(t, i, kind)
-        _note_times(t, m)
-        t.cursor[NUMBER] += m
-        if status != GO_ON:
-            return status
+        phase = int(t.cursor[PHASE])
+        if phase == TO_FRAME:
+            if status != GO_ON:
+                return status
+            if t.cursor[NUMBER] >= t.cursor[EPOCH_END]:
+                return EPOCH_DONE
+            status = _frame(b, t)
+            if _find_usual_networks(b, t.frames, int(t.cursor[N_FRAMES])):
+                return NEED_LINKS
+        elif phase == TO_DECODE:
+            if t.cursor[ADDRESSES] + 2 * BATCH > t.addresses.shape[0]:
+                return TABLE_FULL
+            t.cursor[PHASE] = TO_ASSEMBLE
+            if decode_frames(b, words, t):
+                return NEED_TUNNELS
+        else:
+            full = _room_status(t)
+            if full != GO_ON:
+                return full
+            _assemble(b, t)
 
 
-@jit
+@entry
 def sweep(t: Tables, before: int, everything: int) -> int:
     """Close flows that are idle too long, were last seen before a time, or all; the rest moves up.
 
@@ -299,7 +423,7 @@ def sweep(t: Tables, before: int, everything: int) -> int:
             return 0
         j = int(t.cursor[SWEEP_READ])
         last = int(t.flows[j, F_LAST])
-        if everything or last < before or int(t.cursor[NOW]) - last > idle_limit(t, j):
+        if everything or last < before or int(t.cursor[LAST]) - last > idle_limit(t, j):
             emit_flow(t, j)
         else:
             k = int(t.cursor[SWEEP_WRITE])

@@ -39,6 +39,7 @@ __all__ = [
 
 _HALF = 1 << 31
 _OCTETS = pa.array([str(octet) for octet in range(256)], pa.string())
+LETTERS = len(layout.HISTORY_LETTERS)
 _PROTOS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
 
 
@@ -188,14 +189,14 @@ def _labels(serials: Longs, labels: Mapping[int, Label]) -> tuple[Longs, list[La
 def _history_text(history: int, swapped: int) -> str | None:
     """Return a packed history as letters, the originator's in upper case."""
     text = ""
-    while history & 15:
-        code = history & 15
-        history >>= 4
+    while history & 31:
+        code = history & 31
+        history >>= 5
         if code == layout.HISTORY_FLIP:
             text += "^"
             continue
-        letter = layout.HISTORY_LETTERS[(code - 1) % 7]
-        text += letter if (code > 7) == bool(swapped) else letter.lower()
+        letter = layout.HISTORY_LETTERS[(code - 1) % LETTERS]
+        text += letter if (code > LETTERS) == bool(swapped) else letter.lower()
     return text or None
 
 
@@ -244,9 +245,9 @@ def _states(flows: Longs, swapped: Longs) -> pa.Array:
         flows[:, layout.F_BITS] >> layout.STATE_SHIFT_HIGH & 7,
     )
     originator, responder = np.where(swapped, high, low), np.where(swapped, low, high)
-    silent = flows[:, layout.F_PAYLOAD] + flows[:, layout.F_PAYLOAD_HIGH] == 0
+    silent = flows[:, layout.F_SUM_PAYLOAD] + flows[:, layout.F_SUM_PAYLOAD_HIGH] == 0
     tcp = responder << 4 | originator << 1 | silent
-    packets = turned(flows, layout.F_PACKETS, swapped)
+    packets = turned(flows, layout.F_SUM_PACKETS, swapped)
     udp = 128 + (packets[0] > 0) + 2 * (packets[1] > 0)
     proto = flows[:, layout.F_KEY2] & 255
     return _texts(np.where(proto == 6, tcp, np.where(proto == 17, udp, 132)), _STATES)
@@ -297,13 +298,13 @@ def flow_batches(
         "history": _histories(flows[:, layout.F_HISTORY], both.swapped),
         "vantage": _constant(origin.vantage, n),
         "source": _constant(origin.source, n),
-        "record": pa.array(flows[:, layout.F_NUMBER]),
+        "record": pa.array(flows[:, layout.F_SERIAL] >> layout.SERIAL_SHIFT),
     }
     for name, column in (
-        ("packets", layout.F_PACKETS),
-        ("bytes", layout.F_IP),
-        ("frame_bytes", layout.F_FRAME),
-        ("payload_bytes", layout.F_PAYLOAD),
+        ("packets", layout.F_SUM_PACKETS),
+        ("bytes", layout.F_SUM_IP),
+        ("frame_bytes", layout.F_SUM_FRAME),
+        ("payload_bytes", layout.F_SUM_PAYLOAD),
     ):
         for way, values in zip(("out", "in"), turned(flows, column, both.swapped), strict=True):
             columns[f"{name}_{way}"] = pa.array(values)
@@ -333,7 +334,7 @@ def _grouped(cells: Longs, codes: Longs) -> tuple[Longs, Longs]:
 
 
 def volume_batches(
-    cells: Longs, addresses: Longs, labels: Mapping[int, Label], origin: Origin, width: int = layout.MINUTE
+    cells: Longs, addresses: Longs, labels: Mapping[int, Label], origin: Origin
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield rows of ``volumes`` for cells: one per minute, pair, name and proxy. A proxy stands in ``via``."""
     if not len(cells):
@@ -345,7 +346,7 @@ def volume_batches(
     proxied = pa.array(np.array([label.proxied for label in known])[keys[:, 4]])
     asked = _texts(keys[:, 4], [label.address for label in known])
     columns = {
-        "minute": times(keys[:, 0] * width),
+        "minute": times(keys[:, 0]),
         "src": both.src,
         "dst": pc.if_else(proxied, asked, both.dst),
         "name": _texts(keys[:, 4], [label.name for label in known]),

@@ -16,7 +16,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from forensics.packets.layout import I_COLUMNS, MAX_RECORD, SECOND, Longs
+from forensics.packets.layout import (
+    I_COLUMNS,
+    MAX_RECORD,
+    SECOND,
+    Longs,
+)
 
 __all__ = ["BadContainerError", "PcapHeader", "Section", "foreign_container", "read_pcap_header"]
 

@@ -1,32 +1,49 @@
-"""Decoding: from a framed packet to the key of its flow, its lengths on the wire and where its payload lies.
+"""Decoding: from a framed packet to the keys of its flows, its lengths on the wire and where its payload lies.
 
-Every step gets the end of what was captured and stops there. What volumes count is what was on the wire: the IP
+A packet gives one row, and one more for each connection that it carries inside. Every step gets the end of what was captured and stops there. What volumes count is what was on the wire: the IP
 header's own total length, the frame's original length; what was captured only limits what can be read.
 
 References
 ----------
 .. [1] RFC 791, section 3.1 (IPv4); RFC 8200, section 4 (IPv6 extension headers); RFC 4302, section 2.2 (AH).
 .. [2] RFC 9293, section 3.1 (TCP); RFC 768 (UDP); RFC 9260, section 3 (SCTP); RFC 792, RFC 4443 (ICMP).
-.. [3] IEEE 802.1Q, clause 9: VLAN tags; https://www.tcpdump.org/linktypes.html: link types.
 """
 
 # ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
 
 from __future__ import annotations
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import hot, jit
+from forensics.packets.checksums import is_sum_right, ones_sum
+from forensics.packets.ethertypes import CUT, IPV4, IPV6, UNREAD
 from forensics.packets.framing import u8, u16, u32
 from forensics.packets.hashing import address_id, fragment_ports, hash_key, remember_fragment
 from forensics.packets.layout import (
     BAD_IP,
+    BAD_IP_SUMS,
+    BAD_SUMS,
+    CHECKED,
     CUT_IP,
     CUT_LINK,
+    DROPPED,
+    FR_AT,
+    FR_TYPE,
     KEY_FROM_HIGH,
+    KEY_INNER,
     KEY_IPV6,
     KEY_ONE_WAY,
+    KEY_PORT_HIGH,
+    KEY_PORT_LOW,
     KEY_PORTLESS,
+    MARK_BAD_IP,
+    MARK_BAD_SUM,
+    MARK_LATER,
+    N_FRAMES,
     NOT_IP,
+    NUMBER,
+    O_DROP,
     OK,
+    PORT_TUNNEL,
     Q_ACK,
     Q_DATA,
     Q_DATA_END,
@@ -37,106 +54,61 @@ from forensics.packets.layout import (
     Q_KEY1,
     Q_KEY2,
     Q_KIND,
+    Q_LAYER,
     Q_LINK,
+    Q_MARKS,
+    Q_NUMBER,
     Q_PAYLOAD,
     Q_PROTO,
     Q_ROLE,
     Q_SEQ,
     Q_SIDE,
     Q_START,
+    Q_TIME,
+    Q_WINDOW,
     Q_WIRE,
+    ROWS,
     UNREAD_LINK,
     Bytes,
     Longs,
     Tables,
 )
 
-__all__ = ["FIN", "ICMP", "ICMP6", "RST", "SCTP", "SYN", "TCP", "UDP", "decode_batch", "write_key"]
+__all__ = [
+    "FIN",
+    "ICMP",
+    "ICMP6",
+    "RST",
+    "SCTP",
+    "SYN",
+    "TCP",
+    "UDP",
+    "begin_row",
+    "decode_frames",
+    "may_carry",
+    "network",
+    "write_key",
+]
 
 ICMP, TCP, UDP, ICMP6, SCTP = 1, 6, 17, 58, 132
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 
-_IPV4, _IPV6 = 0x0800, 0x86DD
-_LLC = 0  # what 802.3 frames without an EtherType are counted under
-_UNREAD, _CUT = -1, -2
 
-
-@jit
-def _ethernet(b: Bytes, o: int, end: int) -> tuple[int, int]:
-    """Read an Ethernet header at ``o``: its EtherType behind all VLAN tags, and where the content begins."""
-    o += 12
-    for _ in range(8):
-        if o + 2 > end:
-            return _CUT, o
-        kind = u16(b, o)
-        if kind not in (0x8100, 0x88A8, 0x9100):
-            break
-        o += 4
-    else:
-        return kind, o
-    o += 2
-    if kind >= 0x0600:
-        return kind, o
-    if o + 8 <= end and u16(b, o) == 0xAAAA and u32(b, o + 2, 1) == 0x03000000:  # LLC and SNAP, RFC 1042
-        return u16(b, o + 6), o + 8
-    return _LLC, o
-
-
-@jit
-def _by_version(b: Bytes, o: int, end: int) -> tuple[int, int]:
-    """Tell IPv4 from IPv6 where the link says only that it is IP."""
-    if o >= end:
-        return _CUT, o
-    version = u8(b, o) >> 4
-    return (_IPV6 if version == 6 else _IPV4), o
-
-
-@jit
-def _loopback(b: Bytes, o: int, end: int) -> tuple[int, int]:
-    """Read the four bytes of an address family, in the byte order of the machine that wrote them."""
-    if o + 4 > end:
-        return _CUT, o
-    family = u32(b, o, 1)
-    if family > 0xFFFF:
-        family = u32(b, o, 0)
-    if family == 2:
-        return _IPV4, o + 4
-    if family in (10, 23, 24, 28, 30):  # AF_INET6 of Linux, Windows, and the BSDs
-        return _IPV6, o + 4
-    return family, o + 4
-
-
-@jit
-def _link_layer(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa: PLR0911 - one per link type
-    """Find the network layer: its EtherType and where it begins, or `_UNREAD` or `_CUT`."""
-    if link == 1:
-        return _ethernet(b, o, end)
-    if link in (12, 14, 101):
-        return _by_version(b, o, end)
-    if link in (228, 229):
-        return (_IPV4 if link == 228 else _IPV6), o
-    if link in (0, 108):
-        return _loopback(b, o, end)
-    if link == 113:  # Linux cooked, version 1
-        return (u16(b, o + 14), o + 16) if o + 16 <= end else (_CUT, o)
-    if link == 276:  # version 2
-        return (u16(b, o), o + 20) if o + 20 <= end else (_CUT, o)
-    return _UNREAD, o
-
-
-@jit
+@hot
 def _pair(first: int, second: int) -> int:
     """Put two numbers of 32 bits into one signed word."""
     return (first - (1 << 31)) << 32 | second
 
 
-@jit
+@hot
 def _finish(rows: Longs, i: int, src: int, dst: int, sport: int, dport: int, flags: int) -> None:
     """Write the key of a flow with two ends, the lower one first, and which end sent this packet."""
     side = int(src > dst or (src == dst and sport > dport))
     if side:
         src, dst, sport, dport = dst, src, dport, sport
     key1 = _pair(src, dst)
+    if rows[i, Q_LAYER] > 0:
+        flags |= KEY_INNER
     key2 = sport << 32 | dport << 16 | flags | int(rows[i, Q_PROTO])
     rows[i, Q_SIDE] = side
     rows[i, Q_KEY1] = key1
@@ -172,7 +144,7 @@ def _finish_icmp(rows: Longs, i: int, src: int, dst: int, ports: int, version6: 
     code = ports & 0xFFFF
     request, reply = _icmp_request(kind, version6)
     side = int(src > dst)
-    flags = KEY_IPV6 if version6 else 0
+    flags = (KEY_IPV6 if version6 else 0) | (KEY_INNER if rows[i, Q_LAYER] > 0 else 0)
     if request < 0:
         flags |= KEY_ONE_WAY | (KEY_FROM_HIGH if side else 0)
         request = kind
@@ -188,7 +160,7 @@ def _finish_icmp(rows: Longs, i: int, src: int, dst: int, ports: int, version6: 
     rows[i, Q_HASH] = hash_key(key1, key2)
 
 
-@jit
+@hot
 def _tcp(b: Bytes, rows: Longs, i: int, o: int, end: int, length: int) -> None:
     """Read what flow assembly needs of a TCP header, as far as it was captured."""
     header = 20
@@ -197,11 +169,12 @@ def _tcp(b: Bytes, rows: Longs, i: int, o: int, end: int, length: int) -> None:
         rows[i, Q_FLAGS] = u8(b, o + 13)
         rows[i, Q_SEQ] = u32(b, o + 4, 1)
         rows[i, Q_ACK] = u32(b, o + 8, 1)
+        rows[i, Q_WINDOW] = u16(b, o + 14) if o + 16 <= end else 1
     rows[i, Q_PAYLOAD] = max(0, length - header)
     rows[i, Q_DATA] = min(end, o + header)
 
 
-@jit
+@hot
 def _transport(b: Bytes, rows: Longs, i: int, o: int, end: int, length: int) -> int:
     """Read the transport header at ``o``: its two ports (ICMP: type and code) in one number, or -1 where it has none.
 
@@ -243,10 +216,11 @@ def _later_fragment(rows: Longs, i: int, t: Tables, pair: int, ident: int, lengt
     rows[i, Q_PAYLOAD] = length
     rows[i, Q_DATA] = 0
     rows[i, Q_DATA_END] = 0
+    rows[i, Q_MARKS] |= MARK_LATER
     return fragment_ports(t.fragments, pair, int(rows[i, Q_PROTO]), ident)
 
 
-@jit
+@hot
 def write_key(rows: Longs, i: int, src: int, dst: int, ports: int, version6: int) -> None:
     """Write the key of the packet's flow."""
     proto = int(rows[i, Q_PROTO])
@@ -259,16 +233,34 @@ def write_key(rows: Longs, i: int, src: int, dst: int, ports: int, version6: int
         _finish(rows, i, src, dst, ports >> 16, ports & 0xFFFF, flags)
 
 
-@jit
-def _ipv4(b: Bytes, rows: Longs, i: int, o: int, t: Tables) -> int:
-    """Decode an IPv4 packet at ``o``; return its kind."""
-    end = int(rows[i, Q_END])
+@hot
+def _verify(
+    b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, stop: int, addresses: int, width: int
+) -> None:
+    """Verify the checksum of a whole transport header and payload from ``o`` to ``stop``, and count what is found."""
+    proto = int(rows[i, Q_PROTO])
+    end = stop
+    if proto == UDP:
+        end = int(rows[i, Q_DATA_END])
+        if u16(b, o + 6) == 0 and width == 8:  # none was sent; IPv6 does not allow that
+            return
+    elif proto not in (TCP, ICMP, ICMP6):
+        return
+    t.cursor[CHECKED] += 1
+    if not is_sum_right(b, words, o, end, addresses, 0 if proto == ICMP else width, proto):
+        rows[i, Q_MARKS] |= MARK_BAD_SUM
+        t.cursor[BAD_SUMS] += 1
+
+
+@hot
+def _ipv4(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: int, room: int) -> int:
+    """Decode an IPv4 packet at ``o`` of which ``room`` bytes were on the wire; return its kind."""
     if o + 20 > end:
         return CUT_IP
     header = (u8(b, o) & 15) * 4
     total = u16(b, o + 2)
     if total == 0:  # left to the network card by an offloading sender
-        total = int(rows[i, Q_WIRE]) - (o - int(rows[i, Q_START]))
+        total = room
     if u8(b, o) >> 4 != 4 or header < 20 or total < header:
         return BAD_IP
     rows[i, Q_IP] = total
@@ -278,12 +270,17 @@ def _ipv4(b: Bytes, rows: Longs, i: int, o: int, t: Tables) -> int:
     fragment = u16(b, o + 6)
     ident = u16(b, o + 4)
     stop = min(end, o + total)
+    if o + header <= end and ones_sum(b, words, o, o + header) != 0xFFFF:
+        rows[i, Q_MARKS] |= MARK_BAD_IP
+        t.cursor[BAD_IP_SUMS] += 1
     if fragment & 0x1FFF:
         ports = _later_fragment(rows, i, t, _pair(src, dst), ident, total - header)
     else:
         ports = _transport(b, rows, i, o + header, stop, total - header)
         if fragment & 0x2000:
             remember_fragment(t.fragments, _pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
+        elif stop == o + total and stop - o - header >= 8:
+            _verify(b, words, rows, i, t, o + header, stop, o + 12, 8)
     write_key(rows, i, src, dst, ports, 0)
     return OK
 
@@ -324,9 +321,8 @@ def _ipv6_headers(b: Bytes, rows: Longs, i: int, o: int, stop: int) -> tuple[int
 
 
 @jit
-def _ipv6(b: Bytes, rows: Longs, i: int, o: int, t: Tables) -> int:
-    """Decode an IPv6 packet at ``o``; return its kind."""
-    end = int(rows[i, Q_END])
+def _ipv6(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: int, room: int) -> int:
+    """Decode an IPv6 packet at ``o`` of which ``room`` bytes were on the wire; return its kind."""
     if o + 40 > end:
         return CUT_IP
     if u8(b, o) >> 4 != 6:
@@ -334,7 +330,7 @@ def _ipv6(b: Bytes, rows: Longs, i: int, o: int, t: Tables) -> int:
     total = 40 + u16(b, o + 4)
     rows[i, Q_PROTO] = b[o + 6]
     if total == 40 and rows[i, Q_PROTO] != 59:  # a jumbogram (RFC 2675), or left to the network card
-        total = max(40, int(rows[i, Q_WIRE]) - (o - int(rows[i, Q_START])))
+        total = max(40, room)
     rows[i, Q_IP] = total
     src = address_id(b, o + 8, t.cursor, t.addresses, t.address_slots)
     dst = address_id(b, o + 24, t.cursor, t.addresses, t.address_slots)
@@ -352,31 +348,89 @@ def _ipv6(b: Bytes, rows: Longs, i: int, o: int, t: Tables) -> int:
         ports = _transport(b, rows, i, at, stop, length)
         if offset == 0:
             remember_fragment(t.fragments, _pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
+        elif at == o + 40 and stop == o + total and stop - at >= 8:  # extension headers may change the addresses
+            _verify(b, words, rows, i, t, at, stop, o + 8, 32)
     write_key(rows, i, src, dst, ports, 1)
     return OK
 
 
-@jit
-def _decode(b: Bytes, rows: Longs, i: int, t: Tables) -> int:
-    """Decode one packet; return its kind."""
-    rows[i, Q_FLAGS] = 0
-    rows[i, Q_ROLE] = 0
-    kind, o = _link_layer(b, int(rows[i, Q_START]), int(rows[i, Q_END]), int(rows[i, Q_LINK]))
-    if kind == _IPV4:
-        return _ipv4(b, rows, i, o, t)
-    if kind == _IPV6:
-        return _ipv6(b, rows, i, o, t)
-    if kind == _UNREAD:
-        return UNREAD_LINK
-    if kind == _CUT:
-        return CUT_LINK
-    t.ethertypes[kind & 0xFFFF] += 1
-    return NOT_IP
+@hot
+def network(b: Bytes, words: Longs, t: Tables, rows: Longs, m: int, kind: int, o: int, end: int, room: int) -> int:
+    """Decode what has an EtherType and begins at ``o`` into row ``m``.
+
+    Parameters
+    ----------
+    b, words, t
+        The buffer, once as bytes and once as words, and the engine's arrays.
+    rows, m
+        The batch and a row of it that `begin_row` has begun.
+    kind, o
+        The EtherType, or a code of `links`, and where what it announces begins. [B]
+    end, room
+        Where the capture of it ends, and how many bytes of it were on the wire. [B]
+
+    Returns
+    -------
+    int
+        What the packet is: one of the kinds of `layout`.
+    """
+    if kind == IPV4:
+        result = _ipv4(b, words, rows, m, t, o, end, room)
+    elif kind == IPV6:
+        result = _ipv6(b, words, rows, m, t, o, end, room)
+    elif kind == UNREAD:
+        result = UNREAD_LINK
+    else:
+        result = CUT_LINK if kind == CUT else NOT_IP
+    if result == OK and t.options[O_DROP] != 0 and int(rows[m, Q_MARKS]) & (MARK_BAD_IP | MARK_BAD_SUM):
+        result = DROPPED
+    rows[m, Q_KIND] = result
+    return result
 
 
-@jit
-def decode_batch(b: Bytes, t: Tables, m: int) -> None:
-    """Decode the first ``m`` packets of the batch."""
-    for i in range(m):
-        if t.rows[i, Q_KIND] == OK:
-            t.rows[i, Q_KIND] = _decode(b, t.rows, i, t)
+@hot
+def begin_row(t: Tables, rows: Longs, i: int, m: int, layer: int) -> None:
+    """Begin row ``m`` of the batch: a layer of framed packet ``i``."""
+    for c in (Q_START, Q_END, Q_WIRE, Q_TIME, Q_LINK):
+        rows[m, c] = t.frames[i, c]
+    rows[m, Q_NUMBER] = t.cursor[NUMBER] + i + 1
+    rows[m, Q_LAYER] = layer
+    rows[m, Q_MARKS] = 0
+    rows[m, Q_FLAGS] = 0
+    rows[m, Q_ROLE] = 0
+
+
+@hot
+def may_carry(t: Tables, rows: Longs, m: int) -> int:
+    """Tell whether row ``m`` may carry another connection, by its protocol and ports alone."""
+    proto = int(rows[m, Q_PROTO])
+    if proto in (TCP, ICMP) or rows[m, Q_DATA] >= rows[m, Q_DATA_END]:
+        return 0
+    if proto == UDP:
+        key2 = int(rows[m, Q_KEY2])
+        use = int(t.ports[key2 >> KEY_PORT_LOW & 0xFFFF]) | int(t.ports[key2 >> KEY_PORT_HIGH & 0xFFFF])
+        return int(use & PORT_TUNNEL != 0)
+    return int(proto in (4, 41, 47, 94, 97, 115, 137))
+
+
+@hot
+def decode_frames(b: Bytes, words: Longs, t: Tables) -> int:
+    """Decode all framed packets, a row each; return how many of them may carry others."""
+    n = int(t.cursor[N_FRAMES])
+    carriers = 0
+    for i in range(n):
+        begin_row(t, t.rows, i, i, 0)
+        kind = int(t.frames[i, Q_KIND])
+        if kind != OK:
+            t.rows[i, Q_KIND] = kind
+            continue
+        kind = int(t.frames[i, FR_TYPE])
+        at = int(t.frames[i, FR_AT])
+        room = int(t.frames[i, Q_WIRE]) - (at - int(t.frames[i, Q_START]))
+        result = network(b, words, t, t.rows, i, kind, at, int(t.frames[i, Q_END]), room)
+        if result == OK:
+            carriers += may_carry(t, t.rows, i)
+        elif result == NOT_IP:
+            t.ethertypes[kind & 0xFFFF] += 1
+    t.cursor[ROWS] = n
+    return carriers

@@ -17,7 +17,8 @@ import numpy as np
 
 from forensics.errors import EvidenceError
 from forensics.packets import containers, layout
-from forensics.packets.assembly import decode_next, run, sweep
+from forensics.packets.assembly import run, sweep
+from forensics.packets.ethertypes import NOT_IP_NAMES
 from forensics.packets.hashing import rehash_addresses, rehash_flows
 from forensics.packets.layout import (
     ABSURD_LENGTH,
@@ -35,7 +36,10 @@ from forensics.packets.layout import (
     Longs,
     Tables,
 )
+from forensics.packets.links import find_networks
 from forensics.packets.ports import port_table
+from forensics.packets.tunnels import unwrap
+from forensics.packets.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +51,8 @@ BLOCK_BYTES = 8 * 1024 * 1024
 
 EPOCH_PACKETS = 1 << 18
 """Packets after which what was collected is handed out. A constant, so that the output depends on the capture only."""
+
+CHECKSUMS = {"verified": layout.CHECKED, "wrong": layout.BAD_SUMS, "wrong_in_ip_header": layout.BAD_IP_SUMS}
 
 _OUTPUT_ROWS = 1 << 16
 _PATIENCE = 65_536  # open flows that cause no sweep
@@ -70,10 +76,17 @@ class Harvest:
         Flows that are over, columns ``layout.F_*``.
     cells
         What flows moved per cell of time, columns ``layout.C_*``.
+    addresses
+        IPv6 addresses by their numbers.
+    flow_of
+        For each packet of the epoch the number of the first packet of its flow: of the outermost connection, and of
+        the innermost one that it carries; 0 for none.
     """
 
     closed: Longs
     cells: Longs
+    addresses: Longs
+    flow_of: Longs
 
 
 @dataclass
@@ -99,49 +112,45 @@ class Engine:
     def __post_init__(self) -> None:
         self.tables = _new_tables(self.options)
         self.section = containers.Section()
-        self._buffer = np.zeros(0, dtype=np.uint8)
-        self._ended = self._stopped = False
-        self._offset = 0  # of the buffer in the stream
+        self._window = Window(self.stream, self.block)
+        self._stopped = False
         self._swept = 0
         self._dropped = 0
         self._links: set[int] = set()
         self.damage: tuple[str, bytes] | None = None
-        self.error: EvidenceError | None = None
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
+    @property
+    def error(self) -> EvidenceError | None:
+        """What ended the stream before its end."""
+        return self._window.error
+
     def _read_more(self) -> bool:
         """Put the next block behind what is left of the last; tell whether there was one."""
-        if self._ended:
-            return False
-        try:
-            data = self.stream.read(self.block)
-        except EvidenceError as error:  # the compressed data is damaged; what was read before stands
-            self.error, self.truncated = error, error.problem
-            data = b""
-        if not data:
-            self._ended = True
-            return False
-        at = int(self.tables.cursor[AT])
-        self._offset += at
-        self.tables.cursor[AT] = 0
-        self._buffer = np.concatenate([self._buffer[at:], np.frombuffer(data, dtype=np.uint8)])
-        return True
+        more = self._window.more(int(self.tables.cursor[AT]))
+        if more:
+            self.tables.cursor[AT] = 0
+        elif self.error is not None:
+            self.truncated = self.error.problem
+        return more
 
     def _head(self, size: int) -> bytes:
         """Return the next bytes without taking them, fewer at the end of the file."""
-        while len(self._buffer) - int(self.tables.cursor[AT]) < size and self._read_more():
+        while len(self._window.data) - int(self.tables.cursor[AT]) < size and self._read_more():
             pass
         at = int(self.tables.cursor[AT])
-        return self._buffer[at : at + size].tobytes()
+        return self._window.data[at : at + size].tobytes()
 
     def _stop(self, reason: str) -> None:
         """Note that reading ends here, and keep the bytes that caused it."""
         at = int(self.tables.cursor[AT])
-        self._ended = self._stopped = True
+        self._stopped = True
+        self._window.end()
         if self.error is None:
-            self.truncated = f"{reason} at byte {self._offset + at}, after packet {int(self.tables.cursor[NUMBER])}"
-            self.damage = (self.truncated, self._buffer[at : at + 512].tobytes())
+            place = self._window.offset + at
+            self.truncated = f"{reason} at byte {place}, after packet {int(self.tables.cursor[NUMBER])}"
+            self.damage = (self.truncated, self._window.data[at : at + 512].tobytes())
 
     # -- containers --------------------------------------------------------------------------------------------------
 
@@ -213,36 +222,51 @@ class Engine:
         closed, cells = _Pile(layout.F_COLUMNS), _Pile(layout.C_COLUMNS)
         cursor[layout.EPOCH_END] = EPOCH_PACKETS
         while not self._stopped:
-            status = run(self._buffer, self.tables)
+            status = self._run()
             picks = self._picks()
             if picks:
                 yield picks
             self._collect(closed, cells)
             if status == EPOCH_DONE:
-                cursor[layout.EPOCH_END] += EPOCH_PACKETS
-                yield Harvest(closed.take(), cells.take())
+                yield self._harvest(closed, cells)
                 yield from self._tidy()
             elif not self._serve(status):
                 break
-        yield Harvest(closed.take(), cells.take())
+        yield self._harvest(closed, cells)
         yield from self._sweep(0, everything=True)
 
-    def batches(self) -> Iterator[Longs]:
-        """Go through the capture without assembling flows.
+    def _run(self) -> int:
+        """Run the loop until something needs more than another loop."""
+        window = self._window
+        while True:
+            status = run(window.data, window.words, self.tables)
+            if status == layout.NEED_LINKS:
+                find_networks(window.data, self.tables)
+            elif status == layout.NEED_TUNNELS:
+                self._unwrap()
+            else:
+                return status
 
-        Yields
-        ------
-        numpy.ndarray
-            Decoded packets, columns ``layout.Q_*``, valid until the next batch; the cursor's ``NUMBER`` is the number
-            of the last of them.
-        """
-        while not self._stopped:
-            m, status = decode_next(self._buffer, self.tables)
-            if m:
-                self.tables.cursor[NUMBER] += m
-                yield self.tables.rows[:m]
-            if status != layout.GO_ON and not self._serve(status):
-                break
+    def _unwrap(self) -> None:
+        """Put what the packets of the batch carry beside them; batches grow the first time that there is something."""
+        t, room = self.tables, BATCH * layout.LAYERS
+        if len(t.spare) < room:
+            rows = _rows(room, layout.Q_COLUMNS)
+            rows[: len(t.rows)] = t.rows
+            self.tables = t = t._replace(rows=rows, spare=_rows(room, layout.Q_COLUMNS))
+        self._grow(room)
+        unwrap(self._window.data, self._window.words, self.tables)
+        self.tables = self.tables._replace(rows=self.tables.spare, spare=self.tables.rows)
+
+    def _harvest(self, closed: _Pile, cells: _Pile) -> Harvest:
+        """Return what an epoch gave, and begin the next."""
+        cursor, t = self.tables.cursor, self.tables
+        count = int(cursor[NUMBER] - cursor[layout.EPOCH_START])
+        flow_of = t.flow_of[:count].copy()
+        t.flow_of[:count] = 0
+        cursor[layout.EPOCH_START] = cursor[NUMBER]
+        cursor[layout.EPOCH_END] = cursor[NUMBER] + EPOCH_PACKETS
+        return Harvest(closed.take(), cells.take(), t.addresses, flow_of)
 
     def _serve(self, status: int) -> bool:
         """Do what the loop came back for; False where the capture has ended."""
@@ -260,7 +284,7 @@ class Engine:
         elif status == MALFORMED_BLOCK:
             self._stop("a block contradicts its own length")
         elif status == TABLE_FULL:
-            self._grow()
+            self._grow(max(BATCH, int(self.tables.cursor[layout.ROWS])))
         return status in (TABLE_FULL, OUTPUT_FULL)
 
     def _collect(self, closed: _Pile, cells: _Pile) -> None:
@@ -275,18 +299,18 @@ class Engine:
         t = self.tables
         rows = t.picks[: t.cursor[layout.N_PICKS]].tolist()
         t.cursor[layout.N_PICKS] = 0
-        b = self._buffer
+        b = self._window.data
         return [Pick(row, b[row[layout.P_DATA] : row[layout.P_DATA_END]].tobytes()) for row in rows]
 
-    def _grow(self) -> None:
-        """Double what is nearly full: the flows with their slots, the addresses with theirs."""
+    def _grow(self, rows: int) -> None:
+        """Double what may not have room for another batch: the flows with their slots, the addresses with theirs."""
         t = self.tables
-        if t.cursor[OPEN] + BATCH > t.flows.shape[0]:
+        if t.cursor[OPEN] + rows > t.flows.shape[0]:
             flows = _rows(2 * len(t.flows), layout.F_COLUMNS)
             flows[: len(t.flows)] = t.flows
             t = t._replace(flows=flows, slots=np.full(2 * len(t.slots), -1, dtype=np.int64))
             rehash_flows(t.cursor, t.flows, t.slots)
-        if t.cursor[layout.ADDRESSES] + 2 * BATCH > t.addresses.shape[0]:
+        while t.cursor[layout.ADDRESSES] + 2 * rows > t.addresses.shape[0]:
             addresses = np.zeros((2 * len(t.addresses), 2), dtype=np.int64)
             addresses[: len(t.addresses)] = t.addresses
             t = t._replace(addresses=addresses, address_slots=np.full(4 * len(addresses), -1, dtype=np.int64))
@@ -314,7 +338,7 @@ class Engine:
             done = bool(sweep(self.tables, before, int(everything)))
             closed, cells = _Pile(layout.F_COLUMNS), _Pile(layout.C_COLUMNS)
             self._collect(closed, cells)
-            yield Harvest(closed.take(), cells.take())
+            yield Harvest(closed.take(), cells.take(), self.tables.addresses, self.tables.flow_of[:0])
         self.tables.slots[:] = -1
         rehash_flows(self.tables.cursor, self.tables.flows, self.tables.slots)
 
@@ -324,11 +348,18 @@ class Engine:
         """Return what ``sources`` should know about the capture: counts of packets, by what became of them."""
         cursor, t = self.tables.cursor, self.tables
         unread = {str(k): int(t.links[k]) for k in np.flatnonzero(t.links)}
-        not_ip = {f"0x{k:04x}" if k else "llc": int(t.ethertypes[k]) for k in np.flatnonzero(t.ethertypes)}
+        not_ip = {NOT_IP_NAMES.get(int(k), f"0x{k:04x}"): int(t.ethertypes[k]) for k in np.flatnonzero(t.ethertypes)}
         optional: dict[str, object] = {
             "unread_link_types": unread,
             "not_ip": not_ip,
             "untimed_packets": int(cursor[layout.UNTIMED]),
+            "not_ip_packets": int(cursor[layout.NOT_IP_COUNT]),
+            "unread_packets": int(cursor[layout.UNREAD_COUNT]),
+            "rejected_packets": int(cursor[layout.REJECT_COUNT]),
+            "dropped_for_checksum": int(cursor[layout.DROPPED_COUNT]),
+            "tunnelled_packets": int(cursor[layout.TUNNELLED]),
+            "out_of_order": int(cursor[layout.BACKWARD]),
+            "gaps_not_followed": int(cursor[layout.HOLES_LOST]),
             "cut_by_snaplen": int(cursor[layout.SNAPPED]),
             "dropped_by_interface": self._dropped,
             "truncated": self.truncated,
@@ -337,7 +368,7 @@ class Engine:
             "records": int(cursor[NUMBER]),
             "link_types": sorted(self._links),
             "packets_in_flows": int(cursor[layout.IN_FLOWS]),
-            "checksums": "not verified",
+            "checksums": {name: int(cursor[k]) for name, k in CHECKSUMS.items()},
             **self.notes,
             **{k: v for k, v in optional.items() if v},
         }
@@ -376,7 +407,9 @@ def _new_tables(options: FlowOptions) -> Tables:
     return Tables(
         cursor=cursor,
         options=options.as_array(),
+        frames=_rows(BATCH, layout.FRAME_COLUMNS),
         rows=_rows(BATCH, layout.Q_COLUMNS),
+        spare=_rows(0, layout.Q_COLUMNS),
         flows=_rows(8 * BATCH, layout.F_COLUMNS),
         slots=np.full(32 * BATCH, -1, dtype=np.int64),
         closed=_rows(_OUTPUT_ROWS, layout.F_COLUMNS),
@@ -385,6 +418,8 @@ def _new_tables(options: FlowOptions) -> Tables:
         addresses=_rows(8 * BATCH, 2),
         address_slots=np.full(32 * BATCH, -1, dtype=np.int64),
         fragments=np.full((layout.FRAGMENT_ROWS, 4), -1, dtype=np.int64),
+        holes=_rows(layout.HOLE_ROWS, 3),
+        flow_of=_rows(EPOCH_PACKETS, 2),
         interfaces=_rows(0, layout.I_COLUMNS),
         links=np.zeros(65536, dtype=np.int64),
         ethertypes=np.zeros(65536, dtype=np.int64),

@@ -12,7 +12,10 @@ from forensics.packets import layout
 from forensics.packets.decode import write_key
 from forensics.packets.engine import Engine
 from forensics.packets.hashing import address_id
-from forensics.packets.layout import FlowOptions, Longs
+from forensics.packets.layout import (
+    FlowOptions,
+    Longs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

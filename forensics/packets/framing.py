@@ -13,7 +13,7 @@ References
 
 from __future__ import annotations
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import hot, jit
 from forensics.packets.layout import (
     ABSURD_LENGTH,
     AT,
@@ -57,19 +57,19 @@ SHB, IDB, OLD_PACKET, SIMPLE_PACKET, STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1
 _FAR = 4_600_000_000  # seconds; the difference of two such times in nanoseconds still fits into 63 bits
 
 
-@jit
+@hot
 def u8(b: Bytes, o: int) -> int:
     """Read a byte; the sum makes it a signed word where it is compiled, since unsigned and signed mix to a float."""
     return int(b[o]) + 0
 
 
-@jit
+@hot
 def u16(b: Bytes, o: int) -> int:
     """Read a big-endian 16-bit number."""
     return u8(b, o) << 8 | u8(b, o + 1)
 
 
-@jit
+@hot
 def u32(b: Bytes, o: int, big: int) -> int:
     """Read a 32-bit number of either byte order."""
     if big:
@@ -77,7 +77,7 @@ def u32(b: Bytes, o: int, big: int) -> int:
     return u8(b, o + 3) << 24 | u8(b, o + 2) << 16 | u8(b, o + 1) << 8 | u8(b, o)
 
 
-@jit
+@hot
 def _put(rows: Longs, i: int, start: int, captured: int, wire: int, time: int, link: int) -> None:
     """Write one framed packet into the batch."""
     rows[i, Q_START] = start
@@ -88,7 +88,7 @@ def _put(rows: Longs, i: int, start: int, captured: int, wire: int, time: int, l
     rows[i, Q_KIND] = OK
 
 
-@jit
+@hot
 def frame_pcap(b: Bytes, cursor: Longs, rows: Longs, room: int) -> tuple[int, int]:
     """Frame packets of a pcap file from the cursor on.
 
@@ -148,7 +148,7 @@ def ticks_to_time(high: int, low: int, interfaces: Longs, k: int) -> int:
     return whole * SECOND + fraction
 
 
-@jit
+@hot
 def _timed_packet(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, i: int, o: int, room: int, old: int) -> int:
     """Read an Enhanced Packet Block, or an old Packet Block, whose content is ``room`` bytes at ``o``."""
     big = int(cursor[BIG])
@@ -194,7 +194,7 @@ def _simple_packet(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, i: i
     return 1
 
 
-@jit
+@hot
 def _block_status(b: Bytes, o: int, big: int) -> int:  # noqa: PLR0911 - one per check
     """Check the frame of the block at ``o``: all of it there, its two lengths equal, its type no business of Python."""
     n = b.shape[0]
@@ -215,7 +215,7 @@ def _block_status(b: Bytes, o: int, big: int) -> int:  # noqa: PLR0911 - one per
     return NEED_CONTROL if kind in (IDB, STATISTICS) else GO_ON
 
 
-@jit
+@hot
 def frame_pcapng(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, room: int) -> tuple[int, int]:
     """Frame packets of a pcapng file from the cursor on; blocks that describe the file are left to Python.
 

@@ -7,7 +7,7 @@ exact: two different pairs never share a key, whatever their hashes.
 
 from __future__ import annotations
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import entry, hot, jit
 from forensics.packets.framing import u32
 from forensics.packets.layout import (
     ADDRESSES,
@@ -29,7 +29,7 @@ _HALF = 1 << 31
 _LOW32 = 0xFFFF_FFFF
 
 
-@jit
+@hot
 def hash_key(first: int, second: int) -> int:
     """Mix two words into 63 bits; all of them depend on all of the words.
 
@@ -44,7 +44,7 @@ def hash_key(first: int, second: int) -> int:
     return h ^ h >> 32
 
 
-@jit
+@hot
 def _word(b: Bytes, o: int) -> int:
     """Read eight bytes as one signed word; different bytes give different words."""
     return (u32(b, o, 1) - _HALF) << 32 | u32(b, o + 4, 1)
@@ -72,7 +72,7 @@ def address_id(b: Bytes, o: int, cursor: Longs, addresses: Longs, slots: Longs) 
     return k
 
 
-@jit
+@entry
 def rehash_addresses(cursor: Longs, addresses: Longs, slots: Longs) -> None:
     """Fill an empty slot table of another size with the addresses known."""
     mask = slots.shape[0] - 1
@@ -83,7 +83,7 @@ def rehash_addresses(cursor: Longs, addresses: Longs, slots: Longs) -> None:
         slots[at] = k
 
 
-@jit
+@entry
 def rehash_flows(cursor: Longs, flows: Longs, slots: Longs) -> None:
     """Fill an empty slot table with the open flows: the top bits of the hash beside the flow's index."""
     mask = slots.shape[0] - 1

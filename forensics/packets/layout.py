@@ -20,6 +20,9 @@ Bytes = npt.NDArray[np.uint8]
 BATCH = 2048
 """Packets whose keys are computed before any flow is touched, so that the cache misses of a batch overlap."""
 
+LAYERS = 6
+"""Connections of one packet that are told apart, from the wire inwards; what is deeper is left to the last of them."""
+
 MAX_RECORD = 16 * 1024 * 1024
 """Longest packet record or block that is believed; a longer one means that the file is damaged. [B]"""
 
@@ -29,13 +32,23 @@ NO_TIME = -(2**63)
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 
-# Columns of a packet of the batch.
+# Columns of a row of the batch: one layer of a packet. The framing fills the first ones.
 (Q_START, Q_END, Q_WIRE, Q_TIME, Q_LINK, Q_KIND, Q_SIDE, Q_KEY1, Q_KEY2, Q_HASH, Q_IP, Q_PAYLOAD,
- Q_DATA, Q_DATA_END, Q_FLAGS, Q_SEQ, Q_PROTO, Q_SLOT, Q_ACK, Q_ROLE) = range(20)  # fmt: skip
-Q_COLUMNS = 20
+ Q_DATA, Q_DATA_END, Q_FLAGS, Q_SEQ, Q_PROTO, Q_SLOT, Q_ACK, Q_ROLE, Q_WINDOW, Q_NUMBER, Q_LAYER, Q_MARKS) = range(24)  # fmt: skip
+Q_COLUMNS = 24
+
+# Columns of a framed packet: Q_START to Q_KIND, its EtherType or UNKNOWN, where its network layer begins.
+FR_TYPE, FR_AT = 6, 7
+FRAME_COLUMNS = 8
+UNKNOWN = -9
+
+# Marks of a row.
+MARK_CARRIES = 1  # the next row is what it carries
+MARK_LATER = 2  # a later fragment
+MARK_BAD_IP, MARK_BAD_SUM = 4, 8  # checksum of the IP header, of the transport
 
 # Kinds of packets: what the decoder made of them.
-OK, NOT_IP, UNREAD_LINK = 0, 1, 2
+OK, NOT_IP, UNREAD_LINK, DROPPED = 0, 1, 2, 3
 CUT_LINK, CUT_IP, BAD_IP, BAD_TIME, NO_INTERFACE = 10, 11, 12, 13, 14
 
 REJECT_REASONS = {
@@ -48,17 +61,29 @@ REJECT_REASONS = {
 """Why a packet is a row of ``rejects`` and belongs to no flow."""
 
 # Flags in the second key of a flow, above its eight bits of protocol.
-KEY_IPV6, KEY_PORTLESS, KEY_ONE_WAY, KEY_FROM_HIGH = 1 << 8, 1 << 9, 1 << 10, 1 << 11
+KEY_IPV6, KEY_PORTLESS, KEY_ONE_WAY, KEY_FROM_HIGH, KEY_INNER = 1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12
 KEY_PORT_LOW, KEY_PORT_HIGH = 32, 16
 
-# Columns of a flow. "Low" and "high" are its two ends in the order of their keys; pairs of columns go low, high.
+# Columns of a flow, four cache lines: what every packet needs; what every packet of the low end needs; the same of the
+# high end; sums of what was told before. "Low" and "high" are the two ends in the order of their keys. A packet
+# changes the first line and that of its own end, and nothing else unless a minute or the flow is over.
 # fmt: off
-(F_KEY1, F_KEY2, F_LAST, F_BITS, F_PACKETS, F_PACKETS_HIGH, F_IP, F_IP_HIGH,
- F_FRAME, F_FRAME_HIGH, F_PAYLOAD, F_PAYLOAD_HIGH, F_START, F_NUMBER, F_SERIAL, F_CELL,
- F_SEEN_PACKETS, F_SEEN_PACKETS_HIGH, F_SEEN_IP, F_SEEN_IP_HIGH, F_SEEN_PAYLOAD, F_SEEN_PAYLOAD_HIGH, F_NEW, F_HISTORY,
- F_ISN, F_ISN_HIGH, F_PICK, F_PICK_HIGH) = range(28)
+(F_KEY1, F_KEY2, F_LAST, F_BITS, F_CELL, F_SERIAL, F_START, F_HISTORY,
+ F_PACKETS, F_IP, F_FRAME, F_PAYLOAD, F_SEQ, F_AGAIN, F_HOLES, F_PICK) = range(16)
+F_HIGH = 8  # from a column of the low end to that of the high end
+(F_SUM_PACKETS, F_SUM_PACKETS_HIGH, F_SUM_IP, F_SUM_IP_HIGH,
+ F_SUM_FRAME, F_SUM_FRAME_HIGH, F_SUM_PAYLOAD, F_SUM_PAYLOAD_HIGH) = range(24, 32)
 # fmt: on
 F_COLUMNS = 32
+
+SERIAL_SHIFT = 3  # F_SERIAL: number of the flow's first packet, and below it the layer: no two flows share it
+
+# F_SEQ: 32 bits of initial sequence number, 32 bits of the one expected next. F_AGAIN: bytes sent again.
+# F_HOLES: bytes missing so far above HOLE_BITS, below it the first hole's row in the table of holes, from 1.
+HOLE_BITS = 24
+HOLE_ROWS = 1 << 16
+MOST_HOLES = 32  # of one direction; the oldest is given up
+H_START, H_END, H_NEXT = range(3)
 
 # Bits of F_BITS.
 BIT_ORIGIN = 1  # 1: the high end is the originator
@@ -66,17 +91,20 @@ BIT_STARTED = 2  # the start of the connection was seen
 BIT_FLIPPED = 4  # the first packet was the responder's
 BIT_HTTP = 8  # begins messages as HTTP does
 BIT_FIN = 16  # 16, 32: FIN of the low, the high end
+BIT_NEW = 64  # no minute of it was told
 STATE_SHIFT = 8  # three bits of endpoint state, low end
 STATE_SHIFT_HIGH = 11
-SEEN_SHIFT = 16  # history letters already written, a bit each
+BIT_OUTER = 1 << 14  # carries other connections
+BIT_SEQ = 1 << 15  # 15, 16: sequence numbers of the low, the high end are known
+SEEN_SHIFT = 18  # history letters already written, a bit each
 
 # States of a TCP endpoint.
 INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET = range(7)
 
-# History letters, a code of four bits each: 1-7 the originator's, 8-14 the responder's.
-HISTORY_LETTERS = "SHADFRQ"
-HISTORY_FLIP = 15
-HISTORY_ROOM = 15
+# History letters, a code of five bits each: 1-12 those of the low end, 13-24 those of the high end.
+HISTORY_LETTERS = "SHADFRQTGWCI"
+HISTORY_FLIP = 31
+HISTORY_ROOM = 12
 
 # Columns of a cell: what one flow moved in one minute.
 (C_SERIAL, C_KEY1, C_KEY2, C_BITS, C_CELL, C_NEW, C_PACKETS, C_PACKETS_HIGH, C_IP, C_IP_HIGH, C_PAYLOAD,
@@ -93,26 +121,31 @@ PICK_DNS, PICK_TCP = 100, 101
 # How a picked TCP segment begins.
 CONTINUES, BEGINS_HTTP, BEGINS_TLS = 0, 1, 2
 
-# Cursor: where the engine stands.
-(AT, NUMBER, EPOCH_END, OPEN, SERIAL, N_CLOSED, N_CELLS, N_PICKS, NOW, ADDRESSES, UNTIMED, IN_FLOWS, NOT_IP_COUNT,
+# Cursor: where the engine stands, and what it has counted.
+(AT, NUMBER, EPOCH_END, OPEN, N_FRAMES, N_CLOSED, N_CELLS, N_PICKS, NOW, ADDRESSES, UNTIMED, IN_FLOWS, NOT_IP_COUNT,
  UNREAD_COUNT, REJECT_COUNT, SNAPPED, SINK, SWEEP_READ, SWEEP_WRITE, CONTAINER, BIG, UNIT, LINK, N_INTERFACES, FIRST,
- LAST, SEEN_TIME, LIMIT) = range(28)  # fmt: skip
-CURSOR_COLUMNS = 28
+ LAST, SEEN_TIME, LIMIT, BACKWARD, BAD_IP_SUMS, BAD_SUMS, CHECKED, DROPPED_COUNT, TUNNELLED, HOLE_FREE, HOLE_TOP,
+ HOLES_LOST, PHASE, ROWS, EPOCH_START) = range(40)  # fmt: skip
+CURSOR_COLUMNS = 40
 
 PCAP, PCAPNG = 0, 1
 
 # Why a loop came back to Python.
-GO_ON, NEED_DATA, NEED_CONTROL, ABSURD_LENGTH, MALFORMED_BLOCK, EPOCH_DONE, OUTPUT_FULL, TABLE_FULL = range(8)
+(GO_ON, NEED_DATA, NEED_CONTROL, ABSURD_LENGTH, MALFORMED_BLOCK, EPOCH_DONE, OUTPUT_FULL, TABLE_FULL, NEED_LINKS,
+ NEED_TUNNELS) = range(10)  # fmt: skip
+
+# What is to be done next with the batch.
+TO_FRAME, TO_DECODE, TO_ASSEMBLE = range(3)
 
 # Columns of an interface of a pcapng section; see `framing.ticks_to_time`.
 I_LINK, I_SNAPLEN, I_SECOND, I_SHIFT, I_MULTIPLY, I_DIVIDE, I_OFFSET = range(7)
 I_COLUMNS = 7
 
 # Options as the loops get them.
-(O_TCP, O_TCP_CLOSED, O_TCP_ATTEMPT, O_UDP, O_ICMP, O_OTHER, O_CELL, O_PICK) = range(8)
+(O_TCP, O_TCP_CLOSED, O_TCP_ATTEMPT, O_UDP, O_ICMP, O_OTHER, O_CELL, O_PICK, O_DROP, O_SHORTEST) = range(10)
 
 # Bits of the port table.
-PORT_SERVER_TCP, PORT_SERVER_UDP, PORT_HTTP, PORT_DNS = 1, 2, 4, 8
+PORT_SERVER_TCP, PORT_SERVER_UDP, PORT_HTTP, PORT_DNS, PORT_TUNNEL = 1, 2, 4, 8, 16
 
 FRAGMENT_ROWS = 4096
 G_KEY1, G_KEY2, G_ID, G_PORTS = range(4)
@@ -145,6 +178,10 @@ class FlowOptions:
         Width of the time cells that bytes are counted in. [ns]
     pick
         Whether packets with names in them are handed out.
+    drop_bad_checksums
+        Whether packets whose IP or transport checksum is wrong are counted and left out of the flows, as Zeek does.
+        They stay by default: a capture made on the sending host sees most checksums before the network card fills
+        them in.
     """
 
     tcp: float = 3600.0
@@ -156,11 +193,13 @@ class FlowOptions:
     max_open: int = 2_000_000
     cell: int = MINUTE
     pick: bool = True
+    drop_bad_checksums: bool = False
 
     def as_array(self) -> Longs:
         """Return the options as the loops read them, times in nanoseconds."""
-        limits = (self.tcp, self.tcp_closed, self.tcp_attempt, self.udp, self.icmp, self.other)
-        return np.array([*(int(s * SECOND) for s in limits), self.cell, int(self.pick)], dtype=np.int64)
+        seconds = (self.tcp, self.tcp_closed, self.tcp_attempt, self.udp, self.icmp, self.other)
+        limits = [int(s * SECOND) for s in seconds]
+        return np.array([*limits, self.cell, self.pick, self.drop_bad_checksums, min(limits)], dtype=np.int64)
 
 
 class Tables(NamedTuple):
@@ -168,7 +207,9 @@ class Tables(NamedTuple):
 
     cursor: Longs
     options: Longs
+    frames: Longs
     rows: Longs
+    spare: Longs
     flows: Longs
     slots: Longs
     closed: Longs
@@ -177,7 +218,9 @@ class Tables(NamedTuple):
     addresses: Longs
     address_slots: Longs
     fragments: Longs
+    holes: Longs
+    flow_of: Longs
     interfaces: Longs
     links: Longs
     ethertypes: Longs
-    ports: Longs
+    ports: Bytes

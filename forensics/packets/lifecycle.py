@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import hot, jit
 from forensics.packets.decode import ICMP, ICMP6, SYN, TCP, UDP
 from forensics.packets.layout import (
     BIT_FLIPPED,
+    BIT_NEW,
     BIT_ORIGIN,
     C_BITS,
     C_CELL,
+    C_IP,
     C_KEY1,
     C_KEY2,
     C_NEW,
     C_PACKETS,
+    C_PAYLOAD,
     C_SERIAL,
     C_START,
     F_BITS,
     F_CELL,
     F_COLUMNS,
+    F_FRAME,
+    F_HIGH,
+    F_IP,
     F_KEY1,
     F_KEY2,
     F_LAST,
-    F_NEW,
-    F_NUMBER,
     F_PACKETS,
     F_PAYLOAD,
-    F_SEEN_PACKETS,
     F_SERIAL,
     F_START,
+    F_SUM_FRAME,
+    F_SUM_IP,
+    F_SUM_PACKETS,
+    F_SUM_PAYLOAD,
     KEY_IPV6,
     N_CELLS,
     N_CLOSED,
-    NUMBER,
     O_CELL,
     O_ICMP,
     O_OTHER,
@@ -44,51 +50,76 @@ from forensics.packets.layout import (
     Q_FLAGS,
     Q_KEY1,
     Q_KEY2,
+    Q_LAYER,
+    Q_NUMBER,
     Q_PROTO,
     Q_ROLE,
     Q_SIDE,
     Q_TIME,
-    SERIAL,
+    SERIAL_SHIFT,
+    Longs,
     Tables,
 )
+from forensics.packets.sequences import release_holes
 from forensics.packets.tcp import is_attempt, is_closed, note_flip
 
-__all__ = ["begin_flow", "emit_cell", "emit_flow", "idle_limit"]
+__all__ = ["add_up", "begin_flow", "emit_cell", "emit_flow", "idle_limit"]
 
 _ACK = 16
 
 
 @jit
 def emit_cell(t: Tables, j: int) -> None:
-    """Write out what a flow moved since its last cell, and begin the next."""
+    """Write out what a flow moved since its last cell, add it to the sums, and begin the next."""
     f = t.flows
+    if f[j, F_PACKETS] + f[j, F_PACKETS + F_HIGH] == 0:
+        return  # all of it was carried for others, which have it in cells of their own
     k = int(t.cursor[N_CELLS])
     t.cursor[N_CELLS] = k + 1
+    bits = int(f[j, F_BITS])
     t.cells[k, C_SERIAL] = f[j, F_SERIAL]
     t.cells[k, C_KEY1] = f[j, F_KEY1]
     t.cells[k, C_KEY2] = f[j, F_KEY2]
-    t.cells[k, C_BITS] = f[j, F_BITS]
+    t.cells[k, C_BITS] = bits
     t.cells[k, C_CELL] = f[j, F_CELL]
-    t.cells[k, C_NEW] = f[j, F_NEW]
+    t.cells[k, C_NEW] = int(bits & BIT_NEW != 0)
     t.cells[k, C_START] = f[j, F_START]
-    f[j, F_NEW] = 0
-    for c in range(6):  # packets, IP bytes, payload bytes, low and high
-        source = F_PACKETS + c if c < 4 else F_PAYLOAD + c - 4
-        t.cells[k, C_PACKETS + c] = f[j, source] - f[j, F_SEEN_PACKETS + c]
-        f[j, F_SEEN_PACKETS + c] = f[j, source]
+    f[j, F_BITS] = bits & ~BIT_NEW
+    for side in range(2):
+        at = F_HIGH * side
+        t.cells[k, C_PACKETS + side] = f[j, F_PACKETS + at]
+        t.cells[k, C_IP + side] = f[j, F_IP + at]
+        t.cells[k, C_PAYLOAD + side] = f[j, F_PAYLOAD + at]
+    add_up(f, j)
+
+
+@jit
+def add_up(f: Longs, j: int) -> None:
+    """Move what a flow moved since its last cell into its sums."""
+    for side in range(2):
+        at = F_HIGH * side
+        f[j, F_SUM_PACKETS + side] += f[j, F_PACKETS + at]
+        f[j, F_SUM_IP + side] += f[j, F_IP + at]
+        f[j, F_SUM_FRAME + side] += f[j, F_FRAME + at]
+        f[j, F_SUM_PAYLOAD + side] += f[j, F_PAYLOAD + at]
+        f[j, F_PACKETS + at] = 0
+        f[j, F_IP + at] = 0
+        f[j, F_FRAME + at] = 0
+        f[j, F_PAYLOAD + at] = 0
 
 
 @jit
 def emit_flow(t: Tables, j: int) -> None:
     """Write out a closed flow and its last cell."""
     emit_cell(t, j)
+    release_holes(t.flows, t.holes, t.cursor, j)
     k = int(t.cursor[N_CLOSED])
     t.cursor[N_CLOSED] = k + 1
     for c in range(F_COLUMNS):
         t.closed[k, c] = t.flows[j, c]
 
 
-@jit
+@hot
 def idle_limit(t: Tables, j: int) -> int:
     """Return how long a flow may be idle. [ns]"""
     proto = int(t.flows[j, F_KEY2]) & 255
@@ -149,13 +180,11 @@ def begin_flow(t: Tables, i: int, j: int) -> None:
     f[j, F_KEY2] = t.rows[i, Q_KEY2]
     f[j, F_START] = time
     f[j, F_LAST] = time
-    f[j, F_CELL] = int(time) // int(t.options[O_CELL])
-    f[j, F_NEW] = 1
-    f[j, F_NUMBER] = t.cursor[NUMBER] + i + 1
-    f[j, F_SERIAL] = t.cursor[SERIAL]
-    t.cursor[SERIAL] += 1
+    width = int(t.options[O_CELL])
+    f[j, F_CELL] = int(time) // width * width
+    f[j, F_SERIAL] = int(t.rows[i, Q_NUMBER]) << SERIAL_SHIFT | int(t.rows[i, Q_LAYER])
     origin, flipped = _originator(t, i)
-    f[j, F_BITS] = origin * BIT_ORIGIN
+    f[j, F_BITS] = origin * BIT_ORIGIN | BIT_NEW
     if flipped:
         f[j, F_BITS] |= BIT_FLIPPED
         note_flip(f, j)

@@ -14,7 +14,7 @@ References
 
 from __future__ import annotations
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import hot, jit
 from forensics.packets.framing import u16, u32
 from forensics.packets.layout import (
     BEGINS_HTTP,
@@ -22,10 +22,10 @@ from forensics.packets.layout import (
     BIT_HTTP,
     CONTINUES,
     F_BITS,
+    F_HIGH,
     F_PICK,
     F_SERIAL,
     N_PICKS,
-    NUMBER,
     P_BITS,
     P_DATA,
     P_DATA_END,
@@ -47,6 +47,7 @@ from forensics.packets.layout import (
     Q_DATA_END,
     Q_KEY1,
     Q_KEY2,
+    Q_NUMBER,
     Q_PAYLOAD,
     Q_PROTO,
     Q_SEQ,
@@ -121,7 +122,7 @@ def _put(t: Tables, i: int, k: int, kind: int) -> int:
     """Write what every pick has; return its row."""
     p = int(t.cursor[N_PICKS])
     t.cursor[N_PICKS] = p + 1
-    t.picks[p, P_NUMBER] = t.cursor[NUMBER] + i + 1
+    t.picks[p, P_NUMBER] = t.rows[i, Q_NUMBER]
     t.picks[p, P_TIME] = t.rows[i, Q_TIME]
     t.picks[p, P_KIND] = kind
     t.picks[p, P_SERIAL] = k
@@ -143,7 +144,7 @@ def _pick_segment(b: Bytes, t: Tables, i: int, j: int, http_port: int) -> int:
     side = int(t.rows[i, Q_SIDE])
     o = int(t.rows[i, Q_DATA])
     end = int(t.rows[i, Q_DATA_END])
-    wanted = int(t.flows[j, F_PICK + side])
+    wanted = int(t.flows[j, F_PICK + F_HIGH * side])
     kind = CONTINUES
     if wanted >= 0 or http_port or t.flows[j, F_BITS] & BIT_HTTP:
         kind = _begins(b, o, end)
@@ -152,13 +153,13 @@ def _pick_segment(b: Bytes, t: Tables, i: int, j: int, http_port: int) -> int:
         if kind == BEGINS_HTTP:
             t.flows[j, F_BITS] |= BIT_HTTP
     if wanted <= 0:
-        t.flows[j, F_PICK + side] = _IDLE
+        t.flows[j, F_PICK + F_HIGH * side] = _IDLE
         return -1
-    t.flows[j, F_PICK + side] = _follow(b, o, end, wanted)
+    t.flows[j, F_PICK + F_HIGH * side] = _follow(b, o, end, wanted)
     return kind
 
 
-@jit
+@hot
 def pick_packet(b: Bytes, t: Tables, i: int, j: int) -> None:
     """Hand out packet ``i`` of flow ``j`` where names may be in it."""
     key2 = int(t.rows[i, Q_KEY2])

@@ -8,7 +8,10 @@ from forensics.packets import layout
 from forensics.packets.applications import Applications
 from forensics.packets.columns import Origin, flow_batches, volume_batches
 from forensics.packets.engine import Engine, Harvest, Pick
-from forensics.packets.layout import FlowOptions
+from forensics.packets.layout import (
+    FlowOptions,
+    Longs,
+)
 from forensics.rows import Rows
 
 if TYPE_CHECKING:

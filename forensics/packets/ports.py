@@ -12,7 +12,8 @@ from forensics.packets.layout import (
     PORT_HTTP,
     PORT_SERVER_TCP,
     PORT_SERVER_UDP,
-    Longs,
+    PORT_TUNNEL,
+    Bytes,
 )
 
 __all__ = ["HTTP_PORTS", "port_table"]
@@ -21,6 +22,9 @@ HTTP_PORTS = (80, 81, 631, 1080, 3128, 8000, 8008, 8080, 8081, 8088, 8118, 8888)
 """Ports on which every segment is looked at for the beginning of an HTTP message."""
 
 DNS_PORTS = (53, 5353)
+
+TUNNEL_PORTS = (1701, 2152, 3544, 4754, 4789, 4790, 5072, 6081, 6635, 8472)
+"""Ports of UDP behind which `forensics.packets.tunnels` looks for a tunnel's header."""
 
 _SERVERS_TCP = (
     21, 22, 25, 53, 80, 81, 88, 102, 110, 135, 139, 143, 389, 443, 445, 464, 465, 502, 514, 563, 585, 587, 593, 614,
@@ -33,12 +37,13 @@ _SERVERS_UDP = (
 )  # fmt: skip
 
 
-def port_table() -> Longs:
+def port_table() -> Bytes:
     """Return what is known of every port number, as bits."""
-    table = np.zeros(65536, dtype=np.int64)
+    table = np.zeros(65536, dtype=np.uint8)
     uses = (
         (HTTP_PORTS, PORT_HTTP),
         (DNS_PORTS, PORT_DNS),
+        (TUNNEL_PORTS, PORT_TUNNEL),
         (_SERVERS_TCP, PORT_SERVER_TCP),
         (_SERVERS_UDP, PORT_SERVER_UDP),
     )

@@ -1,9 +1,10 @@
 """States and history of a TCP connection, as Zeek tells them.
 
-The endpoint states and their transitions are Zeek's, so that ``state`` means what ``conn_state`` means. The history is
-a subset of Zeek's: ``S H A D F R`` and ``Q`` (two of SYN, FIN, RST at once), upper case for the originator, each once
-per direction, and ``^`` where the responder's packet came first. Letters that need sequence numbers or windows
-(``t c g w i``) are not written.
+The endpoint states and their transitions are Zeek's, so that ``state`` means what ``conn_state`` means. The history
+has Zeek's letters, upper case for the originator, and ``^`` where the responder's packet came first: ``S H A D F R``,
+``I`` (SYN and RST at once), ``Q`` (others of SYN, FIN, RST at once), ``T`` (payload sent again), ``G`` (payload that
+the capture lacks), ``W`` (a window of zero), ``C`` (a wrong checksum). Each is written once per direction, where Zeek
+writes the last four again at every tenth, hundredth, ... time, and twelve letters at most.
 
 References
 ----------
@@ -15,7 +16,7 @@ References
 
 from __future__ import annotations
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import hot, jit
 from forensics.packets.layout import (
     BIT_FIN,
     BIT_ORIGIN,
@@ -36,13 +37,26 @@ from forensics.packets.layout import (
     Longs,
 )
 
-__all__ = ["is_attempt", "is_closed", "note_flip", "note_history", "step"]
+__all__ = [
+    "AGAIN",
+    "BAD_SUM",
+    "GAP",
+    "NO_WINDOW",
+    "is_attempt",
+    "is_closed",
+    "note_flip",
+    "note_history",
+    "note_letter",
+    "step",
+]
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-_S, _H, _A, _D, _F, _R, _Q = range(1, 8)
+_S, _H, _A, _D, _F, _R, _Q, AGAIN, GAP, NO_WINDOW, BAD_SUM, _I = range(1, 13)
+_LETTERS = 12
+_CODE_BITS = 5
 
 
-@jit
+@hot
 def is_closed(bits: int) -> int:
     """Tell whether a connection is over: a RST, or a FIN of both ends."""
     low = bits >> STATE_SHIFT & 7
@@ -50,7 +64,7 @@ def is_closed(bits: int) -> int:
     return int(RESET in (low, high) or bits & BIT_FIN * 3 == BIT_FIN * 3)
 
 
-@jit
+@hot
 def is_attempt(bits: int) -> int:
     """Tell whether a connection is a SYN that was never answered."""
     low = bits >> STATE_SHIFT & 7
@@ -120,12 +134,12 @@ def step(bits: int, side: int, flags: int, length: int) -> int:
     return bits | (BIT_FIN << side if flags & FIN else 0)
 
 
-@jit
+@hot
 def _letter(flags: int, length: int) -> int:
     """Return the code of a packet's history letter, 0 for none."""
     several = (flags & SYN != 0) + (flags & FIN != 0) + (flags & RST != 0)
     if several > 1:
-        return _Q
+        return _I if flags & SYN and flags & RST and not flags & FIN else _Q
     if flags & SYN:
         return _H if flags & ACK else _S
     if flags & FIN:
@@ -139,27 +153,32 @@ def _letter(flags: int, length: int) -> int:
 
 @jit
 def _append(flows: Longs, j: int, code: int) -> None:
-    """Put a code of four bits behind the history, where there is room."""
+    """Put a code behind the history, where there is room."""
     history = int(flows[j, F_HISTORY])
     at = 0
-    while at < HISTORY_ROOM and history >> 4 * at & 15:
+    while at < HISTORY_ROOM and history >> _CODE_BITS * at & 31:
         at += 1
     if at < HISTORY_ROOM:
-        flows[j, F_HISTORY] = history | code << 4 * at
+        flows[j, F_HISTORY] = history | code << _CODE_BITS * at
 
 
-@jit
-def note_history(flows: Longs, j: int, side: int, flags: int, length: int) -> None:
-    """Write a packet's history letter, the first time its side earns it."""
-    letter = _letter(flags, length)
-    if letter == 0:
-        return
-    code = letter + 7 * side
+@hot
+def note_letter(flows: Longs, j: int, side: int, letter: int) -> None:
+    """Write a history letter, the first time its side earns it."""
+    code = letter + _LETTERS * side
     seen = 1 << SEEN_SHIFT + code
     bits = int(flows[j, F_BITS])
     if bits & seen == 0:
         flows[j, F_BITS] = bits | seen
         _append(flows, j, code)
+
+
+@hot
+def note_history(flows: Longs, j: int, side: int, flags: int, length: int) -> None:
+    """Write a packet's history letter, the first time its side earns it."""
+    letter = _letter(flags, length)
+    if letter:
+        note_letter(flows, j, side, letter)
 
 
 @jit

@@ -1,0 +1,259 @@
+"""Sequence numbers of a TCP connection: what was sent again, what is missing, exact across disorder.
+
+Each direction has the number expected next, and a short list of holes: numbers passed over, because their segment came
+later, was lost in the capture, or was never sent. A segment below the expected number fills holes with what was
+missing; the rest of it was sent again.
+
+References
+----------
+.. [1] RFC 9293, section 3.4: sequence numbers and their arithmetic modulo 2^32.
+"""
+
+# ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
+
+from __future__ import annotations
+
+from forensics.packets._jit import hot, jit
+from forensics.packets.layout import (
+    BIT_SEQ,
+    F_AGAIN,
+    F_BITS,
+    F_HIGH,
+    F_HOLES,
+    F_SEQ,
+    H_END,
+    H_NEXT,
+    H_START,
+    HOLE_BITS,
+    HOLE_FREE,
+    HOLE_TOP,
+    HOLES_LOST,
+    MOST_HOLES,
+    Longs,
+)
+
+__all__ = ["follow_sequence", "initial_sequence", "note_acknowledged", "release_holes"]
+
+_MASK = 0xFFFF_FFFF
+_HALF = 1 << 31
+_FIRST_HOLE = (1 << HOLE_BITS) - 1
+_FAR = 1 << 24
+"""A jump by more than this is no loss: the numbers are another connection's, or damaged. [B]"""
+
+
+@hot
+def initial_sequence(flows: Longs, j: int, side: int) -> int:
+    """Return the number behind a direction's SYN, 0 where none was seen."""
+    return (int(flows[j, F_SEQ + F_HIGH * side]) >> 32) + _HALF
+
+
+@hot
+def _expect(flows: Longs, j: int, side: int, number: int) -> None:
+    """Set the number expected next."""
+    at = F_SEQ + F_HIGH * side
+    flows[j, at] = int(flows[j, at]) >> 32 << 32 | number & _MASK
+
+
+@jit
+def _take_hole(holes: Longs, cursor: Longs) -> int:
+    """Return a free row of the table of holes, 0 where there is none."""
+    k = int(cursor[HOLE_FREE])
+    if k > 0:
+        cursor[HOLE_FREE] = holes[k, H_NEXT]
+        return k
+    k = int(cursor[HOLE_TOP]) + 1
+    if k >= holes.shape[0]:
+        cursor[HOLES_LOST] += 1
+        return 0
+    cursor[HOLE_TOP] = k
+    return k
+
+
+@jit
+def _free_hole(holes: Longs, cursor: Longs, k: int) -> None:
+    """Give a row of the table of holes back."""
+    holes[k, H_NEXT] = cursor[HOLE_FREE]
+    cursor[HOLE_FREE] = k
+
+
+@jit
+def release_holes(flows: Longs, holes: Longs, cursor: Longs, j: int) -> None:
+    """Give back the holes of a flow that is over; how much is missing stays."""
+    for side in range(2):
+        at = F_HOLES + F_HIGH * side
+        k = int(flows[j, at]) & _FIRST_HOLE
+        while k > 0:
+            following = int(holes[k, H_NEXT])
+            _free_hole(holes, cursor, k)
+            k = following
+        flows[j, at] = int(flows[j, at]) >> HOLE_BITS << HOLE_BITS
+
+
+@jit
+def _open_hole(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, start: int, end: int) -> None:
+    """Note that the numbers from ``start`` to ``end`` were passed over."""
+    at = F_HOLES + F_HIGH * side
+    flows[j, at] += (end - start & _MASK) << HOLE_BITS
+    first = int(flows[j, at]) & _FIRST_HOLE
+    k = _take_hole(holes, cursor)
+    if k == 0:
+        return
+    holes[k, H_START] = start
+    holes[k, H_END] = end
+    holes[k, H_NEXT] = first
+    flows[j, at] += k - first
+    for _ in range(MOST_HOLES - 1):
+        if holes[k, H_NEXT] == 0:
+            return
+        k = int(holes[k, H_NEXT])
+    oldest = int(holes[k, H_NEXT])
+    if oldest:
+        holes[k, H_NEXT] = 0
+        _free_hole(holes, cursor, oldest)
+
+
+@jit
+def _shrink_hole(holes: Longs, cursor: Longs, k: int, following: int, high: int, low: int) -> int:
+    """Take the numbers from ``high`` to ``low``, as distances back from ``following``, out of hole ``k``.
+
+    Returns
+    -------
+    int
+        1 where nothing is left of the hole.
+    """
+    far = following - int(holes[k, H_START]) & _MASK
+    near = following - int(holes[k, H_END]) & _MASK
+    if high < far and low > near:  # the middle: the later part becomes a hole of its own
+        extra = _take_hole(holes, cursor)
+        if extra > 0:
+            holes[extra, H_START] = following - low & _MASK
+            holes[extra, H_END] = holes[k, H_END]
+            holes[extra, H_NEXT] = holes[k, H_NEXT]
+            holes[k, H_NEXT] = extra
+        holes[k, H_END] = following - high & _MASK
+    elif high < far:
+        holes[k, H_END] = following - high & _MASK
+    elif low > near:
+        holes[k, H_START] = following - low & _MASK
+    else:
+        return 1
+    return 0
+
+
+@jit
+def _fill(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, start: int, end: int) -> int:
+    """Fill holes with the numbers from ``start`` to ``end``; return how many of them were missing."""
+    at = F_HOLES + F_HIGH * side
+    following = int(flows[j, F_SEQ + F_HIGH * side]) & _MASK
+    far = following - start & _MASK  # distances back from the number expected next
+    near = following - end & _MASK
+    before = 0
+    filled = 0
+    k = int(flows[j, at]) & _FIRST_HOLE
+    while k > 0:
+        after = int(holes[k, H_NEXT])
+        high = min(far, following - int(holes[k, H_START]) & _MASK)
+        low = max(near, following - int(holes[k, H_END]) & _MASK)
+        gone = 0
+        if high > low:
+            filled += high - low
+            gone = _shrink_hole(holes, cursor, k, following, high, low)
+        if gone == 0:
+            before = k
+        elif before:
+            holes[before, H_NEXT] = after
+        else:
+            flows[j, at] += after - k
+        if gone:
+            _free_hole(holes, cursor, k)
+        k = after
+    flows[j, at] -= filled << HOLE_BITS
+    return filled
+
+
+@hot
+def follow_sequence(
+    flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, seq: int, length: int, first: int, last: int
+) -> int:
+    """Take a segment into the sequence numbers of its direction.
+
+    Parameters
+    ----------
+    flows, holes, cursor
+        The engine's arrays.
+    j, side
+        The flow, and the end that sent the segment.
+    seq, length
+        Its sequence number and its payload as it was on the wire. [B]
+    first, last
+        1 where it has SYN, FIN.
+
+    Returns
+    -------
+    int
+        1 where it sends again payload that was sent before or passed over, 2 where it passes over numbers, else 0.
+    """
+    bits = int(flows[j, F_BITS])
+    at = F_SEQ + F_HIGH * side
+    known = int(flows[j, at])
+    if bits & BIT_SEQ << side and seq == known & _MASK:
+        flows[j, at] = known >> 32 << 32 | seq + length + first + last & _MASK
+        return 0
+    return _irregular(flows, holes, cursor, j, side, seq, length, first, last)
+
+
+@jit
+def _irregular(
+    flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, seq: int, length: int, first: int, last: int
+) -> int:
+    """Take a segment in that is not the one expected next; as `follow_sequence`."""
+    column = F_SEQ + F_HIGH * side
+    bits = int(flows[j, F_BITS])
+    stop = seq + length + first + last & _MASK
+    if not bits & BIT_SEQ << side:
+        flows[j, F_BITS] = bits | BIT_SEQ << side
+        flows[j, column] = ((seq + 1 & _MASK) - _HALF if first else -_HALF) << 32 | stop
+        return 0
+    following = int(flows[j, column]) & _MASK
+    if first:
+        flows[j, column] = ((seq + 1 & _MASK) - _HALF) << 32 | following
+    ahead = stop - following & _MASK
+    if 0 < ahead < _HALF:
+        gap = seq - following & _MASK
+        if gap >= _HALF:  # begins below: some of it was sent again
+            again = min(following - seq & _MASK, length)
+            flows[j, F_AGAIN + F_HIGH * side] += again - _fill(flows, holes, cursor, j, side, seq, following)
+            gap = 0
+        elif first or gap >= _FAR:
+            gap = 0
+        _expect(flows, j, side, stop)
+        if gap:
+            _open_hole(flows, holes, cursor, j, side, following, seq)
+        return 2 if gap else 0
+    if length > 0 and following - seq & _MASK < _FAR:
+        filled = _fill(flows, holes, cursor, j, side, seq, seq + length & _MASK)
+        flows[j, F_AGAIN + F_HIGH * side] += length - filled
+        return 1
+    if first:  # a new connection's numbers, or the same SYN sent again
+        _expect(flows, j, side, stop)
+    return 0
+
+
+@hot
+def note_acknowledged(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, ack: int) -> int:
+    """Note what the receiver acknowledges and the capture does not have; ``side`` is the end that sent it.
+
+    Returns
+    -------
+    int
+        1 where something is missing that was not missing before.
+    """
+    if not int(flows[j, F_BITS]) & BIT_SEQ << side:
+        return 0
+    following = int(flows[j, F_SEQ + F_HIGH * side]) & _MASK
+    gap = ack - following & _MASK
+    if gap == 0 or gap >= _FAR:
+        return 0
+    _expect(flows, j, side, ack)
+    _open_hole(flows, holes, cursor, j, side, following, ack)
+    return 1
