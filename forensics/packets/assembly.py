@@ -7,97 +7,50 @@ memory overlap; that, not the arithmetic, is what the time goes into.
 from __future__ import annotations
 
 from forensics.packets._jit import entry, hot, jit
-from forensics.packets.decode import SYN, TCP, UDP, decode_frames
+from forensics.packets.decode import decode_frames
 from forensics.packets.ethertypes import IPV4, IPV6
 from forensics.packets.framing import frame_pcap, frame_pcapng, u16
 from forensics.packets.layout import (
     ADDRESSES,
     BACKWARD,
     BATCH,
-    BIT_ORIGIN,
-    BIT_OUTER,
-    BIT_STARTED,
     CONTAINER,
-    DROPPED,
-    DROPPED_COUNT,
     EPOCH_DONE,
     EPOCH_END,
-    EPOCH_START,
-    ESTABLISHED,
-    F_BITS,
-    F_CELL,
     F_COLUMNS,
-    F_FRAME,
     F_HIGH,
-    F_IP,
-    F_KEY1,
-    F_KEY2,
     F_LAST,
     F_PACKETS,
-    F_PAYLOAD,
-    F_SERIAL,
-    F_START,
-    F_SUM_FRAME,
-    F_SUM_IP,
-    F_SUM_PACKETS,
-    F_SUM_PAYLOAD,
     FIRST,
     FR_AT,
     FR_TYPE,
     GO_ON,
-    IN_FLOWS,
     LAST,
-    MARK_BAD_SUM,
-    MARK_CARRIES,
-    MARK_LATER,
     N_CELLS,
     N_CLOSED,
     N_FRAMES,
     N_PICKS,
     NEED_LINKS,
     NEED_TUNNELS,
-    NOT_IP,
-    NOT_IP_COUNT,
     NOW,
     NUMBER,
-    O_CELL,
-    O_PICK,
-    O_SHORTEST,
     OK,
     OPEN,
     OUTPUT_FULL,
     PCAPNG,
     PHASE,
-    Q_ACK,
-    Q_DATA,
-    Q_DATA_END,
     Q_END,
-    Q_FLAGS,
     Q_HASH,
-    Q_IP,
-    Q_KEY1,
-    Q_KEY2,
     Q_KIND,
-    Q_LAYER,
     Q_LINK,
-    Q_MARKS,
-    Q_NUMBER,
-    Q_PAYLOAD,
-    Q_PROTO,
-    Q_SEQ,
     Q_SIDE,
     Q_SLOT,
     Q_START,
     Q_TIME,
-    Q_WINDOW,
     Q_WIRE,
-    REJECT_COUNT,
     ROWS,
-    SERIAL_SHIFT,
     SINK,
     SNAPPED,
-    STATE_SHIFT,
-    STATE_SHIFT_HIGH,
     SWEEP_READ,
     SWEEP_WRITE,
     TABLE_FULL,
@@ -105,180 +58,16 @@ from forensics.packets.layout import (
     TO_DECODE,
     TO_FRAME,
     UNKNOWN,
-    UNREAD_COUNT,
-    UNREAD_LINK,
     Bytes,
     Longs,
     Tables,
 )
-from forensics.packets.lifecycle import begin_flow, emit_cell, emit_flow, idle_limit
-from forensics.packets.picking import pick_packet, pick_reject
-from forensics.packets.sequences import follow_sequence, initial_sequence, note_acknowledged
-from forensics.packets.tcp import AGAIN, BAD_SUM, GAP, NO_WINDOW, is_closed, note_history, note_letter, step
+from forensics.packets.lifecycle import emit_flow, idle_limit
+from forensics.packets.updating import set_aside, update
 
 __all__ = ["run", "sweep"]
 
-_RST, _ACK = 4, 16
 _LOW32 = 0xFFFF_FFFF
-_BOTH_OPEN = ESTABLISHED << STATE_SHIFT | ESTABLISHED << STATE_SHIFT_HIGH
-_STATES = 7 << STATE_SHIFT | 7 << STATE_SHIFT_HIGH
-
-
-@hot
-def _find(t: Tables, i: int) -> int:
-    """Return the row of the packet's flow; a flow that is not there yet is begun."""
-    key1 = t.rows[i, Q_KEY1]
-    key2 = t.rows[i, Q_KEY2]
-    h = int(t.rows[i, Q_HASH])
-    mask = t.slots.shape[0] - 1
-    at = h & mask
-    while True:
-        slot = int(t.slots[at])
-        if slot < 0:
-            break
-        j = slot & _LOW32
-        if (slot ^ h) >> 32 == 0 and t.flows[j, F_KEY1] == key1 and t.flows[j, F_KEY2] == key2:
-            if _is_over(t, i, j):
-                emit_flow(t, j)
-                break
-            return j
-        at = (at + 1) & mask
-    if slot < 0:
-        j = int(t.cursor[OPEN])
-        t.cursor[OPEN] = j + 1
-        t.slots[at] = (h >> 32) << 32 | j
-    begin_flow(t, i, j)
-    return j
-
-
-@hot
-def _is_over(t: Tables, i: int, j: int) -> int:
-    """Tell whether packet ``i`` begins a new flow although an open one has its key."""
-    idle = int(t.rows[i, Q_TIME]) - int(t.flows[j, F_LAST])
-    if idle > t.options[O_SHORTEST] and idle > idle_limit(t, j):
-        return 1
-    flags = int(t.rows[i, Q_FLAGS])
-    if flags & SYN == 0 or flags & _ACK or not is_closed(int(t.flows[j, F_BITS])):
-        return 0
-    return int(initial_sequence(t.flows, j, int(t.rows[i, Q_SIDE])) != int(t.rows[i, Q_SEQ]) + 1 & _LOW32)
-
-
-@hot
-def _update_sequence(t: Tables, i: int, j: int, side: int, flags: int, length: int) -> None:
-    """Take a segment's numbers and window into its connection."""
-    syn = flags & SYN != 0
-    told = follow_sequence(t.flows, t.holes, t.cursor, j, side, int(t.rows[i, Q_SEQ]), length, int(syn), int(flags & 1))
-    if told:
-        note_letter(t.flows, j, side, AGAIN if told == 1 else GAP)
-    if flags & (_ACK | _RST) == _ACK:
-        if note_acknowledged(t.flows, t.holes, t.cursor, j, 1 - side, int(t.rows[i, Q_ACK])):
-            note_letter(t.flows, j, 1 - side, GAP)
-        if t.rows[i, Q_WINDOW] == 0:
-            note_letter(t.flows, j, side, NO_WINDOW)
-
-
-@hot
-def _update_tcp(t: Tables, i: int, j: int) -> None:
-    """Take a segment into its connection's states, history and sequence numbers."""
-    f = t.flows
-    side = int(t.rows[i, Q_SIDE])
-    flags = int(t.rows[i, Q_FLAGS])
-    length = int(t.rows[i, Q_PAYLOAD])
-    bits = int(f[j, F_BITS])
-    if flags & SYN and not flags & _ACK and not bits & BIT_STARTED:
-        # the roles were a guess; they may still change while no minute of the flow has been told
-        if bits & BIT_ORIGIN != side and f[j, F_SUM_PACKETS] + f[j, F_SUM_PACKETS + 1] == 0:
-            bits ^= BIT_ORIGIN
-        bits |= BIT_STARTED
-        f[j, F_BITS] = bits
-    if int(t.rows[i, Q_MARKS]) & MARK_BAD_SUM:
-        note_letter(f, j, side, BAD_SUM)
-    note_history(f, j, side, flags, length)
-    _update_sequence(t, i, j, side, flags, length)
-    bits = int(f[j, F_BITS])
-    if bits & _STATES != _BOTH_OPEN or flags & 7:  # nothing else changes the states
-        f[j, F_BITS] = step(bits, side, flags, length)
-
-
-@hot
-def _account(t: Tables, i: int, j: int) -> None:
-    """Count a packet in its flow, and close the flow's cell where the packet lies in another."""
-    f = t.flows
-    time = int(t.rows[i, Q_TIME])
-    width = int(t.options[O_CELL])
-    into = time - int(f[j, F_CELL])
-    if into < 0 or into >= width:  # compared, since a division takes longer than all the rest
-        emit_cell(t, j)
-        f[j, F_CELL] = time // width * width
-    if time < f[j, F_LAST]:
-        f[j, F_START] = min(int(f[j, F_START]), time)
-    else:
-        f[j, F_LAST] = time
-    at = F_HIGH * int(t.rows[i, Q_SIDE])
-    f[j, F_PACKETS + at] += 1
-    f[j, F_IP + at] += t.rows[i, Q_IP]
-    f[j, F_FRAME + at] += t.rows[i, Q_WIRE]
-    f[j, F_PAYLOAD + at] += t.rows[i, Q_PAYLOAD]
-
-
-@hot
-def _account_carrier(t: Tables, i: int, j: int) -> None:
-    """Count a packet that carries another in the sums alone: its bytes are told where what it carries is told."""
-    f = t.flows
-    time = int(t.rows[i, Q_TIME])
-    side = int(t.rows[i, Q_SIDE])
-    f[j, F_BITS] |= BIT_OUTER
-    f[j, F_START] = min(int(f[j, F_START]), time)
-    f[j, F_LAST] = max(int(f[j, F_LAST]), time)
-    f[j, F_SUM_PACKETS + side] += 1
-    f[j, F_SUM_IP + side] += t.rows[i, Q_IP]
-    f[j, F_SUM_FRAME + side] += t.rows[i, Q_WIRE]
-    f[j, F_SUM_PAYLOAD + side] += t.rows[i, Q_PAYLOAD]
-
-
-@hot
-def _update(b: Bytes, t: Tables, i: int) -> None:
-    """Take one decoded packet into its flow."""
-    j = _find(t, i)
-    proto = int(t.rows[i, Q_PROTO])
-    if proto == TCP:
-        _update_tcp(t, i, j)
-    elif proto == UDP:
-        note_history(t.flows, j, int(t.rows[i, Q_SIDE]), 0, int(t.rows[i, Q_PAYLOAD]))
-    marks = int(t.rows[i, Q_MARKS])
-    if marks & MARK_CARRIES or (marks & MARK_LATER and t.flows[j, F_BITS] & BIT_OUTER):
-        _account_carrier(t, i, j)
-    else:
-        _account(t, i, j)
-        if t.options[O_PICK] and t.rows[i, Q_DATA_END] > t.rows[i, Q_DATA]:
-            pick_packet(b, t, i, j)
-    place = int(t.rows[i, Q_NUMBER]) - int(t.cursor[EPOCH_START]) - 1
-    if t.rows[i, Q_LAYER] == 0:
-        t.cursor[IN_FLOWS] += 1
-        t.flow_of[place, 0] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
-    else:
-        t.flow_of[place, 1] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
-
-
-@jit
-def _set_aside(t: Tables, i: int, kind: int) -> None:
-    """Count a packet that belongs to no flow, and hand it out where it must be told."""
-    if kind == NOT_IP:
-        t.cursor[NOT_IP_COUNT] += 1
-        return
-    if kind == DROPPED:
-        t.cursor[DROPPED_COUNT] += 1
-        return
-    link = int(t.rows[i, Q_LINK]) & 0xFFFF
-    first = 1
-    if kind == UNREAD_LINK:
-        t.cursor[UNREAD_COUNT] += 1
-        first = int(t.links[link] == 0)
-        t.links[link] += 1
-    else:
-        t.cursor[REJECT_COUNT] += 1
-    if first:
-        pick_reject(t, i, int(t.rows[i, Q_START]), int(t.rows[i, Q_END]), kind, link)
 
 
 @hot
@@ -362,9 +151,9 @@ def _assemble(b: Bytes, t: Tables) -> None:
     for k in range(m):
         kind = int(t.rows[k, Q_KIND])
         if kind == OK:
-            _update(b, t, k)
+            update(b, t, k)
         else:
-            _set_aside(t, k, kind)
+            set_aside(t, k, kind)
     t.cursor[NUMBER] += t.cursor[N_FRAMES]
     t.cursor[PHASE] = TO_FRAME
 

@@ -147,9 +147,17 @@ def ends(key1: Longs, key2: Longs, bits: Longs, addresses: Longs) -> Ends:
     )
 
 
+def _distinct(codes: Longs) -> tuple[pa.Array, list[int]]:
+    """Return for each code the index of its value, and the distinct values in the order in which they come."""
+    encoded = pa.array(codes).dictionary_encode()
+    values: list[int] = encoded.dictionary.to_pylist()
+    return encoded.indices, values
+
+
 def _address_column(numbers: Longs, ipv6: Longs, addresses: Longs) -> pa.Array:
     """Return the text of addresses, each distinct one made once."""
-    keys, index = np.unique(numbers * 2 + (ipv6 != 0), return_inverse=True)
+    encoded = pa.array(numbers * 2 + (ipv6 != 0)).dictionary_encode()
+    keys = encoded.dictionary.to_numpy()
     is6, values = (keys & 1).astype(bool), keys >> 1
     octets = [_OCTETS.take(pa.array(values[~is6] >> shift & 255)) for shift in (24, 16, 8, 0)]
     texts = pa.concat_arrays(
@@ -159,12 +167,12 @@ def _address_column(numbers: Longs, ipv6: Longs, addresses: Longs) -> pa.Array:
         ]
     )
     place = np.argsort(np.argsort(is6, kind="stable"), kind="stable")  # IPv4 addresses first, each kind in its order
-    return texts.take(pa.array(place[index]))
+    return texts.take(pa.array(place)).take(encoded.indices)
 
 
-def _texts(codes: Longs, text: Sequence[str | None]) -> pa.Array:
+def _texts(codes: Longs | pa.Array, text: Sequence[str | None]) -> pa.Array:
     """Return texts by index."""
-    return pa.array(text, pa.string()).take(pa.array(codes))
+    return pa.array(text, pa.string()).take(codes if isinstance(codes, pa.Array) else pa.array(codes))
 
 
 def protos(key2: Longs) -> pa.Array:
@@ -202,8 +210,8 @@ def _history_text(history: int, swapped: int) -> str | None:
 
 def _histories(history: Longs, swapped: Longs) -> pa.Array:
     """Return the histories of flows."""
-    keys, index = np.unique(np.stack([history, swapped], axis=1), axis=0, return_inverse=True)
-    return _texts(index.reshape(-1), [_history_text(*key) for key in keys.tolist()])
+    codes, values = _distinct(history << 1 | swapped)
+    return _texts(codes, [_history_text(value >> 1, value & 1) for value in values])
 
 
 def _tcp_state(originator: int, responder: int, silent: bool) -> str:  # noqa: PLR0911, FBT001 - Zeek's own table
@@ -314,7 +322,7 @@ def flow_batches(
 
 
 def _grouped(cells: Longs, codes: Longs) -> tuple[Longs, Longs]:
-    """Sum cells by minute, pair, direction and label.
+    """Sum cells by minute, pair, direction and label, in the order in which they come.
 
     Returns
     -------
@@ -324,13 +332,16 @@ def _grouped(cells: Longs, codes: Longs) -> tuple[Longs, Longs]:
     """
     swapped = cells[:, layout.C_BITS] & layout.BIT_ORIGIN
     ipv6 = cells[:, layout.C_KEY2] & layout.KEY_IPV6
-    keys = np.stack([cells[:, layout.C_CELL], cells[:, layout.C_KEY1], ipv6, swapped, codes], axis=1)
-    order = np.lexsort(keys.T[::-1])
-    keys = keys[order]
-    first = np.flatnonzero(np.concatenate([[True], (keys[1:] != keys[:-1]).any(axis=1)]))
+    # one number for the three small ones, since each column of a key takes its time
+    kind = codes << 2 | (ipv6 != 0).astype(np.int64) << 1 | swapped
     packets, sizes = turned(cells, layout.C_PACKETS, swapped), turned(cells, layout.C_IP, swapped)
-    sums = np.stack([*packets, *sizes, cells[:, layout.C_NEW]], axis=1)[order]
-    return keys[first], np.add.reduceat(sums, first, axis=0)
+    columns = (cells[:, layout.C_CELL], cells[:, layout.C_KEY1], kind, *packets, *sizes, cells[:, layout.C_NEW])
+    names = [str(place) for place in range(len(columns))]
+    table = pa.table([pa.array(column) for column in columns], names)
+    sums = table.group_by(names[:3], use_threads=False).aggregate([(name, "sum") for name in names[3:]])
+    minute, key1, kinds = (sums.column(name).to_numpy() for name in names[:3])
+    keys = np.stack([minute, key1, (kinds >> 1 & 1) * layout.KEY_IPV6, kinds & 1, kinds >> 2], axis=1)
+    return keys, np.stack([sums.column(f"{name}_sum").to_numpy() for name in names[3:]], axis=1)
 
 
 def volume_batches(

@@ -1,12 +1,12 @@
 """Decoding: from a framed packet to the keys of its flows, its lengths on the wire and where its payload lies.
 
-A packet gives one row, and one more for each connection that it carries inside. Every step gets the end of what was captured and stops there. What volumes count is what was on the wire: the IP
-header's own total length, the frame's original length; what was captured only limits what can be read.
+A packet gives one row, and one more for each connection that it carries inside. Every step gets the end of what was
+captured and stops there. What volumes count is what was on the wire: the IP header's own total length, the frame's
+original length; what was captured only limits what can be read.
 
 References
 ----------
 .. [1] RFC 791, section 3.1 (IPv4); RFC 8200, section 4 (IPv6 extension headers); RFC 4302, section 2.2 (AH).
-.. [2] RFC 9293, section 3.1 (TCP); RFC 768 (UDP); RFC 9260, section 3 (SCTP); RFC 792, RFC 4443 (ICMP).
 """
 
 # ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
@@ -14,27 +14,20 @@ References
 from __future__ import annotations
 
 from forensics.packets._jit import hot, jit
-from forensics.packets.checksums import is_sum_right, ones_sum
+from forensics.packets.checksums import ones_sum
 from forensics.packets.ethertypes import CUT, IPV4, IPV6, UNREAD
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.hashing import address_id, fragment_ports, hash_key, remember_fragment
+from forensics.packets.hashing import address_id, fragment_ports, remember_fragment
 from forensics.packets.layout import (
     BAD_IP,
     BAD_IP_SUMS,
-    BAD_SUMS,
-    CHECKED,
     CUT_IP,
     CUT_LINK,
     DROPPED,
     FR_AT,
     FR_TYPE,
-    KEY_FROM_HIGH,
-    KEY_INNER,
-    KEY_IPV6,
-    KEY_ONE_WAY,
     KEY_PORT_HIGH,
     KEY_PORT_LOW,
-    KEY_PORTLESS,
     MARK_BAD_IP,
     MARK_BAD_SUM,
     MARK_LATER,
@@ -44,14 +37,11 @@ from forensics.packets.layout import (
     O_DROP,
     OK,
     PORT_TUNNEL,
-    Q_ACK,
     Q_DATA,
     Q_DATA_END,
     Q_END,
     Q_FLAGS,
-    Q_HASH,
     Q_IP,
-    Q_KEY1,
     Q_KEY2,
     Q_KIND,
     Q_LAYER,
@@ -61,11 +51,8 @@ from forensics.packets.layout import (
     Q_PAYLOAD,
     Q_PROTO,
     Q_ROLE,
-    Q_SEQ,
-    Q_SIDE,
     Q_START,
     Q_TIME,
-    Q_WINDOW,
     Q_WIRE,
     ROWS,
     UNREAD_LINK,
@@ -73,141 +60,9 @@ from forensics.packets.layout import (
     Longs,
     Tables,
 )
+from forensics.packets.transport import ICMP, TCP, UDP, pair, read_transport, verify, write_key
 
-__all__ = [
-    "FIN",
-    "ICMP",
-    "ICMP6",
-    "RST",
-    "SCTP",
-    "SYN",
-    "TCP",
-    "UDP",
-    "begin_row",
-    "decode_frames",
-    "may_carry",
-    "network",
-    "write_key",
-]
-
-ICMP, TCP, UDP, ICMP6, SCTP = 1, 6, 17, 58, 132
-FIN, SYN, RST, ACK = 1, 2, 4, 16
-
-
-@hot
-def _pair(first: int, second: int) -> int:
-    """Put two numbers of 32 bits into one signed word."""
-    return (first - (1 << 31)) << 32 | second
-
-
-@hot
-def _finish(rows: Longs, i: int, src: int, dst: int, sport: int, dport: int, flags: int) -> None:
-    """Write the key of a flow with two ends, the lower one first, and which end sent this packet."""
-    side = int(src > dst or (src == dst and sport > dport))
-    if side:
-        src, dst, sport, dport = dst, src, dport, sport
-    key1 = _pair(src, dst)
-    if rows[i, Q_LAYER] > 0:
-        flags |= KEY_INNER
-    key2 = sport << 32 | dport << 16 | flags | int(rows[i, Q_PROTO])
-    rows[i, Q_SIDE] = side
-    rows[i, Q_KEY1] = key1
-    rows[i, Q_KEY2] = key2
-    rows[i, Q_HASH] = hash_key(key1, key2)
-
-
-@jit
-def _icmp_request(kind: int, version6: int) -> tuple[int, int]:  # noqa: PLR0911 - one per pair of types
-    """Return the request type that an ICMP type belongs to, and 1 where it is the reply; (-1, 0) for one-way types."""
-    if version6:
-        if kind in (128, 133):  # echo, router solicitation
-            return kind, 0
-        if kind in (129, 134):
-            return kind - 1, 1
-        if kind in (135, 136):  # neighbour solicitation and advertisement
-            return 135, kind - 135
-        return (kind - (kind & 1 ^ 1), kind & 1 ^ 1) if kind in (139, 140) else (-1, 0)
-    if kind in (0, 8):
-        return 8, int(kind == 0)
-    if kind in (9, 10):  # router advertisement answers solicitation
-        return 10, int(kind == 9)
-    if kind in (13, 14, 15, 16, 17, 18):
-        reply = kind & 1 ^ 1
-        return kind - reply, reply
-    return -1, 0
-
-
-@jit
-def _finish_icmp(rows: Longs, i: int, src: int, dst: int, ports: int, version6: int) -> None:
-    """Write the key of an ICMP flow: type and code of the request, for the request and its reply alike."""
-    kind = ports >> 16
-    code = ports & 0xFFFF
-    request, reply = _icmp_request(kind, version6)
-    side = int(src > dst)
-    flags = (KEY_IPV6 if version6 else 0) | (KEY_INNER if rows[i, Q_LAYER] > 0 else 0)
-    if request < 0:
-        flags |= KEY_ONE_WAY | (KEY_FROM_HIGH if side else 0)
-        request = kind
-    if src == dst:
-        side = reply
-    rows[i, Q_SIDE] = side
-    rows[i, Q_ROLE] = reply
-    low, high = (dst, src) if src > dst else (src, dst)
-    key1 = _pair(low, high)
-    key2 = request << 32 | code << 16 | flags | int(rows[i, Q_PROTO])
-    rows[i, Q_KEY1] = key1
-    rows[i, Q_KEY2] = key2
-    rows[i, Q_HASH] = hash_key(key1, key2)
-
-
-@hot
-def _tcp(b: Bytes, rows: Longs, i: int, o: int, end: int, length: int) -> None:
-    """Read what flow assembly needs of a TCP header, as far as it was captured."""
-    header = 20
-    if o + 14 <= end and length >= 14:
-        header = max(20, (u8(b, o + 12) >> 4) * 4)
-        rows[i, Q_FLAGS] = u8(b, o + 13)
-        rows[i, Q_SEQ] = u32(b, o + 4, 1)
-        rows[i, Q_ACK] = u32(b, o + 8, 1)
-        rows[i, Q_WINDOW] = u16(b, o + 14) if o + 16 <= end else 1
-    rows[i, Q_PAYLOAD] = max(0, length - header)
-    rows[i, Q_DATA] = min(end, o + header)
-
-
-@hot
-def _transport(b: Bytes, rows: Longs, i: int, o: int, end: int, length: int) -> int:
-    """Read the transport header at ``o``: its two ports (ICMP: type and code) in one number, or -1 where it has none.
-
-    Parameters
-    ----------
-    b, rows, i
-        The buffer, the batch and the packet's row in it.
-    o, end
-        Where the header begins and where the captured part of the datagram ends.
-    length
-        Bytes of the datagram from ``o`` on, as they were on the wire. [B]
-    """
-    proto = int(rows[i, Q_PROTO])
-    rows[i, Q_PAYLOAD] = length
-    rows[i, Q_DATA] = o
-    rows[i, Q_DATA_END] = end
-    if proto in (ICMP, ICMP6):
-        rows[i, Q_PAYLOAD] = max(0, length - 8)
-        return u8(b, o) << 16 | u8(b, o + 1) if o + 2 <= end else -1
-    if proto not in (TCP, UDP, SCTP) or o + 4 > end:
-        return -1
-    if proto == TCP:
-        _tcp(b, rows, i, o, end, length)
-    elif proto == UDP:
-        rest = max(0, length - 8)
-        if o + 6 <= end and u16(b, o + 4) >= 8:
-            rest = min(rest, u16(b, o + 4) - 8)
-        rows[i, Q_PAYLOAD] = rest
-        rows[i, Q_DATA] = min(end, o + 8)
-        rows[i, Q_DATA_END] = min(end, o + 8 + rest)
-    else:
-        rows[i, Q_PAYLOAD] = max(0, length - 12)
-    return u32(b, o, 1)
+__all__ = ["begin_row", "decode_frames", "may_carry", "network"]
 
 
 @jit
@@ -218,38 +73,6 @@ def _later_fragment(rows: Longs, i: int, t: Tables, pair: int, ident: int, lengt
     rows[i, Q_DATA_END] = 0
     rows[i, Q_MARKS] |= MARK_LATER
     return fragment_ports(t.fragments, pair, int(rows[i, Q_PROTO]), ident)
-
-
-@hot
-def write_key(rows: Longs, i: int, src: int, dst: int, ports: int, version6: int) -> None:
-    """Write the key of the packet's flow."""
-    proto = int(rows[i, Q_PROTO])
-    flags = KEY_IPV6 if version6 else 0
-    if ports < 0:
-        _finish(rows, i, src, dst, 0, 0, flags | KEY_PORTLESS)
-    elif proto in (ICMP, ICMP6):
-        _finish_icmp(rows, i, src, dst, ports, version6)
-    else:
-        _finish(rows, i, src, dst, ports >> 16, ports & 0xFFFF, flags)
-
-
-@hot
-def _verify(
-    b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, stop: int, addresses: int, width: int
-) -> None:
-    """Verify the checksum of a whole transport header and payload from ``o`` to ``stop``, and count what is found."""
-    proto = int(rows[i, Q_PROTO])
-    end = stop
-    if proto == UDP:
-        end = int(rows[i, Q_DATA_END])
-        if u16(b, o + 6) == 0 and width == 8:  # none was sent; IPv6 does not allow that
-            return
-    elif proto not in (TCP, ICMP, ICMP6):
-        return
-    t.cursor[CHECKED] += 1
-    if not is_sum_right(b, words, o, end, addresses, 0 if proto == ICMP else width, proto):
-        rows[i, Q_MARKS] |= MARK_BAD_SUM
-        t.cursor[BAD_SUMS] += 1
 
 
 @hot
@@ -274,13 +97,13 @@ def _ipv4(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: i
         rows[i, Q_MARKS] |= MARK_BAD_IP
         t.cursor[BAD_IP_SUMS] += 1
     if fragment & 0x1FFF:
-        ports = _later_fragment(rows, i, t, _pair(src, dst), ident, total - header)
+        ports = _later_fragment(rows, i, t, pair(src, dst), ident, total - header)
     else:
-        ports = _transport(b, rows, i, o + header, stop, total - header)
+        ports = read_transport(b, rows, i, o + header, stop, total - header)
         if fragment & 0x2000:
-            remember_fragment(t.fragments, _pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
+            remember_fragment(t.fragments, pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
         elif stop == o + total and stop - o - header >= 8:
-            _verify(b, words, rows, i, t, o + header, stop, o + 12, 8)
+            verify(b, words, rows, i, t, o + header, stop, o + 12, 8)
     write_key(rows, i, src, dst, ports, 0)
     return OK
 
@@ -338,18 +161,18 @@ def _ipv6(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: i
     at, offset, ident, cut = _ipv6_headers(b, rows, i, o + 40, stop)
     length = max(0, o + total - at)
     if offset > 0:
-        ports = _later_fragment(rows, i, t, _pair(src, dst), ident, length)
+        ports = _later_fragment(rows, i, t, pair(src, dst), ident, length)
     elif cut:
         ports = -1
         rows[i, Q_PAYLOAD] = length
         rows[i, Q_DATA] = 0
         rows[i, Q_DATA_END] = 0
     else:
-        ports = _transport(b, rows, i, at, stop, length)
+        ports = read_transport(b, rows, i, at, stop, length)
         if offset == 0:
-            remember_fragment(t.fragments, _pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
+            remember_fragment(t.fragments, pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
         elif at == o + 40 and stop == o + total and stop - at >= 8:  # extension headers may change the addresses
-            _verify(b, words, rows, i, t, at, stop, o + 8, 32)
+            verify(b, words, rows, i, t, at, stop, o + 8, 32)
     write_key(rows, i, src, dst, ports, 1)
     return OK
 

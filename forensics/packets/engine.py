@@ -17,9 +17,10 @@ import numpy as np
 
 from forensics.errors import EvidenceError
 from forensics.packets import containers, layout
+from forensics.packets.arrays import EPOCH_PACKETS, Pile, grown, new_tables, with_layers
 from forensics.packets.assembly import run, sweep
 from forensics.packets.ethertypes import NOT_IP_NAMES
-from forensics.packets.hashing import rehash_addresses, rehash_flows
+from forensics.packets.hashing import rehash_flows
 from forensics.packets.layout import (
     ABSURD_LENGTH,
     AT,
@@ -34,10 +35,8 @@ from forensics.packets.layout import (
     TABLE_FULL,
     FlowOptions,
     Longs,
-    Tables,
 )
 from forensics.packets.links import find_networks
-from forensics.packets.ports import port_table
 from forensics.packets.tunnels import unwrap
 from forensics.packets.window import Window
 
@@ -49,12 +48,8 @@ __all__ = ["BLOCK_BYTES", "EPOCH_PACKETS", "Engine", "Harvest", "Pick"]
 BLOCK_BYTES = 8 * 1024 * 1024
 """How much of a capture is read at once. [B]"""
 
-EPOCH_PACKETS = 1 << 18
-"""Packets after which what was collected is handed out. A constant, so that the output depends on the capture only."""
-
 CHECKSUMS = {"verified": layout.CHECKED, "wrong": layout.BAD_SUMS, "wrong_in_ip_header": layout.BAD_IP_SUMS}
 
-_OUTPUT_ROWS = 1 << 16
 _PATIENCE = 65_536  # open flows that cause no sweep
 
 
@@ -110,7 +105,7 @@ class Engine:
     notes: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.tables = _new_tables(self.options)
+        self.tables = new_tables(self.options)
         self.section = containers.Section()
         self._window = Window(self.stream, self.block)
         self._stopped = False
@@ -219,7 +214,7 @@ class Engine:
             of every epoch, several where many flows close at once, and at the end of the capture.
         """
         cursor = self.tables.cursor
-        closed, cells = _Pile(layout.F_COLUMNS), _Pile(layout.C_COLUMNS)
+        closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
         cursor[layout.EPOCH_END] = EPOCH_PACKETS
         while not self._stopped:
             status = self._run()
@@ -248,17 +243,12 @@ class Engine:
                 return status
 
     def _unwrap(self) -> None:
-        """Put what the packets of the batch carry beside them; batches grow the first time that there is something."""
-        t, room = self.tables, BATCH * layout.LAYERS
-        if len(t.spare) < room:
-            rows = _rows(room, layout.Q_COLUMNS)
-            rows[: len(t.rows)] = t.rows
-            self.tables = t = t._replace(rows=rows, spare=_rows(room, layout.Q_COLUMNS))
-        self._grow(room)
-        unwrap(self._window.data, self._window.words, self.tables)
-        self.tables = self.tables._replace(rows=self.tables.spare, spare=self.tables.rows)
+        """Put what the packets of the batch carry beside them."""
+        self.tables = t = with_layers(self.tables)
+        unwrap(self._window.data, self._window.words, t)
+        self.tables = t._replace(rows=t.spare, spare=t.rows)
 
-    def _harvest(self, closed: _Pile, cells: _Pile) -> Harvest:
+    def _harvest(self, closed: Pile, cells: Pile) -> Harvest:
         """Return what an epoch gave, and begin the next."""
         cursor, t = self.tables.cursor, self.tables
         count = int(cursor[NUMBER] - cursor[layout.EPOCH_START])
@@ -284,10 +274,10 @@ class Engine:
         elif status == MALFORMED_BLOCK:
             self._stop("a block contradicts its own length")
         elif status == TABLE_FULL:
-            self._grow(max(BATCH, int(self.tables.cursor[layout.ROWS])))
+            self.tables = grown(self.tables, max(BATCH, int(self.tables.cursor[layout.ROWS])))
         return status in (TABLE_FULL, OUTPUT_FULL)
 
-    def _collect(self, closed: _Pile, cells: _Pile) -> None:
+    def _collect(self, closed: Pile, cells: Pile) -> None:
         """Move what the loop wrote out of its arrays, and count the output as empty."""
         t = self.tables
         closed.put(t.closed[: t.cursor[layout.N_CLOSED]])
@@ -301,21 +291,6 @@ class Engine:
         t.cursor[layout.N_PICKS] = 0
         b = self._window.data
         return [Pick(row, b[row[layout.P_DATA] : row[layout.P_DATA_END]].tobytes()) for row in rows]
-
-    def _grow(self, rows: int) -> None:
-        """Double what may not have room for another batch: the flows with their slots, the addresses with theirs."""
-        t = self.tables
-        if t.cursor[OPEN] + rows > t.flows.shape[0]:
-            flows = _rows(2 * len(t.flows), layout.F_COLUMNS)
-            flows[: len(t.flows)] = t.flows
-            t = t._replace(flows=flows, slots=np.full(2 * len(t.slots), -1, dtype=np.int64))
-            rehash_flows(t.cursor, t.flows, t.slots)
-        while t.cursor[layout.ADDRESSES] + 2 * rows > t.addresses.shape[0]:
-            addresses = np.zeros((2 * len(t.addresses), 2), dtype=np.int64)
-            addresses[: len(t.addresses)] = t.addresses
-            t = t._replace(addresses=addresses, address_slots=np.full(4 * len(addresses), -1, dtype=np.int64))
-            rehash_addresses(t.cursor, t.addresses, t.address_slots)
-        self.tables = t
 
     def _tidy(self) -> Iterator[Harvest]:
         """Close idle flows where open ones have piled up, and the ones idle longest where there are too many."""
@@ -336,7 +311,7 @@ class Engine:
         done = False
         while not done:
             done = bool(sweep(self.tables, before, int(everything)))
-            closed, cells = _Pile(layout.F_COLUMNS), _Pile(layout.C_COLUMNS)
+            closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
             self._collect(closed, cells)
             yield Harvest(closed.take(), cells.take(), self.tables.addresses, self.tables.flow_of[:0])
         self.tables.slots[:] = -1
@@ -372,56 +347,3 @@ class Engine:
             **self.notes,
             **{k: v for k, v in optional.items() if v},
         }
-
-
-class _Pile:
-    """Arrays of rows on their way out."""
-
-    def __init__(self, columns: int) -> None:
-        self._none: Longs = np.zeros((0, columns), dtype=np.int64)
-        self._parts: list[Longs] = []
-
-    def put(self, rows: Longs) -> None:
-        """Keep a copy of rows that the loop will overwrite."""
-        self._parts.append(rows.copy())
-
-    def take(self) -> Longs:
-        """Return all rows kept, and start anew."""
-        parts, self._parts = self._parts, []
-        return np.concatenate([self._none, *parts])
-
-
-def _rows(count: int, columns: int) -> Longs:
-    """Return rows of zeros that begin at a cache line: a flow then spans four lines, not five."""
-    raw = np.zeros(count * columns + 8, dtype=np.int64)
-    skip = -raw.ctypes.data // 8 % 8
-    return raw[skip : skip + count * columns].reshape(count, columns)
-
-
-def _new_tables(options: FlowOptions) -> Tables:
-    """Return empty arrays for a pass; they start small, since most captures are."""
-    cursor = np.zeros(layout.CURSOR_COLUMNS, dtype=np.int64)
-    cursor[layout.FIRST], cursor[layout.LAST] = 2**63 - 1, layout.NO_TIME
-    cursor[layout.NOW] = layout.NO_TIME
-
-    return Tables(
-        cursor=cursor,
-        options=options.as_array(),
-        frames=_rows(BATCH, layout.FRAME_COLUMNS),
-        rows=_rows(BATCH, layout.Q_COLUMNS),
-        spare=_rows(0, layout.Q_COLUMNS),
-        flows=_rows(8 * BATCH, layout.F_COLUMNS),
-        slots=np.full(32 * BATCH, -1, dtype=np.int64),
-        closed=_rows(_OUTPUT_ROWS, layout.F_COLUMNS),
-        cells=_rows(2 * _OUTPUT_ROWS, layout.C_COLUMNS),
-        picks=_rows(_OUTPUT_ROWS, layout.P_COLUMNS),
-        addresses=_rows(8 * BATCH, 2),
-        address_slots=np.full(32 * BATCH, -1, dtype=np.int64),
-        fragments=np.full((layout.FRAGMENT_ROWS, 4), -1, dtype=np.int64),
-        holes=_rows(layout.HOLE_ROWS, 3),
-        flow_of=_rows(EPOCH_PACKETS, 2),
-        interfaces=_rows(0, layout.I_COLUMNS),
-        links=np.zeros(65536, dtype=np.int64),
-        ethertypes=np.zeros(65536, dtype=np.int64),
-        ports=port_table(),
-    )

@@ -34,7 +34,8 @@ MINUTE = 60 * SECOND
 
 # Columns of a row of the batch: one layer of a packet. The framing fills the first ones.
 (Q_START, Q_END, Q_WIRE, Q_TIME, Q_LINK, Q_KIND, Q_SIDE, Q_KEY1, Q_KEY2, Q_HASH, Q_IP, Q_PAYLOAD,
- Q_DATA, Q_DATA_END, Q_FLAGS, Q_SEQ, Q_PROTO, Q_SLOT, Q_ACK, Q_ROLE, Q_WINDOW, Q_NUMBER, Q_LAYER, Q_MARKS) = range(24)  # fmt: skip
+ Q_DATA, Q_DATA_END, Q_FLAGS, Q_SEQ, Q_PROTO, Q_SLOT, Q_ACK, Q_ROLE, Q_WINDOW, Q_NUMBER, Q_LAYER,
+ Q_MARKS) = range(24)  # fmt: skip
 Q_COLUMNS = 24
 
 # Columns of a framed packet: Q_START to Q_KIND, its EtherType or UNKNOWN, where its network layer begins.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from forensics.packets._jit import hot, jit
-from forensics.packets.decode import ICMP, ICMP6, SYN, TCP, UDP
 from forensics.packets.layout import (
     BIT_FLIPPED,
     BIT_NEW,
@@ -62,6 +61,7 @@ from forensics.packets.layout import (
 )
 from forensics.packets.sequences import release_holes
 from forensics.packets.tcp import is_attempt, is_closed, note_flip
+from forensics.packets.transport import ICMP, ICMP6, SYN, TCP, UDP
 
 __all__ = ["add_up", "begin_flow", "emit_cell", "emit_flow", "idle_limit"]
 

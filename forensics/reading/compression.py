@@ -22,6 +22,8 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _typeshed import WriteableBuffer
+
 __all__ = ["OPENERS", "outer_compression"]
 
 PIECE = 4 * 1024
@@ -66,6 +68,10 @@ class _Plain(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Return up to ``size`` bytes of one read: where a disk gives out, the reads before it stand."""
         return self._raw.read1(size)
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill the buffer by one read, and return how many bytes it was."""
+        return self._raw.readinto1(buffer)
 
 
 class _Members(io.RawIOBase):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -15,6 +17,7 @@ from forensics.reading.compression import OPENERS, outer_compression
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from _typeshed import WriteableBuffer
 
@@ -22,6 +25,12 @@ __all__ = ["ExpandedStream", "Limits", "RawStream"]
 
 BLOCK = 256 * 1024
 """How much of a file is read at a time, and the most that is expanded at a time. [B]"""
+
+READ = 2 << 20
+"""Most that is asked of the operating system at once. [B]"""
+
+HASHED_LATER = 8
+"""Reads that may wait for their hash; bounds the memory."""
 
 RATIO_GRACE = 64 << 20
 """Expanded bytes below which the ratio is not looked at: a short run of zeros is no bomb. [B]"""
@@ -65,7 +74,7 @@ class RawStream(io.RawIOBase):
     def __init__(self, file: BinaryIO, progress: Callable[[int], object] = lambda _: None) -> None:
         self._file = file
         self.failure: OSError | None = None
-        self._hash = hashlib.sha256()
+        self._hash = _Digest()
         self._progress = progress
         self.count = 0
 
@@ -77,7 +86,7 @@ class RawStream(io.RawIOBase):
         """Fill the buffer, hash what came, and return how many bytes it was."""
         view = memoryview(buffer).cast("B")
         try:
-            data = self._file.read(len(view))
+            data = self._file.read(min(len(view), READ))
         except OSError as error:
             self.failure = error
             raise
@@ -99,6 +108,33 @@ class RawStream(io.RawIOBase):
             raise self.failure
         while self.read(BLOCK):
             pass
+        return self._hash.hexdigest()
+
+
+class _Digest:
+    """SHA-256 of a file, made by a thread of its own where there is much to hash."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._worker: ThreadPoolExecutor | None = None
+        self._waiting: deque[Future[None]] = deque()
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes; those of a small file at once, those of a large one soon."""
+        if self._worker is None:
+            if len(data) < BLOCK:
+                self._hash.update(data)
+                return
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="sha256")
+        if len(self._waiting) == HASHED_LATER:
+            self._waiting.popleft().result()
+        self._waiting.append(self._worker.submit(self._hash.update, data))
+
+    def hexdigest(self) -> str:
+        """Return the hash of all bytes taken, hexadecimal."""
+        for waiting in self._waiting:
+            waiting.result()
+        self._waiting.clear()
         return self._hash.hexdigest()
 
 
@@ -158,10 +194,25 @@ class ExpandedStream(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         if self._ahead:
             data, self._ahead = self._ahead[: len(view)], self._ahead[len(view) :]
+        elif self.compression is None:
+            return self._fill(view)
         else:
             data = self._next(min(len(view), BLOCK))
         view[: len(data)] = data
         return len(data)
+
+    def _fill(self, view: memoryview) -> int:
+        """Read bytes that are not compressed straight to where they are wanted."""
+        if self.problem is not None:
+            return 0
+        try:
+            count = int(self._inner.readinto(view))  # type: ignore[attr-defined]  # BinaryIO lacks what its classes have
+            self._check(self.count + count)
+        except self._damage as error:
+            self.problem = error
+            return 0
+        self.count += count
+        return count
 
     def _next(self, size: int) -> bytes:
         if self.problem is not None:

@@ -1,0 +1,100 @@
+"""The arrays of a running engine: how they begin, and how they grow."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forensics.packets import layout
+from forensics.packets.hashing import rehash_addresses, rehash_flows
+from forensics.packets.layout import (
+    BATCH,
+    FlowOptions,
+    Longs,
+    Tables,
+)
+from forensics.packets.ports import port_table
+
+__all__ = ["EPOCH_PACKETS", "Pile", "grown", "new_tables", "with_layers"]
+
+EPOCH_PACKETS = 1 << 18
+"""Packets after which what was collected is handed out. A constant, so that the output depends on the capture only."""
+
+OUTPUT_ROWS = 1 << 16
+
+
+def grown(t: Tables, rows: int) -> Tables:
+    """Double what may not have room for ``rows`` more: the flows with their slots, the addresses with theirs."""
+    while t.cursor[layout.OPEN] + rows > t.flows.shape[0]:
+        flows = rows_of(2 * len(t.flows), layout.F_COLUMNS)
+        flows[: len(t.flows)] = t.flows
+        t = t._replace(flows=flows, slots=np.full(2 * len(t.slots), -1, dtype=np.int64))
+        rehash_flows(t.cursor, t.flows, t.slots)
+    while t.cursor[layout.ADDRESSES] + 2 * rows > t.addresses.shape[0]:
+        addresses = np.zeros((2 * len(t.addresses), 2), dtype=np.int64)
+        addresses[: len(t.addresses)] = t.addresses
+        t = t._replace(addresses=addresses, address_slots=np.full(4 * len(addresses), -1, dtype=np.int64))
+        rehash_addresses(t.cursor, t.addresses, t.address_slots)
+    return t
+
+
+def with_layers(t: Tables) -> Tables:
+    """Return the arrays with batches that have room for every layer of every packet."""
+    room = BATCH * layout.LAYERS
+    if len(t.spare) < room:
+        rows = rows_of(room, layout.Q_COLUMNS)
+        rows[: len(t.rows)] = t.rows
+        t = t._replace(rows=rows, spare=rows_of(room, layout.Q_COLUMNS))
+    return grown(t, room)
+
+
+class Pile:
+    """Arrays of rows on their way out."""
+
+    def __init__(self, columns: int) -> None:
+        self._none: Longs = np.zeros((0, columns), dtype=np.int64)
+        self._parts: list[Longs] = []
+
+    def put(self, rows: Longs) -> None:
+        """Keep a copy of rows that the loop will overwrite."""
+        self._parts.append(rows.copy())
+
+    def take(self) -> Longs:
+        """Return all rows kept, and start anew."""
+        parts, self._parts = self._parts, []
+        return np.concatenate([self._none, *parts])
+
+
+def rows_of(count: int, columns: int) -> Longs:
+    """Return rows of zeros that begin at a cache line: a flow then spans four lines, not five."""
+    raw = np.zeros(count * columns + 8, dtype=np.int64)
+    skip = -raw.ctypes.data // 8 % 8
+    return raw[skip : skip + count * columns].reshape(count, columns)
+
+
+def new_tables(options: FlowOptions) -> Tables:
+    """Return empty arrays for a pass; they start small, since most captures are."""
+    cursor = np.zeros(layout.CURSOR_COLUMNS, dtype=np.int64)
+    cursor[layout.FIRST], cursor[layout.LAST] = 2**63 - 1, layout.NO_TIME
+    cursor[layout.NOW] = layout.NO_TIME
+
+    return Tables(
+        cursor=cursor,
+        options=options.as_array(),
+        frames=rows_of(BATCH, layout.FRAME_COLUMNS),
+        rows=rows_of(BATCH, layout.Q_COLUMNS),
+        spare=rows_of(0, layout.Q_COLUMNS),
+        flows=rows_of(8 * BATCH, layout.F_COLUMNS),
+        slots=np.full(32 * BATCH, -1, dtype=np.int64),
+        closed=rows_of(OUTPUT_ROWS, layout.F_COLUMNS),
+        cells=rows_of(2 * OUTPUT_ROWS, layout.C_COLUMNS),
+        picks=rows_of(OUTPUT_ROWS, layout.P_COLUMNS),
+        addresses=rows_of(8 * BATCH, 2),
+        address_slots=np.full(32 * BATCH, -1, dtype=np.int64),
+        fragments=np.full((layout.FRAGMENT_ROWS, 4), -1, dtype=np.int64),
+        holes=rows_of(layout.HOLE_ROWS, 3),
+        flow_of=rows_of(EPOCH_PACKETS, 2),
+        interfaces=rows_of(0, layout.I_COLUMNS),
+        links=np.zeros(65536, dtype=np.int64),
+        ethertypes=np.zeros(65536, dtype=np.int64),
+        ports=port_table(),
+    )
