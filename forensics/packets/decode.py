@@ -7,7 +7,6 @@ References
 ----------
 .. [1] RFC 791, section 3.1 (IPv4); RFC 8200, section 4 (IPv6 extension headers); RFC 4302, section 2.2 (AH).
 .. [2] RFC 9293, section 3.1 (TCP); RFC 768 (UDP); RFC 9260, section 3 (SCTP); RFC 792, RFC 4443 (ICMP).
-.. [3] IEEE 802.1Q, clause 9: VLAN tags; https://www.tcpdump.org/linktypes.html: link types.
 """
 
 # ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
@@ -15,6 +14,7 @@ References
 from __future__ import annotations
 
 from forensics.packets._jit import jit
+from forensics.packets.ethertypes import CUT, IPV4, IPV6, UNREAD
 from forensics.packets.framing import u8, u16, u32
 from forensics.packets.hashing import address_id, fragment_ports, hash_key, remember_fragment
 from forensics.packets.layout import (
@@ -50,78 +50,12 @@ from forensics.packets.layout import (
     Longs,
     Tables,
 )
+from forensics.packets.links import find_network
 
 __all__ = ["FIN", "ICMP", "ICMP6", "RST", "SCTP", "SYN", "TCP", "UDP", "decode_batch", "write_key"]
 
 ICMP, TCP, UDP, ICMP6, SCTP = 1, 6, 17, 58, 132
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-
-_IPV4, _IPV6 = 0x0800, 0x86DD
-_LLC = 0  # what 802.3 frames without an EtherType are counted under
-_UNREAD, _CUT = -1, -2
-
-
-@jit
-def _ethernet(b: Bytes, o: int, end: int) -> tuple[int, int]:
-    """Read an Ethernet header at ``o``: its EtherType behind all VLAN tags, and where the content begins."""
-    o += 12
-    for _ in range(8):
-        if o + 2 > end:
-            return _CUT, o
-        kind = u16(b, o)
-        if kind not in (0x8100, 0x88A8, 0x9100):
-            break
-        o += 4
-    else:
-        return kind, o
-    o += 2
-    if kind >= 0x0600:
-        return kind, o
-    if o + 8 <= end and u16(b, o) == 0xAAAA and u32(b, o + 2, 1) == 0x03000000:  # LLC and SNAP, RFC 1042
-        return u16(b, o + 6), o + 8
-    return _LLC, o
-
-
-@jit
-def _by_version(b: Bytes, o: int, end: int) -> tuple[int, int]:
-    """Tell IPv4 from IPv6 where the link says only that it is IP."""
-    if o >= end:
-        return _CUT, o
-    version = u8(b, o) >> 4
-    return (_IPV6 if version == 6 else _IPV4), o
-
-
-@jit
-def _loopback(b: Bytes, o: int, end: int) -> tuple[int, int]:
-    """Read the four bytes of an address family, in the byte order of the machine that wrote them."""
-    if o + 4 > end:
-        return _CUT, o
-    family = u32(b, o, 1)
-    if family > 0xFFFF:
-        family = u32(b, o, 0)
-    if family == 2:
-        return _IPV4, o + 4
-    if family in (10, 23, 24, 28, 30):  # AF_INET6 of Linux, Windows, and the BSDs
-        return _IPV6, o + 4
-    return family, o + 4
-
-
-@jit
-def _link_layer(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa: PLR0911 - one per link type
-    """Find the network layer: its EtherType and where it begins, or `_UNREAD` or `_CUT`."""
-    if link == 1:
-        return _ethernet(b, o, end)
-    if link in (12, 14, 101):
-        return _by_version(b, o, end)
-    if link in (228, 229):
-        return (_IPV4 if link == 228 else _IPV6), o
-    if link in (0, 108):
-        return _loopback(b, o, end)
-    if link == 113:  # Linux cooked, version 1
-        return (u16(b, o + 14), o + 16) if o + 16 <= end else (_CUT, o)
-    if link == 276:  # version 2
-        return (u16(b, o), o + 20) if o + 20 <= end else (_CUT, o)
-    return _UNREAD, o
 
 
 @jit
@@ -361,14 +295,14 @@ def _decode(b: Bytes, rows: Longs, i: int, t: Tables) -> int:
     """Decode one packet; return its kind."""
     rows[i, Q_FLAGS] = 0
     rows[i, Q_ROLE] = 0
-    kind, o = _link_layer(b, int(rows[i, Q_START]), int(rows[i, Q_END]), int(rows[i, Q_LINK]))
-    if kind == _IPV4:
+    kind, o = find_network(b, int(rows[i, Q_START]), int(rows[i, Q_END]), int(rows[i, Q_LINK]))
+    if kind == IPV4:
         return _ipv4(b, rows, i, o, t)
-    if kind == _IPV6:
+    if kind == IPV6:
         return _ipv6(b, rows, i, o, t)
-    if kind == _UNREAD:
+    if kind == UNREAD:
         return UNREAD_LINK
-    if kind == _CUT:
+    if kind == CUT:
         return CUT_LINK
     t.ethertypes[kind & 0xFFFF] += 1
     return NOT_IP

@@ -18,6 +18,7 @@ import numpy as np
 from forensics.errors import EvidenceError
 from forensics.packets import containers, layout
 from forensics.packets.assembly import decode_next, run, sweep
+from forensics.packets.ethertypes import NOT_IP_NAMES
 from forensics.packets.hashing import rehash_addresses, rehash_flows
 from forensics.packets.layout import (
     ABSURD_LENGTH,
@@ -324,7 +325,7 @@ class Engine:
         """Return what ``sources`` should know about the capture: counts of packets, by what became of them."""
         cursor, t = self.tables.cursor, self.tables
         unread = {str(k): int(t.links[k]) for k in np.flatnonzero(t.links)}
-        not_ip = {f"0x{k:04x}" if k else "llc": int(t.ethertypes[k]) for k in np.flatnonzero(t.ethertypes)}
+        not_ip = {NOT_IP_NAMES.get(int(k), f"0x{k:04x}"): int(t.ethertypes[k]) for k in np.flatnonzero(t.ethertypes)}
         optional: dict[str, object] = {
             "unread_link_types": unread,
             "not_ip": not_ip,

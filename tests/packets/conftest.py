@@ -30,13 +30,16 @@ MODULES: tuple[str, ...] = (
     "containers",
     "decode",
     "engine",
+    "ethertypes",
     "find",
     "framing",
     "hashing",
     "layout",
+    "links",
     "messages",
     "pipeline",
     "tcp",
+    "wireless",
 )
 
 

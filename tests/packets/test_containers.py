@@ -286,7 +286,7 @@ def test_link_types_of_ipv6(plain: Build, make: ModuleType, link: int, head: str
     [
         (0, "07000000", {"not_ip": {"0x0007": 1}}),
         (1, "ffffffffffff0200000000aa0026424203", {"not_ip": {"llc": 1}}),
-        (1, "ffffffffffff0200000000aa" + "81000001" * 8 + "0800", {"not_ip": {"0x8100": 1}}),
+        (1, "ffffffffffff0200000000aa" + "81000001" * 13 + "0800", {"not_ip": {"0x8100": 1}}),
         (147, "00", {"unread_link_types": {"147": 1}}),
     ],
 )
