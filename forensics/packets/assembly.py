@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from forensics.packets._jit import jit
 from forensics.packets.decode import SYN, TCP, UDP, decode_batch
-from forensics.packets.framing import frame_pcap, frame_pcapng
+from forensics.packets.framing import frame_pcap, frame_pcapng, frame_snoop
 from forensics.packets.layout import (
     ADDRESSES,
     BATCH,
@@ -69,6 +69,7 @@ from forensics.packets.layout import (
     REJECT_COUNT,
     SINK,
     SNAPPED,
+    SNOOP,
     SWEEP_READ,
     SWEEP_WRITE,
     TABLE_FULL,
@@ -240,6 +241,8 @@ def _next_batch(b: Bytes, t: Tables, room: int) -> tuple[int, int]:
     """Frame and decode up to ``room`` packets; return how many, and why no more."""
     if t.cursor[CONTAINER] == PCAPNG:
         m, status = frame_pcapng(b, t.cursor, t.rows, t.interfaces, room)
+    elif t.cursor[CONTAINER] == SNOOP:
+        m, status = frame_snoop(b, t.cursor, t.rows, room)
     else:
         m, status = frame_pcap(b, t.cursor, t.rows, room)
     decode_batch(b, t, m)

@@ -1,4 +1,4 @@
-"""The pipeline of both capture formats: engine, names, tables, in one bounded pass."""
+"""The pipeline of all capture formats: engine, names, tables, in one bounded pass."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from forensics.formats import Evidence
     from forensics.packets.layout import Longs
+    from forensics.packets.opening import ListedName
 
 __all__ = ["read_capture"]
 
@@ -28,7 +29,7 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     Parameters
     ----------
     evidence
-        The opened file, pcap or pcapng.
+        The opened file, in any of the containers that are read.
     options
         Where flows end.
 
@@ -57,11 +58,13 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
             applications.forget(serials)
         else:
             _take_picks(event, addresses, applications, rows, origin)
+            _list_names(engine.container.names, rows, origin)
         if isinstance(event, Harvest) or rows.full:
             yield from rows.drain()
     if engine.damage is not None:
         reason, raw = engine.damage
         rows.reject(origin.source, int(engine.tables.cursor[layout.NUMBER]) + 1, reason, raw)
+    _list_last_names(engine, rows, origin)
     yield from rows.drain()
     evidence.notes.update(engine.facts())
     if applications.failures:
@@ -77,6 +80,23 @@ def _take_picks(picks: list[Pick], addresses: Longs, applications: Applications,
             applications.take(pick, addresses)
         else:
             _reject(rows, origin, pick)
+
+
+def _list_names(names: list[ListedName], rows: Rows, origin: Origin) -> None:
+    """Write names that the capture itself lists."""
+    for name in names:
+        columns = {"time": name.time // 1000, "record": name.record, "source": origin.source}
+        rows.add("names", **columns, address=name.address, name=name.name, how="capture")
+    names.clear()
+
+
+def _list_last_names(engine: Engine, rows: Rows, origin: Origin) -> None:
+    """Write the names that are left at the end; without any packet they have no time, and are a reject."""
+    left = engine.container.settle(engine.tables.cursor)
+    _list_names(engine.container.names, rows, origin)
+    if left:
+        raw = "\n".join(f"{address} {name}" for address, name in left).encode("utf-8", "backslashreplace")
+        rows.reject(origin.source, None, "names listed by a capture without packets: they have no time", raw)
 
 
 def _reject(rows: Rows, origin: Origin, pick: Pick) -> None:
