@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from forensics.packets._jit import jit
 from forensics.packets.decode import SYN, TCP, UDP, decode_batch
-from forensics.packets.framing import frame_pcap, frame_pcapng, frame_snoop
+from forensics.packets.framing import frame
 from forensics.packets.layout import (
     ADDRESSES,
     BATCH,
     BIT_ORIGIN,
     BIT_STARTED,
-    CONTAINER,
     EPOCH_DONE,
     EPOCH_END,
     F_BITS,
@@ -47,7 +46,6 @@ from forensics.packets.layout import (
     OK,
     OPEN,
     OUTPUT_FULL,
-    PCAPNG,
     Q_DATA,
     Q_DATA_END,
     Q_END,
@@ -69,7 +67,6 @@ from forensics.packets.layout import (
     REJECT_COUNT,
     SINK,
     SNAPPED,
-    SNOOP,
     SWEEP_READ,
     SWEEP_WRITE,
     TABLE_FULL,
@@ -239,12 +236,7 @@ def _room_status(t: Tables) -> int:
 @jit
 def _next_batch(b: Bytes, t: Tables, room: int) -> tuple[int, int]:
     """Frame and decode up to ``room`` packets; return how many, and why no more."""
-    if t.cursor[CONTAINER] == PCAPNG:
-        m, status = frame_pcapng(b, t.cursor, t.rows, t.interfaces, room)
-    elif t.cursor[CONTAINER] == SNOOP:
-        m, status = frame_snoop(b, t.cursor, t.rows, room)
-    else:
-        m, status = frame_pcap(b, t.cursor, t.rows, room)
+    m, status = frame(b, t.cursor, t.rows, t.interfaces, room)
     decode_batch(b, t, m)
     return m, status
 

@@ -277,7 +277,7 @@ def check_section(body: bytes, big: int) -> str | None:
     order = ">" if big else "<"
     major, minor = struct.unpack_from(order + "HH", body, 4)
     if major != 1:
-        raise BadContainerError(f"a section is of version {major}.{minor} of pcapng, only 1.x is read")
+        raise BadContainerError(f"a section header of an unknown version of pcapng, {major}.{minor},")
     return _comment(read_options(body[16:], order))
 
 

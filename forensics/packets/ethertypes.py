@@ -63,7 +63,7 @@ _LABELS = 16
 
 @jit
 def _snap(b: Bytes, o: int, end: int, pad: int) -> tuple[int, int]:
-    """Read the five bytes of SNAP at ``o``; ``pad`` bytes lie before a bridged frame (ATM: 2)."""
+    """Read the five bytes of SNAP at ``o``; ``pad`` bytes lie before a bridged frame."""
     if o + 5 > end:
         return LLC, o
     oui = u32(b, o, 1) >> 8
@@ -103,13 +103,13 @@ def ppp(b: Bytes, o: int, end: int) -> tuple[int, int]:
 
 
 @jit
-def nlpid(b: Bytes, o: int, end: int, pad: int) -> tuple[int, int]:
+def nlpid(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read a network layer protocol identifier at ``o``."""
     if o >= end:
         return CUT, o
     kind = u8(b, o)
     if kind == 0x80:
-        return _snap(b, o + 1, end, pad)
+        return _snap(b, o + 1, end, 0)
     if kind in (0xCC, 0x8E):
         return (IPV4 if kind == 0xCC else IPV6), o + 1
     if kind == 0xCF:
@@ -118,17 +118,17 @@ def nlpid(b: Bytes, o: int, end: int, pad: int) -> tuple[int, int]:
 
 
 @jit
-def llc(b: Bytes, o: int, end: int, pad: int) -> tuple[int, int]:
+def llc(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read an LLC header at ``o``; `LLC` where there is no EtherType and no IP behind it."""
     if o + 4 > end or u8(b, o + 2) != 3:
         return LLC, o
     access_points = u16(b, o)
     if access_points == 0xAAAA:
-        return _snap(b, o + 3, end, pad)
+        return _snap(b, o + 3, end, 2)
     if access_points == 0x0606:
         return IPV4, o + 3
     if access_points == 0xFEFE:
-        return nlpid(b, o + 3, end, pad)
+        return nlpid(b, o + 3, end)
     return LLC, o
 
 
@@ -138,7 +138,7 @@ def type_at(b: Bytes, o: int, end: int) -> tuple[int, int]:
     if o + 2 > end:
         return CUT, o
     kind = u16(b, o)
-    return (kind, o + 2) if kind >= 0x0600 else llc(b, o + 2, end, 0)
+    return (kind, o + 2) if kind >= 0x0600 else llc(b, o + 2, end)
 
 
 @jit

@@ -20,6 +20,7 @@ from forensics.packets.layout import (
     AT,
     BAD_TIME,
     BIG,
+    CONTAINER,
     DROPPED,
     GO_ON,
     I_DIVIDE,
@@ -42,6 +43,7 @@ from forensics.packets.layout import (
     OK,
     OLD_LENGTHS,
     OTHER_BLOCKS,
+    PCAPNG,
     Q_END,
     Q_KIND,
     Q_LINK,
@@ -51,13 +53,14 @@ from forensics.packets.layout import (
     RECORD_HEAD,
     SECOND,
     SEEN_TIME,
+    SNOOP,
     UNIT,
     UNTIMED,
     Bytes,
     Longs,
 )
 
-__all__ = ["frame_pcap", "frame_pcapng", "frame_snoop", "ticks_to_time", "u8", "u16", "u32"]
+__all__ = ["frame", "frame_pcap", "frame_pcapng", "frame_snoop", "ticks_to_time", "u8", "u16", "u32"]
 
 SHB, IDB, OLD_PACKET, SIMPLE_PACKET, NAMES, STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6
 JOURNAL_ENTRY, SECRETS = 9, 10
@@ -319,3 +322,13 @@ def frame_pcapng(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, room: 
         o += length
     cursor[AT] = o
     return i, status
+
+
+@jit
+def frame(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, room: int) -> tuple[int, int]:
+    """Frame packets of the container that the cursor names."""
+    if cursor[CONTAINER] == PCAPNG:
+        return frame_pcapng(b, cursor, rows, interfaces, room)
+    if cursor[CONTAINER] == SNOOP:
+        return frame_snoop(b, cursor, rows, room)
+    return frame_pcap(b, cursor, rows, room)

@@ -90,7 +90,7 @@ def _cooked(b: Bytes, o: int, device: int, at: int, end: int) -> tuple[int, int]
     if device == 824:  # netlink: the number is a family of its own
         return OTHER, at
     if kind == 4:
-        return llc(b, at, end, 0)
+        return llc(b, at, end)
     return (LLC if kind == 1 else kind), at  # 1: 802.3 without LLC
 
 
@@ -141,7 +141,7 @@ def _of_rings(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     if o + 14 > end:
         return CUT, o
     if link == FDDI:
-        return llc(b, o + 13, end, 0) if u8(b, o) & 0x70 == 0x50 else (LINK_CONTROL, o)
+        return llc(b, o + 13, end) if u8(b, o) & 0x70 == 0x50 else (LINK_CONTROL, o)
     if u8(b, o + 1) & 0xC0 != 0x40:
         return LINK_CONTROL, o
     at = o + 14
@@ -149,7 +149,7 @@ def _of_rings(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
         if at >= end:
             return CUT, o
         at += u8(b, at) & 0x1F
-    return llc(b, at, end, 0)
+    return llc(b, at, end)
 
 
 @jit
@@ -193,7 +193,7 @@ def _of_lans(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa:
     if link == 178:
         return _juniper(b, o, end)
     if link == 242:  # IP over InfiniBand
-        return type_at(b, o + 40, end) if o + 44 <= end else (CUT, o)
+        return (u16(b, o + 40), o + 44) if o + 44 <= end else (CUT, o)
     if link in (281, 284):  # tag of a switch chip, Broadcom's or Marvell's
         return type_at(b, o + 16, end)
     if link == 282:
@@ -223,7 +223,7 @@ def _frame_relay(b: Bytes, o: int, end: int) -> tuple[int, int]:
         return OTHER, o
     if u8(b, at) == 3:
         at += 1
-        return nlpid(b, at + int(u8(b, at) == 0), end, 0)
+        return nlpid(b, at + int(u8(b, at) == 0), end)
     if u8(b, o) & 0xFC == 0 and u8(b, o + 1) & 0xF0 == 0:  # circuit 0: the state of the link
         return LINK_CONTROL, o
     return type_at(b, at, end)
@@ -238,10 +238,10 @@ def _atm(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
         kind = u8(b, o) & 15
         if kind == 1:
             return ethernet(b, o + 6, end)
-        return llc(b, o + 4, end, 2) if kind == 2 else (LINK_CONTROL, o)
-    if link in (19, 106) and (o + 4 > end or u32(b, o, 1) >> 8 != 0xAAAA03):
+        return llc(b, o + 4, end) if kind == 2 else (LINK_CONTROL, o)
+    if link in (16, 19, 106) and (o + 4 > end or u32(b, o, 1) >> 8 != 0xAAAA03):
         return _by_version(b, o, end)
-    return llc(b, o, end, 2)
+    return llc(b, o, end)
 
 
 @jit
@@ -261,8 +261,9 @@ def _of_lines(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa
         return _by_version(b, o + 16, end)
     if link == 15:  # SLIP of BSD/OS
         return _by_version(b, o + 24, end)
-    if link == 16:  # PPP of BSD/OS
-        return ppp(b, o + 5, end) if o + 24 <= end else (CUT, o)
+    if link == 16:  # PPP of BSD/OS, or classical IP over ATM
+        kind = ppp(b, o + 5, end)[0] if o + 24 <= end else CUT
+        return (kind, o + 24) if kind in (IPV4, IPV6) else _atm(b, o, end, link)
     return (0x8847, o) if link == 219 else (UNREAD, o)
 
 

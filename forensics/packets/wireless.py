@@ -88,4 +88,4 @@ def wlan(b: Bytes, o: int, end: int, padded: int) -> tuple[int, int]:  # noqa: P
         at += -(at - o) % 4
     if aggregate:  # addresses and length of the first subframe
         at += 14
-    return (CUT, o) if at + 2 > end else llc(b, at, end, 0)
+    return (CUT, o) if at + 2 > end else llc(b, at, end)
