@@ -128,8 +128,8 @@ def _arcnet(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     split = u8(b, at + 1)
     at += 4
     if split == 0xFF and link != 129 and at + 4 <= end:  # an exception frame: the header comes once more
-        split = u8(b, at)
-        at += 3
+        split = u8(b, at + 1)
+        at += 4
     if split and not split & 1:
         return LINK_FRAGMENT, at
     return (IPV4 if kind == 0xD4 else 0x0806 if kind == 0xD5 else IPV6), at
