@@ -158,7 +158,11 @@ NAMES = Table(
         Column("time", TIME, "When it was seen."),
         Column("address", TEXT, "Address that bore the name, canonical text.", "asked for, no address was seen"),
         Column("name", TEXT, "Host name: lower case, no trailing dot, IDN in its ASCII form."),
-        Column("how", TEXT, "How it is known: `dns`, `sni`, `http`, `connect`, `proxy`, `certificate`."),
+        Column(
+            "how",
+            TEXT,
+            "How it is known: `dns`, `sni`, `http`, `connect`, `proxy`, `certificate`, `capture` (listed in it).",
+        ),
         Column("client", TEXT, "Address that asked for or used the name.", "not observed"),
         _SOURCE,
         _RECORD,

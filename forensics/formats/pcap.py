@@ -1,4 +1,7 @@
-"""Captures in the classic pcap format: microseconds or nanoseconds, either byte order.
+"""Captures in the classic pcap format: microseconds or nanoseconds, either byte order, and its modified variants.
+
+Read besides are files of Kuznetzov's modified libpcap and of its relatives at SuSE, Red Hat and Nokia, whose record
+headers are longer, and files of versions before 2.4, whose two lengths may be swapped.
 
 Example of the first bytes, little-endian, microseconds, snaplen 65535, Ethernet::
 
@@ -28,7 +31,8 @@ EXACT_VOLUMES = True
 
 def declines(head: bytes, hints: Hints) -> str | None:  # noqa: ARG001 - the protocol's signature
     """Say why a file is no pcap capture; other containers of captures are named with what converts them."""
-    from forensics.packets.containers import BadContainerError, foreign_container, read_pcap_header
+    from forensics.packets.containers import BadContainerError, read_pcap_header
+    from forensics.packets.foreign import foreign_container
 
     try:
         read_pcap_header(head)
@@ -43,7 +47,8 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     Notes
     -----
     Filled in besides ``records``: ``link_types``, ``snaplen``, ``resolution``, ``packets_in_flows``, and where there
-    are any: ``not_ip`` (packets by EtherType), ``unread_link_types``, ``cut_by_snaplen``, ``truncated``.
+    are any: ``not_ip`` (packets by EtherType), ``unread_link_types``, ``cut_by_snaplen``, ``truncated``; ``version``
+    and ``record_header_bytes`` where they are not the usual ones (2.4, 16).
     """
     from forensics.packets.pipeline import read_capture
 

@@ -28,12 +28,12 @@ EXACT_VOLUMES = True
 
 def declines(head: bytes, hints: Hints) -> str | None:  # noqa: ARG001 - the protocol's signature
     """Say why a file is no pcapng capture."""
-    from forensics.packets.containers import PCAPNG_MAGIC, BadContainerError, section_order
+    from forensics.packets.containers import PCAPNG_MAGIC, BadContainerError, open_section
 
     if not head.startswith(PCAPNG_MAGIC):
         return "it does not begin with a Section Header Block (0a0d0d0a)"
     try:
-        section_order(head)
+        open_section(head)
     except BadContainerError as error:
         return str(error)
     return None
@@ -44,9 +44,16 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
 
     Notes
     -----
+    Names that the capture itself lists (Name Resolution Blocks, ``how`` is ``capture``) have the time and number of the
+    packet before their block; before the first packet, the capture's earliest time and number 1.
+
     Filled in besides ``records``: ``sections``, ``link_types``, ``packets_in_flows``, and where there are any:
     ``not_ip`` (packets by EtherType), ``unread_link_types``, ``untimed_packets`` (Simple Packet Blocks, which take
-    the time of the packet before), ``dropped_by_interface``, ``cut_by_snaplen``, ``truncated``.
+    the time of the packet before), ``received_by_interface``, ``dropped_by_interface`` and ``dropped_by_system`` (the
+    last statistics of every interface, added up), ``dropped_between_packets`` (as the packets themselves tell),
+    ``comments`` (of sections and interfaces, the first 20, each cut to 200 characters), ``decryption_secrets``,
+    ``journal_entries`` and ``other_blocks`` (blocks passed over: systemd's journal, custom and unknown ones),
+    ``names_left_out``, ``cut_by_snaplen``, ``truncated``.
     """
     from forensics.packets.pipeline import read_capture
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from forensics.packets._jit import entry, hot, jit
 from forensics.packets.decode import decode_frames
 from forensics.packets.ethertypes import IPV4, IPV6
-from forensics.packets.framing import frame_pcap, frame_pcapng, u16
+from forensics.packets.framing import frame, u16
 from forensics.packets.layout import (
     ADDRESSES,
     BACKWARD,
     BATCH,
-    CONTAINER,
     EPOCH_DONE,
     EPOCH_END,
     F_COLUMNS,
@@ -37,7 +36,6 @@ from forensics.packets.layout import (
     OK,
     OPEN,
     OUTPUT_FULL,
-    PCAPNG,
     PHASE,
     Q_END,
     Q_HASH,
@@ -133,10 +131,7 @@ def _find_usual_networks(b: Bytes, frames: Longs, n: int) -> int:
 def _frame(b: Bytes, t: Tables) -> int:
     """Frame the next packets, at most to the end of the epoch; return why no more."""
     room = min(BATCH, int(t.cursor[EPOCH_END] - t.cursor[NUMBER]))
-    if t.cursor[CONTAINER] == PCAPNG:
-        n, status = frame_pcapng(b, t.cursor, t.frames, t.interfaces, room)
-    else:
-        n, status = frame_pcap(b, t.cursor, t.frames, room)
+    n, status = frame(b, t.cursor, t.frames, t.interfaces, room)
     _note_times(t.cursor, t.frames, n)
     t.cursor[N_FRAMES] = n
     t.cursor[PHASE] = TO_DECODE

@@ -1,4 +1,4 @@
-"""Containers: the headers of pcap and pcapng files, and the names of those that others write.
+"""Containers: the headers of pcap, pcapng and snoop files, and what the blocks of pcapng say besides packets.
 
 The packets themselves are framed by the loops of `framing`; here is what happens once per file or section.
 
@@ -6,16 +6,20 @@ References
 ----------
 .. [1] draft-ietf-opsawg-pcap-05, section 4: the file header.
 .. [2] draft-ietf-opsawg-pcapng-03, sections 4.1 (Section Header Block), 4.2 (Interface Description Block),
-   4.6 (Interface Statistics Block).
+   4.5 (Name Resolution Block), 4.6 (Interface Statistics Block).
+.. [3] RFC 1761, section 3, and RFC 3827 (snoop's file header and datalink types).
 """
 
 from __future__ import annotations
 
+import ipaddress
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forensics.escaping import terminal_safe
 from forensics.packets.layout import (
     I_COLUMNS,
     MAX_RECORD,
@@ -23,71 +27,59 @@ from forensics.packets.layout import (
     Longs,
 )
 
-__all__ = ["BadContainerError", "PcapHeader", "Section", "foreign_container", "read_pcap_header"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "BadContainerError",
+    "PcapHeader",
+    "Section",
+    "SnoopHeader",
+    "check_section",
+    "open_section",
+    "read_options",
+    "read_pcap_header",
+    "read_snoop_header",
+]
 
 PCAP_HEADER_BYTES = 24
+RECORD_HEAD_BYTES = 16
 PCAP_RECORD_LIMIT = 262_144
 """Longest packet that a pcap file may hold where its snaplen promises no longer ones, as libpcap has it. [B]"""
 
 MAX_INTERFACES = 4096
 """Interfaces of one section that are believed."""
 
+GUESS_BYTES = 16_384
+"""Bytes at the start of a pcap file by which variants are told apart. [B]"""
+
+_GUESSED_RECORDS = 8
+_FAR_APART = 366 * 86_400  # between the first records of one capture [s]
+
+# Byte order, time unit [ns], its name, and how long a record header may be, the usual length first [B].
 _PCAP_MAGICS = {
-    b"\xd4\xc3\xb2\xa1": (0, 1000, "microseconds"),
-    b"\xa1\xb2\xc3\xd4": (1, 1000, "microseconds"),
-    b"\x4d\x3c\xb2\xa1": (0, 1, "nanoseconds"),
-    b"\xa1\xb2\x3c\x4d": (1, 1, "nanoseconds"),
+    b"\xd4\xc3\xb2\xa1": (0, 1000, "microseconds", (16, 24, 20)),
+    b"\xa1\xb2\xc3\xd4": (1, 1000, "microseconds", (16, 24, 20)),
+    b"\x4d\x3c\xb2\xa1": (0, 1, "nanoseconds", (16,)),
+    b"\xa1\xb2\x3c\x4d": (1, 1, "nanoseconds", (16,)),
+    b"\x34\xcd\xb2\xa1": (0, 1000, "microseconds", (24, 28)),  # Kuznetzov's modified libpcap
+    b"\xa1\xb2\xcd\x34": (1, 1000, "microseconds", (24, 28)),
 }
+SNOOP_MAGIC = b"snoop\0\0\0"
+SNOOP_HEADER_BYTES = 16
+_SNOOP_LINKS = {0: 1, 2: 6, 4: 1, 8: 10, 14: 0, 18: 123, 26: 242}
+"""Link types of snoop's datalink types: RFC 1761, and the ones that Solaris added."""
+
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 
-_FOREIGN = (
-    (b"\x34\xcd\xb2\xa1", "a pcap file of Kuznetzov's modified libpcap", "editcap -F pcap"),
-    (b"\xa1\xb2\xcd\x34", "a pcap file of Kuznetzov's modified libpcap", "editcap -F pcap"),
-    (b"\x14\xb2\xa1\xa1", "a pcap file of the Navtel/extended variant", "editcap -F pcap"),
-    (b"snoop\0\0\0", "a snoop capture", "editcap -F pcap"),
-    (b"RTSS", "a Network Monitor 1 capture", "editcap -F pcap"),
-    (b"GMBU", "a Network Monitor 2 capture", "editcap -F pcap"),
-    (b"XCP\0", "a NetXRay or Windows Sniffer capture", "editcap -F pcap"),
-    (b"TRSNIFF data    \x1a", "a DOS Sniffer capture", "editcap -F pcap"),
-    (b"\x7fpkt", "an EtherPeek capture", "editcap -F pcap"),
-    (b"\x05VNF", "a Visual Networks capture", "editcap -F pcap"),
-    (b"btsnoop\0", "a Bluetooth HCI snoop capture", "editcap -F pcap"),
-    (b"\x4d\x53\x4e\x54", "a Microsoft Network trace", "editcap -F pcap"),
-    (b"port of ", "a Toshiba ISDN trace", "editcap -F pcap"),
-)  # fmt: skip
+ISB_RECEIVED, ISB_DROPPED, ISB_DROPPED_BY_SYSTEM = 4, 5, 7
+
+COMMENT_CHARACTERS = 200
+"""How much of a comment is kept."""
 
 
 class BadContainerError(ValueError):
     """A header or block of a capture that contradicts itself; the message says how."""
-
-
-def foreign_container(head: bytes) -> str | None:
-    """Name the container of a capture that is neither pcap nor pcapng, and what converts it; None where it is unknown.
-
-    Examples
-    --------
-    >>> foreign_container(b"snoop" + bytes(11))
-    'a snoop capture: convert it with `editcap -F pcap`'
-    """
-    for magic, name, tool in _FOREIGN:
-        if head.startswith(magic):
-            return f"{name}: convert it with `{tool}`"
-    if _looks_like_erf(head):
-        return "an ERF capture: convert it with `editcap -F pcap`"
-    return None
-
-
-def _looks_like_erf(head: bytes) -> bool:
-    """Tell whether three ERF records follow one another: type 1-27, lengths that fit."""
-    at = 0
-    for _ in range(3):
-        if at + 16 > len(head):
-            return False
-        kind, _, length, _, wire = struct.unpack_from(">BBHHH", head, at + 8)
-        if not 1 <= kind & 0x7F <= 27 or not length >= 16 or not 0 < wire <= 65_535:
-            return False
-        at += length
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +91,8 @@ class PcapHeader:
     resolution: str
     snaplen: int
     link: int
+    version: tuple[int, int] = (2, 4)
+    record_head: int = RECORD_HEAD_BYTES
 
     @property
     def limit(self) -> int:
@@ -109,6 +103,12 @@ class PcapHeader:
 def read_pcap_header(head: bytes) -> PcapHeader:
     """Read the header of a pcap file.
 
+    Parameters
+    ----------
+    head
+        The first bytes of the file; with `GUESS_BYTES` of them or more, variants that say nothing of themselves are
+        told by their first records.
+
     Raises
     ------
     BadContainerError
@@ -118,9 +118,61 @@ def read_pcap_header(head: bytes) -> PcapHeader:
         raise BadContainerError("it does not begin with a pcap magic number (a1b2c3d4 or a1b23c4d, either byte order)")
     if len(head) < PCAP_HEADER_BYTES:
         raise BadContainerError(f"the pcap header is cut short: {len(head)} of {PCAP_HEADER_BYTES} bytes")
-    big, unit, resolution = _PCAP_MAGICS[head[:4]]
-    snaplen, link = struct.unpack_from(">16xII" if big else "<16xII", head)
-    return PcapHeader(big, unit, resolution, snaplen, link & 0xFFFF)  # above it: FCS length and reserved bits
+    big, unit, resolution, sizes = _PCAP_MAGICS[head[:4]]
+    order = ">" if big else "<"
+    major, minor, snaplen, link = struct.unpack_from(order + "4xHH8xII", head)
+    header = PcapHeader(big, unit, resolution, snaplen, link & 0xFFFF, (major, minor))  # above: FCS, reserved bits
+    return replace(header, record_head=_record_head(head, order, header.limit, sizes))
+
+
+def _record_head(head: bytes, order: str, limit: int, sizes: tuple[int, ...]) -> int:
+    """Choose the record header that most of the first records fit; the usual one, named first, where they tell nothing.
+
+    Nokia's, Red Hat's and SuSE's libpcap of around 2000 wrote longer ones under the magic numbers of others.
+    """
+    return max(sizes, key=lambda size: (_records_that_fit(head, order, limit, size), -sizes.index(size)))
+
+
+def _records_that_fit(head: bytes, order: str, limit: int, size: int) -> int:
+    """Count how many of the first records are likely, read with record headers of ``size`` bytes."""
+    at = PCAP_HEADER_BYTES
+    first = None
+    for number in range(_GUESSED_RECORDS):
+        if at + 16 > len(head):
+            return number
+        seconds, fraction, captured, wire = struct.unpack_from(order + "IIII", head, at)
+        first = seconds if first is None else first
+        if captured > min(limit, wire) or fraction >= SECOND or abs(seconds - first) > _FAR_APART:
+            return number
+        at += size + captured
+    return _GUESSED_RECORDS
+
+
+@dataclass(frozen=True, slots=True)
+class SnoopHeader:
+    """What the 16 bytes at the start of a snoop file say."""
+
+    link: int
+
+
+def read_snoop_header(head: bytes) -> SnoopHeader:
+    """Read the header of a snoop file.
+
+    Raises
+    ------
+    BadContainerError
+        No snoop magic, fewer than 16 bytes, another version than 2, or a kind of network that no link type stands for.
+    """
+    if not head.startswith(SNOOP_MAGIC):
+        raise BadContainerError("it does not begin with `snoop` and three zero bytes")
+    if len(head) < SNOOP_HEADER_BYTES:
+        raise BadContainerError(f"the snoop header is cut short: {len(head)} of {SNOOP_HEADER_BYTES} bytes")
+    version, network = struct.unpack_from(">8xII", head)
+    if version != 2:
+        raise BadContainerError(f"snoop captures of version {version} are not read, only version 2")
+    if network not in _SNOOP_LINKS:
+        raise BadContainerError(f"snoop captures of datalink type {network} are not read")
+    return SnoopHeader(_SNOOP_LINKS[network])
 
 
 @dataclass(slots=True)
@@ -133,13 +185,20 @@ class Section:
         1 where the section is big-endian.
     interfaces
         One row per interface, as `framing.ticks_to_time` reads it.
+    statistics
+        Per interface what its last statistics say: packets received, dropped by the interface, dropped by the system.
     """
 
     big: int = 0
     interfaces: Longs = field(default_factory=lambda: np.zeros((0, I_COLUMNS), dtype=np.int64))
+    statistics: dict[int, dict[int, int]] = field(default_factory=dict)
 
-    def describe(self, body: bytes) -> None:
-        """Take in an Interface Description Block.
+    @property
+    def _order(self) -> str:
+        return ">" if self.big else "<"
+
+    def describe(self, body: bytes) -> str | None:
+        """Take in an Interface Description Block; return its comment.
 
         Parameters
         ----------
@@ -155,18 +214,47 @@ class Section:
             raise BadContainerError("an interface description is cut short")
         if len(self.interfaces) >= MAX_INTERFACES:
             raise BadContainerError(f"a section describes more than {MAX_INTERFACES} interfaces")
-        order = ">" if self.big else "<"
+        order = self._order
         link, _, snaplen = struct.unpack_from(order + "HHI", body)
-        options = _options(body[8:], order)
+        options = read_options(body[8:], order)
         resolution = options.get(9, b"\x06")[:1] or b"\x06"
         offset = options.get(14, b"")
         seconds = struct.unpack(order + "q", offset)[0] if len(offset) == 8 else 0
         row = [link, snaplen, *_ticks(resolution[0]), max(-(2**40), min(2**40, seconds))]
         self.interfaces = np.vstack([self.interfaces, np.array([row], dtype=np.int64)])
+        return _comment(options)
+
+    def count(self, body: bytes) -> None:
+        """Take in an Interface Statistics Block; its counts go on from the interface's statistics before."""
+        if len(body) < 12:
+            raise BadContainerError("interface statistics are cut short")
+        (interface,) = struct.unpack_from(self._order + "I", body)
+        if interface >= len(self.interfaces):
+            return
+        counts = self.statistics.setdefault(interface, {})
+        for code, value in read_options(body[12:], self._order).items():
+            if code in (ISB_RECEIVED, ISB_DROPPED, ISB_DROPPED_BY_SYSTEM) and len(value) == 8:
+                counts[code] = int.from_bytes(value, "big" if self.big else "little")
+
+    def names(self, body: bytes) -> Iterator[tuple[str, str]]:
+        """Read a Name Resolution Block: pairs of an IPv4 or IPv6 address and a name."""
+        at = 0
+        while at + 4 <= len(body):
+            kind, length = struct.unpack_from(self._order + "HH", body, at)
+            value = body[at + 4 : at + 4 + length]
+            if kind == 0 or len(value) < length:
+                return
+            at += 4 + length + -length % 4
+            width = {1: 4, 2: 16}.get(kind, length)  # others name no IP address
+            if width >= length:
+                continue
+            address = ipaddress.ip_address(value[:width]).compressed
+            for raw in value[width:].rstrip(b"\0").split(b"\0"):
+                yield address, raw.decode("utf-8", "backslashreplace")
 
 
-def section_order(head: bytes) -> int:
-    """Return 1 where the Section Header Block that begins here is big-endian, 0 where it is little-endian.
+def open_section(head: bytes) -> tuple[int, int]:
+    """Read the start of the Section Header Block; return 1 where it is big-endian, 0 where not, and its length [B].
 
     Raises
     ------
@@ -176,17 +264,29 @@ def section_order(head: bytes) -> int:
     order = {b"\x1a\x2b\x3c\x4d": 1, b"\x4d\x3c\x2b\x1a": 0}.get(head[8:12])
     if order is None:
         raise BadContainerError("a section header has no byte-order magic")
-    return order
+    return order, int.from_bytes(head[4:8], "big" if order else "little")
 
 
-def dropped_packets(body: bytes, big: int) -> int:
-    """Return how many packets an Interface Statistics Block says the interface dropped (``isb_ifdrop``)."""
+def check_section(body: bytes, big: int) -> str | None:
+    """Check the content of a Section Header Block; return its comment.
+
+    The length that the section claims is of no use: blocks are read one by one, and the next section header ends it.
+
+    Raises
+    ------
+    BadContainerError
+        It is too short, or of a version whose blocks may look otherwise.
+    """
+    if len(body) < 16:
+        raise BadContainerError("a section header is cut short")
     order = ">" if big else "<"
-    value = _options(body[12:], order).get(5, b"")
-    return int(struct.unpack(order + "Q", value)[0]) if len(value) == 8 else 0
+    major, minor = struct.unpack_from(order + "HH", body, 4)
+    if major != 1:
+        raise BadContainerError(f"a section header of an unknown version of pcapng, {major}.{minor},")
+    return _comment(read_options(body[16:], order))
 
 
-def _options(raw: bytes, order: str) -> dict[int, bytes]:
+def read_options(raw: bytes, order: str) -> dict[int, bytes]:
     """Read a list of options, as far as it is whole; the first of each kind counts."""
     options: dict[int, bytes] = {}
     at = 0
@@ -197,6 +297,12 @@ def _options(raw: bytes, order: str) -> dict[int, bytes]:
         options.setdefault(code, raw[at + 4 : at + 4 + length])
         at += 4 + length + -length % 4
     return options
+
+
+def _comment(options: dict[int, bytes]) -> str | None:
+    """Return the comment among options, in one line that acts on no terminal, cut to `COMMENT_CHARACTERS`."""
+    text = options.get(1, b"").rstrip(b"\0")[: 4 * COMMENT_CHARACTERS].decode("utf-8", "backslashreplace")
+    return terminal_safe(text[:COMMENT_CHARACTERS]) or None
 
 
 def _ticks(resolution: int) -> tuple[int, int, int, int]:

@@ -19,11 +19,11 @@ from forensics.packets.ethertypes import CUT, IPV4, IPV6, UNREAD
 from forensics.packets.framing import u8, u16, u32
 from forensics.packets.hashing import address_id, fragment_ports, remember_fragment
 from forensics.packets.layout import (
+    BAD_CHECKSUM,
     BAD_IP,
     BAD_IP_SUMS,
     CUT_IP,
     CUT_LINK,
-    DROPPED,
     FR_AT,
     FR_TYPE,
     KEY_PORT_HIGH,
@@ -206,7 +206,7 @@ def network(b: Bytes, words: Longs, t: Tables, rows: Longs, m: int, kind: int, o
     else:
         result = CUT_LINK if kind == CUT else NOT_IP
     if result == OK and t.options[O_DROP] != 0 and int(rows[m, Q_MARKS]) & (MARK_BAD_IP | MARK_BAD_SUM):
-        result = DROPPED
+        result = BAD_CHECKSUM
     rows[m, Q_KIND] = result
     return result
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from forensics.errors import EvidenceError
-from forensics.packets import containers, layout
+from forensics.packets import layout
 from forensics.packets.arrays import EPOCH_PACKETS, Pile, grown, new_tables, with_layers
 from forensics.packets.assembly import run, sweep
+from forensics.packets.containers import BadContainerError
 from forensics.packets.ethertypes import NOT_IP_NAMES
 from forensics.packets.hashing import rehash_flows
 from forensics.packets.layout import (
@@ -37,6 +38,7 @@ from forensics.packets.layout import (
     Longs,
 )
 from forensics.packets.links import find_networks
+from forensics.packets.opening import Container, ListedName
 from forensics.packets.tunnels import unwrap
 from forensics.packets.window import Window
 
@@ -106,12 +108,10 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.tables = new_tables(self.options)
-        self.section = containers.Section()
+        self.container = Container()
         self._window = Window(self.stream, self.block)
         self._stopped = False
         self._swept = 0
-        self._dropped = 0
-        self._links: set[int] = set()
         self.damage: tuple[str, bytes] | None = None
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -150,68 +150,33 @@ class Engine:
     # -- containers --------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Read the start of the capture: pcap or pcapng by its magic number. A bad start ends the pass with a note."""
-        cursor = self.tables.cursor
-        head = self._head(containers.PCAP_HEADER_BYTES)
-        if head.startswith(containers.PCAPNG_MAGIC):
-            cursor[layout.CONTAINER] = layout.PCAPNG
-            return
+        """Read the start of the capture; a bad start ends the pass with a note."""
         try:
-            header = containers.read_pcap_header(head)
-        except containers.BadContainerError as error:
+            self.tables.cursor[AT] += self.container.begin(self._head, self.tables.cursor)
+        except BadContainerError as error:
             self._stop(str(error))
-            return
-        cursor[[AT, layout.CONTAINER]] = containers.PCAP_HEADER_BYTES, layout.PCAP
-        cursor[[layout.BIG, layout.UNIT, layout.LINK]] = header.big, header.unit, header.link
-        cursor[layout.LIMIT] = header.limit
-        self._links.add(header.link)
-        self.notes.update(snaplen=header.snaplen, resolution=header.resolution)
 
     def _control_block(self) -> None:
         """Take in the block at the cursor that describes the file."""
-        head = self._head(12)
         try:
-            fresh = head[:4] == containers.PCAPNG_MAGIC
-            big = containers.section_order(head) if fresh else self.section.big
-            length = int.from_bytes(head[4:8], "big" if big else "little")
-            if not 12 <= length <= layout.MAX_RECORD or length % 4:
-                raise containers.BadContainerError("a block has an absurd length")
-            block = self._head(length)
-            if len(block) < length:
-                raise containers.BadContainerError("the file is cut inside a block")
-            self._take_block(block, fresh, big)
-        except containers.BadContainerError as error:
+            length = self.container.take_block(self._head, self.tables.cursor)
+        except BadContainerError as error:
             self._stop(str(error))
             return
         self.tables.cursor[AT] += length
-
-    def _take_block(self, block: bytes, fresh: bool, big: int) -> None:  # noqa: FBT001 - a flag of the block
-        """Take in a section header, an interface description or interface statistics."""
-        if block[-4:] != block[4:8]:
-            raise containers.BadContainerError("the two lengths of a block differ")
-        body = block[8:-4]
-        if fresh:
-            self.section = containers.Section(big)
-            self.notes["sections"] = int(str(self.notes.get("sections", 0))) + 1
-        elif block[0 if not big else 3] == 1:
-            self.section.describe(body)
-            self._links.add(int(self.section.interfaces[-1, layout.I_LINK]))
-        else:
-            self._dropped += containers.dropped_packets(body, big)
-        cursor = self.tables.cursor
-        cursor[layout.BIG], cursor[layout.N_INTERFACES] = big, len(self.section.interfaces)
-        self.tables = self.tables._replace(interfaces=self.section.interfaces)
+        self.tables = self.tables._replace(interfaces=self.container.section.interfaces)
 
     # -- the pass ----------------------------------------------------------------------------------------------------
 
-    def events(self) -> Iterator[Harvest | list[Pick]]:
+    def events(self) -> Iterator[Harvest | list[Pick] | list[ListedName]]:
         """Go through the capture.
 
         Yields
         ------
-        Harvest or list of Pick
-            Picks in the order of their packets, always before the harvest that has their flows; a harvest at the end
-            of every epoch, several where many flows close at once, and at the end of the capture.
+        Harvest or list of Pick or list of ListedName
+            Picks in the order of their packets, always before the harvest that has their flows; names that the
+            capture lists; a harvest at the end of every epoch, several where many flows close at once, and at the end
+            of the capture.
         """
         cursor = self.tables.cursor
         closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
@@ -221,6 +186,8 @@ class Engine:
             picks = self._picks()
             if picks:
                 yield picks
+            if self.container.names:
+                yield self.container.told()
             self._collect(closed, cells)
             if status == EPOCH_DONE:
                 yield self._harvest(closed, cells)
@@ -336,14 +303,14 @@ class Engine:
             "out_of_order": int(cursor[layout.BACKWARD]),
             "gaps_not_followed": int(cursor[layout.HOLES_LOST]),
             "cut_by_snaplen": int(cursor[layout.SNAPPED]),
-            "dropped_by_interface": self._dropped,
             "truncated": self.truncated,
         }
         return {
             "records": int(cursor[NUMBER]),
-            "link_types": sorted(self._links),
+            "link_types": sorted(self.container.links),
             "packets_in_flows": int(cursor[layout.IN_FLOWS]),
             "checksums": {name: int(cursor[k]) for name, k in CHECKSUMS.items()},
+            **self.container.facts(cursor),
             **self.notes,
             **{k: v for k, v in optional.items() if v},
         }

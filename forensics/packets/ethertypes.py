@@ -15,11 +15,13 @@ References
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from forensics.packets._jit import jit
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.layout import (
-    Bytes,
-)
+
+if TYPE_CHECKING:
+    from forensics.packets.layout import Bytes
 
 __all__ = [
     "CUT",
@@ -61,7 +63,7 @@ _LABELS = 16
 
 @jit
 def _snap(b: Bytes, o: int, end: int, pad: int) -> tuple[int, int]:
-    """Read the five bytes of SNAP at ``o``; ``pad`` bytes lie before a bridged frame (ATM: 2)."""
+    """Read the five bytes of SNAP at ``o``; ``pad`` bytes lie before a bridged frame."""
     if o + 5 > end:
         return LLC, o
     oui = u32(b, o, 1) >> 8
@@ -101,13 +103,13 @@ def ppp(b: Bytes, o: int, end: int) -> tuple[int, int]:
 
 
 @jit
-def nlpid(b: Bytes, o: int, end: int, pad: int) -> tuple[int, int]:
+def nlpid(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read a network layer protocol identifier at ``o``."""
     if o >= end:
         return CUT, o
     kind = u8(b, o)
     if kind == 0x80:
-        return _snap(b, o + 1, end, pad)
+        return _snap(b, o + 1, end, 0)
     if kind in (0xCC, 0x8E):
         return (IPV4 if kind == 0xCC else IPV6), o + 1
     if kind == 0xCF:
@@ -116,17 +118,17 @@ def nlpid(b: Bytes, o: int, end: int, pad: int) -> tuple[int, int]:
 
 
 @jit
-def llc(b: Bytes, o: int, end: int, pad: int) -> tuple[int, int]:
+def llc(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read an LLC header at ``o``; `LLC` where there is no EtherType and no IP behind it."""
     if o + 4 > end or u8(b, o + 2) != 3:
         return LLC, o
     access_points = u16(b, o)
     if access_points == 0xAAAA:
-        return _snap(b, o + 3, end, pad)
+        return _snap(b, o + 3, end, 2)
     if access_points == 0x0606:
         return IPV4, o + 3
     if access_points == 0xFEFE:
-        return nlpid(b, o + 3, end, pad)
+        return nlpid(b, o + 3, end)
     return LLC, o
 
 
@@ -136,7 +138,7 @@ def type_at(b: Bytes, o: int, end: int) -> tuple[int, int]:
     if o + 2 > end:
         return CUT, o
     kind = u16(b, o)
-    return (kind, o + 2) if kind >= 0x0600 else llc(b, o + 2, end, 0)
+    return (kind, o + 2) if kind >= 0x0600 else llc(b, o + 2, end)
 
 
 @jit
@@ -165,8 +167,20 @@ def _fits_ethernet(b: Bytes, o: int, end: int) -> bool:
 
 
 @jit
+def _behind_labels(b: Bytes, o: int, end: int) -> tuple[int, int]:
+    """Tell what follows a label stack by its first nibble, or by being like an Ethernet frame."""
+    nibble = u8(b, o) >> 4
+    kind = IPV4 if nibble == 4 else IPV6 if nibble == 6 else LINK_CONTROL if nibble == 1 else OTHER
+    if kind == LINK_CONTROL or (kind != OTHER and _fits_ip(b, o, end)):  # 1: associated channel of a pseudowire
+        return kind, o
+    if nibble == 0 and _fits_ethernet(b, o + 4, end):  # behind a control word
+        return BRIDGED, o + 4
+    return (BRIDGED if _fits_ethernet(b, o, end) else kind), o
+
+
+@jit
 def _mpls(b: Bytes, o: int, end: int) -> tuple[int, int]:
-    """Pass a label stack at ``o``; what follows is told by its first nibble, or by being like an Ethernet frame."""
+    """Pass a label stack at ``o``."""
     last = 0
     for _ in range(_LABELS):
         if o + 4 > end:
@@ -177,20 +191,7 @@ def _mpls(b: Bytes, o: int, end: int) -> tuple[int, int]:
             break
     if not last:
         return OTHER, o
-    if o >= end:
-        return CUT, o
-    nibble = u8(b, o) >> 4
-    if nibble in (4, 6) and _fits_ip(b, o, end):
-        return (IPV4 if nibble == 4 else IPV6), o
-    if nibble == 1:  # associated channel of a pseudowire
-        return LINK_CONTROL, o
-    if nibble == 0 and _fits_ethernet(b, o + 4, end):  # behind a control word
-        return BRIDGED, o + 4
-    if _fits_ethernet(b, o, end):
-        return BRIDGED, o
-    if nibble in (4, 6):
-        return (IPV4 if nibble == 4 else IPV6), o
-    return OTHER, o
+    return _behind_labels(b, o, end) if o < end else (CUT, o)
 
 
 @jit
@@ -234,6 +235,8 @@ def _tag_bytes(kind: int) -> int:
 def _step(b: Bytes, o: int, end: int, kind: int) -> tuple[int, int]:  # noqa: PLR0911 - one per EtherType
     """Take what an EtherType announces off its content; the same kind and place where it is a network layer."""
     tag = _tag_bytes(kind)
+    if kind == 0xD28B and o + 4 <= end:  # Arista's time stamp, of 64 or 48 bits
+        tag = 12 if u16(b, o + 2) & 0xF0 == 0x10 else 10
     if tag:
         return type_at(b, o + tag, end)
     if kind in (MPLS, 0x8848):

@@ -7,6 +7,7 @@ References
 .. [1] draft-ietf-opsawg-pcap-05, *PCAP Capture File Format*: section 5, the packet record.
 .. [2] draft-ietf-opsawg-pcapng-03, *PCAP Next Generation Capture File Format*: sections 4.3 (Enhanced Packet Block),
    4.4 (Simple Packet Block), appendix A (obsolete Packet Block), 4.2 (``if_tsresol``, ``if_tsoffset``).
+.. [3] RFC 1761, *Snoop Version 2 Packet Capture File Format*.
 """
 
 # ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
@@ -19,6 +20,8 @@ from forensics.packets.layout import (
     AT,
     BAD_TIME,
     BIG,
+    CONTAINER,
+    DROPPED,
     GO_ON,
     I_DIVIDE,
     I_LINK,
@@ -27,6 +30,7 @@ from forensics.packets.layout import (
     I_SECOND,
     I_SHIFT,
     I_SNAPLEN,
+    JOURNAL,
     LIMIT,
     LINK,
     MALFORMED_BLOCK,
@@ -37,23 +41,29 @@ from forensics.packets.layout import (
     NO_INTERFACE,
     NO_TIME,
     OK,
+    OLD_LENGTHS,
+    OTHER_BLOCKS,
+    PCAPNG,
     Q_END,
     Q_KIND,
     Q_LINK,
     Q_START,
     Q_TIME,
     Q_WIRE,
+    RECORD_HEAD,
     SECOND,
     SEEN_TIME,
+    SNOOP,
     UNIT,
     UNTIMED,
     Bytes,
     Longs,
 )
 
-__all__ = ["frame_pcap", "frame_pcapng", "ticks_to_time", "u8", "u16", "u32"]
+__all__ = ["frame", "frame_pcap", "frame_pcapng", "frame_snoop", "ticks_to_time", "u8", "u16", "u32"]
 
-SHB, IDB, OLD_PACKET, SIMPLE_PACKET, STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 5, 6
+SHB, IDB, OLD_PACKET, SIMPLE_PACKET, NAMES, STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6
+JOURNAL_ENTRY, SECRETS = 9, 10
 _FAR = 4_600_000_000  # seconds; the difference of two such times in nanoseconds still fits into 63 bits
 
 
@@ -102,22 +112,64 @@ def frame_pcap(b: Bytes, cursor: Longs, rows: Longs, room: int) -> tuple[int, in
     big = int(cursor[BIG])
     unit = int(cursor[UNIT])
     link = int(cursor[LINK])
+    head = int(cursor[RECORD_HEAD])
     i = 0
     status = GO_ON
     while i < room:
-        if o + 16 > n:
+        if o + head > n:
             status = NEED_DATA
             break
         captured = u32(b, o + 8, big)
+        wire = u32(b, o + 12, big)
+        if captured > wire and cursor[OLD_LENGTHS]:
+            captured, wire = wire, captured
         if captured > cursor[LIMIT]:
             status = ABSURD_LENGTH
             break
-        if o + 16 + captured > n:
+        if o + head + captured > n:
             status = NEED_DATA
             break
         time = u32(b, o, big) * SECOND + u32(b, o + 4, big) * unit
-        _put(rows, i, o + 16, captured, u32(b, o + 12, big), time, link)
-        o += 16 + captured
+        _put(rows, i, o + head, captured, wire, time, link)
+        o += head + captured
+        i += 1
+    cursor[AT] = o
+    return i, status
+
+
+@jit
+def frame_snoop(b: Bytes, cursor: Longs, rows: Longs, room: int) -> tuple[int, int]:
+    """Frame packets of a snoop file from the cursor on.
+
+    Returns
+    -------
+    tuple
+        How many packets were framed, and why no more: one of the codes of `layout`.
+    """
+    n = b.shape[0]
+    o = int(cursor[AT])
+    link = int(cursor[LINK])
+    i = 0
+    status = GO_ON
+    while i < room:
+        if o + 24 > n:
+            status = NEED_DATA
+            break
+        captured = u32(b, o + 4, 1)
+        length = u32(b, o + 8, 1)
+        if length > MAX_RECORD:
+            status = ABSURD_LENGTH
+            break
+        if captured + 24 > length:
+            status = MALFORMED_BLOCK
+            break
+        if o + length > n:
+            status = NEED_DATA
+            break
+        time = u32(b, o + 16, 1) * SECOND + u32(b, o + 20, 1) * 1000
+        _put(rows, i, o + 24, captured, u32(b, o, 1), time, link)
+        cursor[DROPPED] = max(int(cursor[DROPPED]), u32(b, o + 12, 1))
+        o += length
         i += 1
     cursor[AT] = o
     return i, status
@@ -148,6 +200,24 @@ def ticks_to_time(high: int, low: int, interfaces: Longs, k: int) -> int:
     return whole * SECOND + fraction
 
 
+@jit
+def _missing_before(b: Bytes, o: int, end: int, big: int) -> int:
+    """Return what the options at ``o`` say of packets lost since the packet before (``epb_dropcount``)."""
+    for _ in range(64):
+        if o + 4 > end:
+            break
+        code, length = u16(b, o), u16(b, o + 2)
+        if not big:
+            code, length = code >> 8 | (code & 255) << 8, length >> 8 | (length & 255) << 8
+        if code == 0:
+            break
+        if code == 4 and length == 8 and o + 12 <= end:
+            high, low = u32(b, o + 4 if big else o + 8, big), u32(b, o + 8 if big else o + 4, big)
+            return low if high == 0 else 0  # four billion packets at once are no count
+        o += 4 + (length + 3 & ~3)
+    return 0
+
+
 @hot
 def _timed_packet(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, i: int, o: int, room: int, old: int) -> int:
     """Read an Enhanced Packet Block, or an old Packet Block, whose content is ``room`` bytes at ``o``."""
@@ -159,7 +229,11 @@ def _timed_packet(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, i: in
         return 0
     k = u32(b, o, big)
     if old:  # 16 bits of interface, 16 bits of drop count
+        missing = k & 0xFFFF if big else k >> 16
         k = k >> 16 if big else k & 0xFFFF
+        cursor[DROPPED] += missing if missing != 0xFFFF else 0
+    elif captured + 23 < room:
+        cursor[DROPPED] += _missing_before(b, o + 20 + (captured + 3 & ~3), o + room, big)
     if k >= cursor[N_INTERFACES]:
         _put(rows, i, o + 20, captured, u32(b, o + 16, big), int(cursor[SEEN_TIME]), 0)
         rows[i, Q_KIND] = NO_INTERFACE
@@ -212,7 +286,7 @@ def _block_status(b: Bytes, o: int, big: int) -> int:  # noqa: PLR0911 - one per
         return NEED_DATA
     if u32(b, o + length - 4, big) != length:
         return MALFORMED_BLOCK
-    return NEED_CONTROL if kind in (IDB, STATISTICS) else GO_ON
+    return NEED_CONTROL if kind in (IDB, NAMES, STATISTICS, SECRETS) else GO_ON
 
 
 @hot
@@ -239,6 +313,8 @@ def frame_pcapng(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, room: 
             taken = _timed_packet(b, cursor, rows, interfaces, i, o + 8, length - 12, int(kind == OLD_PACKET))
         elif kind == SIMPLE_PACKET:
             taken = _simple_packet(b, cursor, rows, interfaces, i, o + 8, length - 12)
+        else:
+            cursor[JOURNAL if kind == JOURNAL_ENTRY else OTHER_BLOCKS] += 1
         if taken == 0 and kind in (ENHANCED_PACKET, OLD_PACKET, SIMPLE_PACKET):
             status = MALFORMED_BLOCK
             break
@@ -246,3 +322,13 @@ def frame_pcapng(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, room: 
         o += length
     cursor[AT] = o
     return i, status
+
+
+@hot
+def frame(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, room: int) -> tuple[int, int]:
+    """Frame packets of the container that the cursor names."""
+    if cursor[CONTAINER] == PCAPNG:
+        return frame_pcapng(b, cursor, rows, interfaces, room)
+    if cursor[CONTAINER] == SNOOP:
+        return frame_snoop(b, cursor, rows, room)
+    return frame_pcap(b, cursor, rows, room)

@@ -44,7 +44,7 @@ from forensics.packets.layout import (
 )
 from forensics.packets.wireless import WLAN, WLAN_PADDED, past_radio, wlan
 
-__all__ = ["find_network", "find_networks"]
+__all__ = ["find_networks"]
 
 ETHERNET, TOKEN_RING, PPP, FDDI, CISCO_HDLC, FRAME_RELAY = 1, 6, 9, 10, 104, 107
 _WRAPPINGS = 4  # headers of capturing programs, one in the other
@@ -96,7 +96,7 @@ def _cooked(b: Bytes, o: int, device: int, at: int, end: int) -> tuple[int, int]
     if device == 824:  # netlink: the number is a family of its own
         return OTHER, at
     if kind == 4:
-        return llc(b, at, end, 0)
+        return llc(b, at, end)
     return (LLC if kind == 1 else kind), at  # 1: 802.3 without LLC
 
 
@@ -133,16 +133,12 @@ def _arcnet(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
         return OTHER, at
     split = u8(b, at + 1)
     at += 4
-    if split == 0xFF and link != 129:  # an exception frame: the header comes once more
-        if at + 4 > end:
-            return CUT, o
-        split = u8(b, at)
-        at += 3
+    if split == 0xFF and link != 129 and at + 4 <= end:  # an exception frame: the header comes once more
+        split = u8(b, at + 1)
+        at += 4
     if split and not split & 1:
         return LINK_FRAGMENT, at
-    if kind == 0xD5:
-        return 0x0806, at
-    return (IPV4 if kind == 0xD4 else IPV6), at
+    return (IPV4 if kind == 0xD4 else 0x0806 if kind == 0xD5 else IPV6), at
 
 
 @jit
@@ -151,7 +147,7 @@ def _of_rings(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     if o + 14 > end:
         return CUT, o
     if link == FDDI:
-        return llc(b, o + 13, end, 0) if u8(b, o) & 0x70 == 0x50 else (LINK_CONTROL, o)
+        return llc(b, o + 13, end) if u8(b, o) & 0x70 == 0x50 else (LINK_CONTROL, o)
     if u8(b, o + 1) & 0xC0 != 0x40:
         return LINK_CONTROL, o
     at = o + 14
@@ -159,7 +155,7 @@ def _of_rings(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
         if at >= end:
             return CUT, o
         at += u8(b, at) & 0x1F
-    return llc(b, at, end, 0)
+    return llc(b, at, end)
 
 
 @jit
@@ -203,7 +199,7 @@ def _of_lans(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa:
     if link == 178:
         return _juniper(b, o, end)
     if link == 242:  # IP over InfiniBand
-        return type_at(b, o + 40, end) if o + 44 <= end else (CUT, o)
+        return (u16(b, o + 40), o + 44) if o + 44 <= end else (CUT, o)
     if link in (281, 284):  # tag of a switch chip, Broadcom's or Marvell's
         return type_at(b, o + 16, end)
     if link == 282:
@@ -233,7 +229,7 @@ def _frame_relay(b: Bytes, o: int, end: int) -> tuple[int, int]:
         return OTHER, o
     if u8(b, at) == 3:
         at += 1
-        return nlpid(b, at + int(u8(b, at) == 0), end, 0)
+        return nlpid(b, at + int(u8(b, at) == 0), end)
     if u8(b, o) & 0xFC == 0 and u8(b, o + 1) & 0xF0 == 0:  # circuit 0: the state of the link
         return LINK_CONTROL, o
     return type_at(b, at, end)
@@ -248,10 +244,10 @@ def _atm(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
         kind = u8(b, o) & 15
         if kind == 1:
             return ethernet(b, o + 6, end)
-        return llc(b, o + 4, end, 2) if kind == 2 else (LINK_CONTROL, o)
-    if link in (19, 106) and (o + 4 > end or u32(b, o, 1) >> 8 != 0xAAAA03):
+        return llc(b, o + 4, end) if kind == 2 else (LINK_CONTROL, o)
+    if link in (16, 19, 106) and (o + 4 > end or u32(b, o, 1) >> 8 != 0xAAAA03):
         return _by_version(b, o, end)
-    return llc(b, o, end, 2)
+    return llc(b, o, end)
 
 
 @jit
@@ -271,8 +267,9 @@ def _of_lines(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa
         return _by_version(b, o + 16, end)
     if link == 15:  # SLIP of BSD/OS
         return _by_version(b, o + 24, end)
-    if link == 16:  # PPP of BSD/OS
-        return ppp(b, o + 5, end) if o + 24 <= end else (CUT, o)
+    if link == 16:  # PPP of BSD/OS, or classical IP over ATM
+        kind = ppp(b, o + 5, end)[0] if o + 24 <= end else CUT
+        return (kind, o + 24) if kind in (IPV4, IPV6) else _atm(b, o, end, link)
     return (0x8847, o) if link == 219 else (UNREAD, o)
 
 
@@ -282,6 +279,25 @@ def _of_device(kind: int, link: int) -> int:
     if kind in (801, 802, 803):
         return WLAN if kind == 801 else 119 if kind == 802 else 127
     return FRAME_RELAY if kind == 770 else link
+
+
+@jit
+def _erf(b: Bytes, o: int, end: int) -> tuple[int, int]:
+    """Pass the header of an Endace record at ``o``, which programs that convert such captures leave in place."""
+    if o + 16 > end:
+        return CUT, o
+    kind = u8(b, o + 8)
+    at = o + 16
+    more = kind & 0x80
+    while more and at + 8 <= end:
+        more = u8(b, at) & 0x80
+        at += 8
+    kind &= 0x7F
+    if kind in (2, 11, 16, 20):
+        return ETHERNET, at + 2
+    if kind in (1, 10, 15, 19):
+        return PPP, at
+    return (228 if kind == 22 else 229 if kind == 23 else UNREAD), at
 
 
 @jit
@@ -295,6 +311,8 @@ def _unwrap(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa: 
         return PPP, o + (2 if o + 2 <= end and u8(b, o + 1) == 3 else 1)
     if link == 192:
         return (u32(b, o + 4, 0), o + (u8(b, o + 3) << 8 | u8(b, o + 2))) if o + 8 <= end else (CUT, o)
+    if link == 197:
+        return _erf(b, o, end)
     if link in (149, 258) and o + 12 <= end:  # Apple; first under a number for private use
         length = u32(b, o, 0)
         if link == 258 or (108 <= length <= 1024 and u32(b, o + 4, 0) == 1):

@@ -1,4 +1,4 @@
-"""The pipeline of both capture formats: engine, names, tables, in one bounded pass."""
+"""The pipeline of all capture formats: engine, names, tables, in one bounded pass."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from forensics.packets.columns import Origin, flow_batches, volume_batches
 from forensics.packets.engine import Engine, Harvest, Pick
 from forensics.packets.layout import (
     FlowOptions,
-    Longs,
 )
+from forensics.packets.opening import ListedName
 from forensics.rows import Rows
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forensics.formats import Evidence
-    from forensics.packets.layout import Longs
 
 __all__ = ["read_capture"]
 
@@ -31,7 +30,7 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     Parameters
     ----------
     evidence
-        The opened file, pcap or pcapng.
+        The opened file, in any of the containers that are read.
     options
         Where flows end.
 
@@ -59,12 +58,19 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
             yield from volume_batches(event.cells, addresses, applications.labels, origin)
             applications.forget(serials)
         else:
-            _take_picks(event, addresses, applications, rows, origin)
+            for item in event:
+                if isinstance(item, ListedName):
+                    _list_name(item, rows, origin)
+                elif item.columns[layout.P_KIND] >= layout.PICK_DNS:
+                    applications.take(item, addresses)
+                else:
+                    _reject(rows, origin, item)
         if isinstance(event, Harvest) or rows.full:
             yield from rows.drain()
     if engine.damage is not None:
         reason, raw = engine.damage
         rows.reject(origin.source, int(engine.tables.cursor[layout.NUMBER]) + 1, reason, raw)
+    _list_last_names(engine, rows, origin)
     yield from rows.drain()
     evidence.notes.update(engine.facts())
     if applications.failures:
@@ -73,13 +79,20 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
         raise engine.error
 
 
-def _take_picks(picks: list[Pick], addresses: Longs, applications: Applications, rows: Rows, origin: Origin) -> None:
-    """Read the packets that the loop picked: those with messages in them, and those that belong to no flow."""
-    for pick in picks:
-        if pick.columns[layout.P_KIND] >= layout.PICK_DNS:
-            applications.take(pick, addresses)
-        else:
-            _reject(rows, origin, pick)
+def _list_name(name: ListedName, rows: Rows, origin: Origin) -> None:
+    """Write a name that the capture itself lists."""
+    columns = {"time": name.time // 1000, "record": name.record, "source": origin.source}
+    rows.add("names", **columns, address=name.address, name=name.name, how="capture")
+
+
+def _list_last_names(engine: Engine, rows: Rows, origin: Origin) -> None:
+    """Write the names that are left at the end; without any packet they have no time, and are a reject."""
+    left = engine.container.settle(engine.tables.cursor)
+    for name in engine.container.told():
+        _list_name(name, rows, origin)
+    if left:
+        raw = "\n".join(f"{address} {name}" for address, name in left).encode("utf-8", "backslashreplace")
+        rows.reject(origin.source, None, "names listed by a capture without packets: they have no time", raw)
 
 
 def _reject(rows: Rows, origin: Origin, pick: Pick) -> None:

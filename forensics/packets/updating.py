@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from forensics.packets._jit import hot, jit
 from forensics.packets.layout import (
+    BAD_CHECKSUM,
     BIT_ORIGIN,
     BIT_OUTER,
     BIT_STARTED,
-    DROPPED,
     DROPPED_COUNT,
     EPOCH_START,
     ESTABLISHED,
@@ -225,7 +225,7 @@ def set_aside(t: Tables, i: int, kind: int) -> None:
     if kind == NOT_IP:
         t.cursor[NOT_IP_COUNT] += 1
         return
-    if kind == DROPPED:
+    if kind == BAD_CHECKSUM:
         t.cursor[DROPPED_COUNT] += 1
         return
     link = int(t.rows[i, Q_LINK]) & 0xFFFF

@@ -8,12 +8,14 @@ References
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from forensics.packets._jit import jit
 from forensics.packets.ethertypes import CUT, ENCRYPTED, LINK_CONTROL, LINK_FRAGMENT, llc
 from forensics.packets.framing import u8, u32
-from forensics.packets.layout import (
-    Bytes,
-)
+
+if TYPE_CHECKING:
+    from forensics.packets.layout import Bytes
 
 __all__ = ["WLAN", "WLAN_PADDED", "past_radio", "wlan"]
 
@@ -61,7 +63,7 @@ def past_radio(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
 
 
 @jit
-def wlan(b: Bytes, o: int, end: int, padded: int) -> tuple[int, int]:
+def wlan(b: Bytes, o: int, end: int, padded: int) -> tuple[int, int]:  # noqa: PLR0911 - one per kind of frame
     """Read an 802.11 frame at ``o``; of an aggregate (A-MSDU) the first frame."""
     if o + 24 > end:
         if o < end and u8(b, o) & 0x0C != 8:  # control frames are short
@@ -86,4 +88,4 @@ def wlan(b: Bytes, o: int, end: int, padded: int) -> tuple[int, int]:
         at += -(at - o) % 4
     if aggregate:  # addresses and length of the first subframe
         at += 14
-    return (CUT, o) if at + 2 > end else llc(b, at, end, 0)
+    return (CUT, o) if at + 2 > end else llc(b, at, end)

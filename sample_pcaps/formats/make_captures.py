@@ -1,4 +1,4 @@
-"""Make the captures under ``pcap/`` and ``pcapng/``: small, every byte ours, addresses and names for documentation.
+"""Make captures under ``pcap/`` and ``pcapng/``: small, every byte ours, addresses and names for documentation.
 
 Run: ``python sample_pcaps/formats/make_captures.py``; the same bytes every time.
 
@@ -284,7 +284,7 @@ def captures() -> dict[str, bytes]:
         ),
         "pcap/snaplen_60.pcap": pcap(cut, snaplen=60),
         "pcap/cut_inside_packet.pcap": pcap(web(START))[:-31],
-        "pcap/unread_link_type.pcap": pcap([Packet(START, b"radio frame")], link=105),
+        "pcap/unread_link_type.pcap": pcap([Packet(START, b"unread link")], link=147),
         "pcap/snoop.other": b"snoop\0\0\0" + struct.pack(">II", 2, 4),
         "pcap/pcapng.other": section("<"),
         "pcapng/normal.pcapng": pcapng_plain(normal),

@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from forensics.formats import Evidence
@@ -30,13 +31,17 @@ MODULES: tuple[str, ...] = (
     "containers",
     "decode",
     "engine",
+    "ethertypes",
     "find",
     "framing",
     "hashing",
     "layout",
+    "links",
     "messages",
+    "opening",
     "pipeline",
     "tcp",
+    "wireless",
 )
 
 
@@ -70,6 +75,30 @@ class Build:
             rows[table].extend(batch.to_pylist())
         return rows, evidence.notes
 
+    def framed(self, data: bytes) -> list[list[int]]:
+        """Return the packets of a capture as framing sees them, columns ``layout.Q_*``, up to its end or a damage."""
+        layout, framing, container = self.layout, self.framing, self.opening.Container()
+        cursor = np.zeros(layout.CURSOR_COLUMNS, dtype=np.int64)
+        rows = np.zeros((layout.BATCH, layout.Q_COLUMNS), dtype=np.int64)
+        buffer = np.frombuffer(data, dtype=np.uint8)
+        found: list[list[int]] = []
+
+        def peek(size: int) -> bytes:
+            return data[int(cursor[layout.AT]) :][:size]
+
+        try:
+            cursor[layout.AT] += container.begin(peek, cursor)
+            status = layout.GO_ON
+            while status in {layout.GO_ON, layout.NEED_CONTROL}:
+                if status == layout.NEED_CONTROL:
+                    cursor[layout.AT] += container.take_block(peek, cursor)
+                m, status = framing.frame(buffer, cursor, rows, container.section.interfaces, layout.BATCH)
+                cursor[layout.NUMBER] += m
+                found += rows[:m].tolist()
+        except self.containers.BadContainerError:
+            pass
+        return found
+
     def flows(self, data: bytes, **options: object) -> list[dict[str, Any]]:
         """Return the flows of a capture, in the order of their first packets."""
         return sorted(self.read(data, **options)[0]["flows"], key=lambda row: row["record"])
@@ -92,9 +121,9 @@ def compiled() -> Build:
     return build
 
 
-def _make_captures() -> ModuleType:
-    """Import the program that makes the samples."""
-    spec = importlib.util.spec_from_file_location("make_captures", SAMPLES / "make_captures.py")
+def _program(name: str) -> ModuleType:
+    """Import a program that makes samples; they import each other by name."""
+    spec = importlib.util.spec_from_file_location(name, SAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -106,10 +135,17 @@ def _make_captures() -> ModuleType:
 @pytest.fixture(scope="session")
 def make() -> ModuleType:
     """Return the program that makes the samples: a writer of packets and captures."""
-    return _make_captures()
+    return _program("make_captures")
+
+
+@pytest.fixture(scope="session")
+def make_links(make: ModuleType) -> ModuleType:
+    """Return the program that makes the samples of link layers and containers."""
+    return _program("make_link_captures")
 
 
 @pytest.fixture(scope="session")
 def samples() -> dict[str, bytes]:
     """Return all samples of captures by name, as they lie in the project."""
-    return {p.name: p.read_bytes() for folder in ("pcap", "pcapng") for p in sorted((SAMPLES / folder).glob("*.pcap*"))}
+    found = [p for folder in ("pcap", "pcapng", "snoop") for p in sorted((SAMPLES / folder).iterdir())]
+    return {p.name: p.read_bytes() for p in found if p.suffix in {".pcap", ".pcapng", ".snoop"}}

@@ -286,7 +286,7 @@ def test_link_types_of_ipv6(plain: Build, make: ModuleType, link: int, head: str
     [
         (0, "07000000", {"not_ip": {"0x0007": 1}}),
         (1, "ffffffffffff0200000000aa0026424203", {"not_ip": {"llc": 1}}),
-        (1, "ffffffffffff0200000000aa" + "81000001" * 8 + "0800", {"not_ip": {"0x8100": 1}}),
+        (1, "ffffffffffff0200000000aa" + "81000001" * 13 + "0800", {"not_ip": {"0x8100": 1}}),
         (147, "00", {"unread_link_types": {"147": 1}}),
     ],
 )
@@ -328,8 +328,11 @@ def test_what_cannot_be_read_is_a_reject(plain: Build, make: ModuleType, link: i
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
-        (b"snoop\0\0\0" + bytes(8), "a snoop capture: convert it with `editcap -F pcap`"),
-        (bytes.fromhex("34cdb2a1") + bytes(20), "Kuznetzov"),
+        (b"GMBU" + bytes(12), "a Network Monitor 2 capture: convert it with `editcap -F pcapng IN OUT`"),
+        (bytes.fromhex("a1b234cd") + bytes(20), "Mesquita"),
+        (b"\x01\x10\x4c\0\x01\x05", "a LANalyzer capture"),
+        (b"\x07\x55\0\0\0\x01", "a pppd log"),
+        (bytes.fromhex("3082009da1 5a8008 040002020501"), "lawful interception"),
         (bytes.fromhex("d4c3b2a1"), "the pcap header is cut short: 4 of 24 bytes"),
         ((bytes(8) + struct.pack(">BBHHH", 2, 0, 32, 0, 60) + bytes(16)) * 3, "an ERF capture"),
         (b"text", "it does not begin with a pcap magic number"),
