@@ -11,6 +11,7 @@ from forensics.packets.decode import SYN, TCP, UDP, decode_batch
 from forensics.packets.framing import frame_pcap, frame_pcapng
 from forensics.packets.layout import (
     ADDRESSES,
+    AT,
     BATCH,
     BIT_ORIGIN,
     BIT_STARTED,
@@ -26,6 +27,7 @@ from forensics.packets.layout import (
     F_KEY1,
     F_KEY2,
     F_LAST,
+    F_NUMBER,
     F_PACKETS,
     F_PAYLOAD,
     F_SEEN_PACKETS,
@@ -35,8 +37,13 @@ from forensics.packets.layout import (
     GO_ON,
     IN_FLOWS,
     LAST,
+    M_OFFSET,
+    M_RECORD,
+    M_TIME,
+    MARKED,
     N_CELLS,
     N_CLOSED,
+    N_MARKS,
     N_PICKS,
     NOT_IP,
     NOT_IP_COUNT,
@@ -67,6 +74,7 @@ from forensics.packets.layout import (
     Q_TIME,
     Q_WIRE,
     REJECT_COUNT,
+    SEEN_TIME,
     SINK,
     SNAPPED,
     SWEEP_READ,
@@ -81,7 +89,7 @@ from forensics.packets.lifecycle import begin_flow, emit_cell, emit_flow, idle_l
 from forensics.packets.picking import pick_packet, pick_reject
 from forensics.packets.tcp import is_closed, note_history, step
 
-__all__ = ["decode_next", "run", "sweep"]
+__all__ = ["frame_next", "run", "sweep"]
 
 _ACK = 16
 _LOW32 = 0xFFFF_FFFF
@@ -169,6 +177,7 @@ def _update(b: Bytes, t: Tables, i: int) -> None:
     if _is_over(t, i, j):
         emit_flow(t, j)
         begin_flow(t, i, j)
+    t.members[(int(t.cursor[NUMBER]) + i) & (t.members.shape[0] - 1)] = t.flows[j, F_NUMBER]
     proto = int(t.rows[i, Q_PROTO])
     if proto == TCP:
         _update_tcp(t, i, j)
@@ -182,6 +191,7 @@ def _update(b: Bytes, t: Tables, i: int) -> None:
 @jit
 def _set_aside(t: Tables, i: int, kind: int) -> None:
     """Count a packet that belongs to no flow, and hand it out where it must be told."""
+    t.members[(int(t.cursor[NUMBER]) + i) & (t.members.shape[0] - 1)] = 0
     if kind == NOT_IP:
         t.cursor[NOT_IP_COUNT] += 1
         return
@@ -236,22 +246,25 @@ def _room_status(t: Tables) -> int:
 
 
 @jit
-def _next_batch(b: Bytes, t: Tables, room: int) -> tuple[int, int]:
-    """Frame and decode up to ``room`` packets; return how many, and why no more."""
+def frame_next(b: Bytes, t: Tables, room: int) -> tuple[int, int]:
+    """Frame up to ``room`` packets; return how many, and why no more."""
     if t.cursor[CONTAINER] == PCAPNG:
-        m, status = frame_pcapng(b, t.cursor, t.rows, t.interfaces, room)
-    else:
-        m, status = frame_pcap(b, t.cursor, t.rows, room)
-    decode_batch(b, t, m)
-    return m, status
+        return frame_pcapng(b, t.cursor, t.rows, t.interfaces, room)
+    return frame_pcap(b, t.cursor, t.rows, room)
 
 
 @jit
-def decode_next(b: Bytes, t: Tables) -> tuple[int, int]:
-    """Frame and decode a batch for those who need no flows; return how many packets, and why no more."""
-    if t.cursor[ADDRESSES] + 2 * BATCH > t.addresses.shape[0]:
-        return 0, TABLE_FULL
-    return _next_batch(b, t, BATCH)
+def _mark(t: Tables) -> None:
+    """Note where the next packet begins, so that framing can begin anew there; once, however often the loop comes."""
+    record = int(t.cursor[NUMBER]) + 1
+    if t.cursor[MARKED] == record:
+        return
+    t.cursor[MARKED] = record
+    k = int(t.cursor[N_MARKS])
+    t.cursor[N_MARKS] = k + 1
+    t.marks[k, M_RECORD] = record
+    t.marks[k, M_OFFSET] = t.cursor[AT]
+    t.marks[k, M_TIME] = t.cursor[SEEN_TIME]
 
 
 @jit
@@ -264,13 +277,17 @@ def run(b: Bytes, t: Tables) -> int:
         What needs Python: one of the codes of `layout`.
     """
     while True:
-        room = min(BATCH, int(t.cursor[EPOCH_END] - t.cursor[NUMBER]))
+        into = int(t.cursor[NUMBER]) % BATCH
+        room = min(BATCH - into, int(t.cursor[EPOCH_END] - t.cursor[NUMBER]))
         if room <= 0:
             return EPOCH_DONE
         full = _room_status(t)
         if full != GO_ON:
             return full
-        m, status = _next_batch(b, t, room)
+        if into == 0:  # at packets that do not depend on the blocks in which the file comes
+            _mark(t)
+        m, status = frame_next(b, t, room)
+        decode_batch(b, t, m)
         _touch(t, m)
         for i in range(m):
             kind = int(t.rows[i, Q_KIND])

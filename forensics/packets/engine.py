@@ -17,8 +17,9 @@ import numpy as np
 
 from forensics.errors import EvidenceError
 from forensics.packets import containers, layout
-from forensics.packets.assembly import decode_next, run, sweep
+from forensics.packets.assembly import run, sweep
 from forensics.packets.hashing import rehash_addresses, rehash_flows
+from forensics.packets.index import Checkpoint, section_state
 from forensics.packets.layout import (
     ABSURD_LENGTH,
     AT,
@@ -46,7 +47,8 @@ BLOCK_BYTES = 8 * 1024 * 1024
 """How much of a capture is read at once. [B]"""
 
 EPOCH_PACKETS = 1 << 18
-"""Packets after which what was collected is handed out. A constant, so that the output depends on the capture only."""
+"""Packets after which what was collected is handed out. A constant, so that the output depends on the capture only; a
+power of two."""
 
 _OUTPUT_ROWS = 1 << 16
 _PATIENCE = 65_536  # open flows that cause no sweep
@@ -70,10 +72,13 @@ class Harvest:
         Flows that are over, columns ``layout.F_*``.
     cells
         What flows moved per cell of time, columns ``layout.C_*``.
+    members
+        For each packet of the epoch, in order, the number of its flow's first packet; 0 where it belongs to none.
     """
 
     closed: Longs
     cells: Longs
+    members: Longs = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass
@@ -105,6 +110,8 @@ class Engine:
         self._swept = 0
         self._dropped = 0
         self._links: set[int] = set()
+        self._told = 0  # packets whose flows were handed out
+        self.checkpoints: list[Checkpoint] = []
         self.damage: tuple[str, bytes] | None = None
         self.error: EvidenceError | None = None
 
@@ -160,6 +167,7 @@ class Engine:
         cursor[[AT, layout.CONTAINER]] = containers.PCAP_HEADER_BYTES, layout.PCAP
         cursor[[layout.BIG, layout.UNIT, layout.LINK]] = header.big, header.unit, header.link
         cursor[layout.LIMIT] = header.limit
+        self.tables = self.tables._replace(interfaces=header.interface)
         self._links.add(header.link)
         self.notes.update(snaplen=header.snaplen, resolution=header.resolution)
 
@@ -220,29 +228,12 @@ class Engine:
             self._collect(closed, cells)
             if status == EPOCH_DONE:
                 cursor[layout.EPOCH_END] += EPOCH_PACKETS
-                yield Harvest(closed.take(), cells.take())
+                yield Harvest(closed.take(), cells.take(), self._members())
                 yield from self._tidy()
             elif not self._serve(status):
                 break
-        yield Harvest(closed.take(), cells.take())
+        yield Harvest(closed.take(), cells.take(), self._members())
         yield from self._sweep(0, everything=True)
-
-    def batches(self) -> Iterator[Longs]:
-        """Go through the capture without assembling flows.
-
-        Yields
-        ------
-        numpy.ndarray
-            Decoded packets, columns ``layout.Q_*``, valid until the next batch; the cursor's ``NUMBER`` is the number
-            of the last of them.
-        """
-        while not self._stopped:
-            m, status = decode_next(self._buffer, self.tables)
-            if m:
-                self.tables.cursor[NUMBER] += m
-                yield self.tables.rows[:m]
-            if status != layout.GO_ON and not self._serve(status):
-                break
 
     def _serve(self, status: int) -> bool:
         """Do what the loop came back for; False where the capture has ended."""
@@ -269,6 +260,14 @@ class Engine:
         closed.put(t.closed[: t.cursor[layout.N_CLOSED]])
         cells.put(t.cells[: t.cursor[layout.N_CELLS]])
         t.cursor[layout.N_CLOSED] = t.cursor[layout.N_CELLS] = 0
+        for record, offset, time in t.marks[: t.cursor[layout.N_MARKS]].tolist():
+            self.checkpoints.append(Checkpoint(record, self._offset + offset, time, section_state(t)))
+        t.cursor[layout.N_MARKS] = 0
+
+    def _members(self) -> Longs:
+        """Return the flows of the packets since they were asked for last, at the end of an epoch or of the capture."""
+        told, self._told = self._told, int(self.tables.cursor[NUMBER])
+        return self.tables.members[: self._told - told].copy()
 
     def _picks(self) -> list[Pick]:
         """Copy the picked packets out of the buffer."""
@@ -386,6 +385,8 @@ def _new_tables(options: FlowOptions) -> Tables:
         address_slots=np.full(32 * BATCH, -1, dtype=np.int64),
         fragments=np.full((layout.FRAGMENT_ROWS, 4), -1, dtype=np.int64),
         interfaces=_rows(0, layout.I_COLUMNS),
+        members=np.zeros(EPOCH_PACKETS, dtype=np.int64),
+        marks=np.zeros((EPOCH_PACKETS // BATCH + 1, layout.M_COLUMNS), dtype=np.int64),
         links=np.zeros(65536, dtype=np.int64),
         ethertypes=np.zeros(65536, dtype=np.int64),
         ports=port_table(),

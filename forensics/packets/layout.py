@@ -96,8 +96,15 @@ CONTINUES, BEGINS_HTTP, BEGINS_TLS = 0, 1, 2
 # Cursor: where the engine stands.
 (AT, NUMBER, EPOCH_END, OPEN, SERIAL, N_CLOSED, N_CELLS, N_PICKS, NOW, ADDRESSES, UNTIMED, IN_FLOWS, NOT_IP_COUNT,
  UNREAD_COUNT, REJECT_COUNT, SNAPPED, SINK, SWEEP_READ, SWEEP_WRITE, CONTAINER, BIG, UNIT, LINK, N_INTERFACES, FIRST,
- LAST, SEEN_TIME, LIMIT) = range(28)  # fmt: skip
-CURSOR_COLUMNS = 28
+ LAST, SEEN_TIME, LIMIT, N_MARKS, MARKED) = range(30)  # fmt: skip
+CURSOR_COLUMNS = 30
+
+FRAMED_BY = (CONTAINER, BIG, UNIT, LINK, LIMIT)
+"""What of the cursor decides how packets are framed, besides the interfaces of a section."""
+
+# Columns of a mark: where framing can begin anew.
+M_RECORD, M_OFFSET, M_TIME = range(3)
+M_COLUMNS = 3
 
 PCAP, PCAPNG = 0, 1
 
@@ -178,6 +185,8 @@ class Tables(NamedTuple):
     address_slots: Longs
     fragments: Longs
     interfaces: Longs
+    members: Longs
+    marks: Longs
     links: Longs
     ethertypes: Longs
     ports: Longs

@@ -30,12 +30,13 @@ MODULES: tuple[str, ...] = (
     "containers",
     "decode",
     "engine",
-    "find",
+    "index",
     "framing",
     "hashing",
     "layout",
     "messages",
     "pipeline",
+    "seek",
     "tcp",
 )
 
