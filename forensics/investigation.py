@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from forensics._version import __version__
-from forensics.case import headline
+from forensics.adding import headline
 from forensics.clocks import clock_offsets
 from forensics.detectors import beacons, volume_spikes
 from forensics.detectors._findings import Coverage, size_text

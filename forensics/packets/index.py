@@ -11,11 +11,13 @@ References
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from forensics.errors import CaseError
 from forensics.packets import layout
 
 if TYPE_CHECKING:
@@ -36,9 +38,9 @@ __all__ = [
 ]
 
 PACKETS = pa.schema([("flow", pa.int64()), ("inner", pa.int64())])
-"""One row per packet, in their order, so that row ``k`` is packet ``k + 1``. ``flow`` is the ``record`` of the flow that
-the packet belongs to by its outermost IP header, null where it belongs to none; ``inner`` that of the innermost flow of
-a packet in a tunnel, null of every other."""
+"""One row per packet, in their order: row ``k`` is packet ``k + 1``. ``flow`` is the ``record`` of the flow that the
+packet belongs to by its outermost IP header, null where it belongs to none; ``inner`` that of the innermost flow of a
+packet in a tunnel, null of every other."""
 
 BLOCKS = pa.schema(
     [
@@ -97,10 +99,13 @@ def block_batches(checkpoints: list[Checkpoint]) -> Iterator[tuple[str, pa.Recor
     """Yield rows of ``blocks`` for the checkpoints in a list, and empty it."""
     if checkpoints:
         records, offsets, times, sections = zip(*checkpoints, strict=True)
-        changed = [sections[0], *(b if b != a else None for a, b in zip(sections, sections[1:], strict=False))]
+        changed = [sections[0], *(b if b != a else None for a, b in pairwise(sections))]
         checkpoints.clear()
-        yield "blocks", pa.RecordBatch.from_pydict(
-            {"record": records, "offset": offsets, "time": times, "section": changed}, schema=BLOCKS
+        yield (
+            "blocks",
+            pa.RecordBatch.from_pydict(
+                {"record": records, "offset": offsets, "time": times, "section": changed}, schema=BLOCKS
+            ),
         )
 
 
@@ -115,26 +120,27 @@ class IndexWriter:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._memory: dict[str, pa.BufferOutputStream] = {}
+        self._sinks: dict[str, pa.NativeFile] = {}
         self._writers: dict[str, pa.ipc.RecordBatchFileWriter] = {}
 
     def write(self, name: str, batch: pa.RecordBatch) -> None:
         """Take a batch of rows of one of the tables of `INDEX`."""
         if name not in self._writers:
-            if self._folder is None:
-                sink = self._memory[name] = pa.BufferOutputStream()
-            else:
-                sink = str(_file(self._folder, name))
-            self._writers[name] = pa.ipc.new_file(sink, INDEX[name], options=_OPTIONS)
+            file = None if self._folder is None else str(_file(self._folder, name))
+            self._sinks[name] = pa.BufferOutputStream() if file is None else pa.OSFile(file, "wb")
+            self._writers[name] = pa.ipc.new_file(self._sinks[name], INDEX[name], options=_OPTIONS)
         self._writers[name].write_batch(batch)
 
     def close(self) -> PacketIndex | None:
-        """End the index and return it; None where nothing was written, since the evidence was no capture."""
-        for writer in self._writers.values():
-            writer.close()
-        if self._folder is not None:
-            return PacketIndex.of(self._folder)
-        return PacketIndex({name: sink.getvalue() for name, sink in self._memory.items()}) if self._memory else None
+        """End the index and return it; None where it is not whole, since the evidence was no capture."""
+        while self._writers:
+            self._writers.popitem()[1].close()
+        if self._folder is None:
+            buffers = {name: sink.getvalue() for name, sink in self._sinks.items()}
+            return PacketIndex(buffers) if buffers.keys() == INDEX.keys() else None
+        for sink in self._sinks.values():
+            sink.close()
+        return PacketIndex.of(self._folder)
 
 
 class PacketIndex:
@@ -208,5 +214,9 @@ def _file(folder: Path, name: str) -> Path:
 
 @contextmanager
 def _opened(table: Path | pa.Buffer) -> Iterator[pa.NativeFile]:
-    with pa.BufferReader(table) if isinstance(table, pa.Buffer) else pa.memory_map(str(table)) as file:
-        yield file
+    """Open one of the tables; say which file of the case is damaged."""
+    try:
+        with pa.BufferReader(table) if isinstance(table, pa.Buffer) else pa.memory_map(str(table)) as file:
+            yield file
+    except (OSError, pa.ArrowInvalid) as error:
+        raise CaseError(f"{table} is damaged ({error}); restore it, or make the case anew") from error

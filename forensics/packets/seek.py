@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -20,45 +20,50 @@ if TYPE_CHECKING:
     from forensics.packets.index import Checkpoint
     from forensics.packets.layout import Longs
 
-__all__ = ["Frame", "read_frames"]
+__all__ = ["Packet", "read_packets"]
 
 SEEK_BYTES = 256 * 1024
 """How much of a capture is read at once. [B]"""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One packet as the capture has it.
+class Packet:
+    """One packet as it was captured.
 
     Parameters
     ----------
+    source
+        The capture: its name in ``sources``.
     number
-        Its number in the capture, from 1.
+        Its number in the capture, from 1, as Wireshark counts.
     time
         When it was captured. [ns since 1970]
     wire_length
         Its length on the wire. [B]
     link_type
-        What it begins with: a number of the list at tcpdump.org.
+        What it begins with: a number of the list at https://www.tcpdump.org/linktypes.html.
     snaplen
-        Most bytes of a packet that its interface kept, 0 where that is not limited or not known. [B]
+        Most bytes of a packet that its interface kept, 0 where there is no limit or none is known. [B]
     data
         What was captured of it.
     """
 
+    source: str
     number: int
     time: int
     wire_length: int
     link_type: int
     snaplen: int
-    data: bytes
+    data: bytes = field(repr=False)
 
 
-def read_frames(stream: BinaryIO, checkpoints: Sequence[Checkpoint], numbers: Longs) -> Iterator[Frame]:
+def read_packets(source: str, stream: BinaryIO, checkpoints: Sequence[Checkpoint], numbers: Longs) -> Iterator[Packet]:
     """Read single packets.
 
     Parameters
     ----------
+    source
+        Name of the capture.
     stream
         The expanded capture, at its first byte. What is not wanted is passed over, by a seek where the stream can.
     checkpoints
@@ -68,22 +73,23 @@ def read_frames(stream: BinaryIO, checkpoints: Sequence[Checkpoint], numbers: Lo
 
     Yields
     ------
-    Frame
+    Packet
         The packets, in their order. They end early where the capture does not hold what its index says.
     """
-    seeker = _Seeker(stream)
+    seeker = _Seeker(source, stream)
     starts = np.array([checkpoint.record for checkpoint in checkpoints], dtype=np.int64)
     places = np.searchsorted(starts, numbers, side="right") - 1
     for place in np.unique(places).tolist():
         seeker.resume(checkpoints[place])
-        yield from seeker.frames(numbers[places == place])
+        yield from seeker.packets(numbers[places == place])
 
 
 class _Seeker(Engine):
     """An engine that frames packets from any checkpoint on and assembles no flows."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, source: str, stream: BinaryIO) -> None:
         super().__init__(stream, FlowOptions(pick=False), SEEK_BYTES)
+        self._source = source
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Stand where the engine stood that made the checkpoint."""
@@ -110,7 +116,7 @@ class _Seeker(Engine):
                 self.tables.cursor[AT] = len(self._buffer)
         self.tables.cursor[AT] = max(0, min(offset - self._offset, len(self._buffer)))
 
-    def frames(self, numbers: Longs) -> Iterator[Frame]:
+    def packets(self, numbers: Longs) -> Iterator[Packet]:
         """Yield packets of these numbers, ascending, all of which lie ahead."""
         cursor, last = self.tables.cursor, int(numbers[-1])
         while not self._stopped and cursor[NUMBER] < last:
@@ -118,16 +124,17 @@ class _Seeker(Engine):
             first = int(cursor[NUMBER]) + 1
             cursor[NUMBER] += m
             for number in numbers[(numbers >= first) & (numbers < first + m)].tolist():
-                yield self._frame(number, number - first)
+                yield self._packet(number, number - first)
             if status != GO_ON and not self._serve(status):
                 break
 
-    def _frame(self, number: int, place: int) -> Frame:
+    def _packet(self, number: int, place: int) -> Packet:
         """Copy a packet out of the buffer."""
         row = self.tables.rows[place].tolist()
         link = row[layout.Q_LINK]
         snaplens = self.tables.interfaces[self.tables.interfaces[:, layout.I_LINK] == link, layout.I_SNAPLEN]
-        return Frame(
+        return Packet(
+            source=self._source,
             number=number,
             time=row[layout.Q_TIME],
             wire_length=row[layout.Q_WIRE],
