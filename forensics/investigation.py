@@ -217,16 +217,17 @@ def write_flows(case: Case, file: BinaryIO, form: str, *, community: bool = Fals
     if form not in writers:
         raise ValueError(f"{form!r} is no form of rows: csv, jsonl and parquet are")
     schema = TABLES["flows"].schema
-    batches = (batch.cast(schema) for batch in case.flows.to_batches())
+    batches = case.flows.to_batches()
     if community:
-        schema = schema.append(COMMUNITY)
-        batches = (batch.append_column(COMMUNITY, _community_ids(batch)) for batch in batches)
-    writers[form](schema, batches, file)
+        writers[form](schema.append(COMMUNITY), map(_with_community_id, batches), file)
+    else:
+        writers[form](schema, (batch.cast(schema) for batch in batches), file)
 
 
-def _community_ids(flows: pa.RecordBatch) -> pa.Array:
+def _with_community_id(flows: pa.RecordBatch) -> pa.RecordBatch:
+    schema = TABLES["flows"].schema
     rows = zip(*(flows.column(name).to_pylist() for name in COLUMNS), strict=True)
-    return pa.array(community_texts(rows), COMMUNITY.type)
+    return flows.cast(schema).append_column(COMMUNITY, pa.array(community_texts(rows), COMMUNITY.type))
 
 
 def _flows_as_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], file: BinaryIO) -> None:

@@ -172,12 +172,14 @@ def _finish_icmp(rows: Longs, i: int, src: int, dst: int, ports: int, version6: 
     code = ports & 0xFFFF
     request, reply = _icmp_request(kind, version6)
     side = int(src > dst)
-    flags = KEY_IPV6 if version6 else 0
-    if request < 0:
-        flags |= KEY_ONE_WAY | (KEY_FROM_HIGH if side else 0)
-        request = kind
     if src == dst:
         side = reply
+    flags = KEY_IPV6 if version6 else 0
+    if side != reply:  # the high end asks: another conversation than where the low end does, as with Zeek
+        flags |= KEY_FROM_HIGH
+    if request < 0:
+        flags |= KEY_ONE_WAY
+        request = kind
     rows[i, Q_SIDE] = side
     rows[i, Q_ROLE] = reply
     low, high = (dst, src) if src > dst else (src, dst)
