@@ -10,6 +10,7 @@ Example::
 
 from forensics._version import __version__
 from forensics.case import Case, open_case, read
+from forensics.community import community_ids
 from forensics.detectors.beacons import detect as find_beacons
 from forensics.detectors.volume_spikes import detect as find_spikes
 from forensics.drawing import Drawing, draw_hops
@@ -28,6 +29,7 @@ __all__ = [
     "Limits",
     "__version__",
     "build_hop_graph",
+    "community_ids",
     "dissect",
     "draw_hops",
     "find_beacons",

@@ -11,15 +11,17 @@ Example::
 
 from __future__ import annotations
 
-import logging
 import os
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from forensics.adding import add_file
+from forensics.cuts import MOST_PACKETS, export_packets, find_cuts, read_packets
 from forensics.engines import VIEWS, query_text
-from forensics.errors import CaseError, EvidenceError, QueryError, TimezoneNeededError
-from forensics.escaping import markup_safe, terminal_safe
+from forensics.errors import CaseError, EvidenceError, QueryError
+from forensics.escaping import markup_safe
 from forensics.reading import (
     EvidenceFile,
     EvidenceLike,
@@ -28,23 +30,24 @@ from forensics.reading import (
     companion_names,
     find_evidence,
     progress_bar,
-    read_file,
-    sha256_of,
 )
 from forensics.schema import TABLES
-from forensics.store import DiskStore, MemoryStore, Origin, Store
+from forensics.selection import selection_text
+from forensics.store import DiskStore, MemoryStore, Store
 from forensics.views import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
+    from forensics.cuts import Cut
     from forensics.engines import Engine
+    from forensics.packets.seek import Packet
+    from forensics.reopen import Origin
+    from forensics.selection import Rows
 
-__all__ = ["Case", "headline", "open_case", "read"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["Case", "open_case", "read"]
 
 
 class Case:
@@ -179,7 +182,7 @@ class Case:
             with self._store.adding(), progress_bar(total, show=progress) as advance:
                 for file in files:
                     advance(0, file.name)
-                    failed += self._add_file(file, options, lambda count: advance(count, None))
+                    failed += add_file(self._store, file, options, lambda count: advance(count, None))
         finally:
             self._register()  # what was added before an error stays
         if failed and len(failed) == len(files):
@@ -194,56 +197,86 @@ class Case:
         for name in VIEWS:
             self._engine.register_view(name, query_text(name))
 
-    def _add_file(
-        self, file: EvidenceFile, options: ReadOptions, progress: Callable[[int], object]
-    ) -> list[EvidenceError]:
-        """Add one file; return what was wrong where nothing could be read."""
-        try:
-            known = self._known(file)
-            if known and known.complete:
-                progress(known.size)
-                return []
-            return self._read_file(file, known.source if known else self._free_name(file.name), options, progress)
-        except TimezoneNeededError:
-            raise
-        except EvidenceError as error:
-            _warn(error)
-            return [error]
+    def packets(self, rows: Rows, *, limit: int = MOST_PACKETS, verify: bool = False) -> list[Packet]:
+        """Return the captured packets behind rows, each as it was captured.
 
-    def _read_file(
-        self, file: EvidenceFile, source: str, options: ReadOptions, progress: Callable[[int], object]
-    ) -> list[EvidenceError]:
-        troubles: list[EvidenceError] = []
-        part = self._store.begin()
-        try:
-            row = read_file(file, part, source=source, options=options, progress=progress, trouble=troubles.append)
-            before = self._store.origins.get(str(row["sha256"]))
-            if before is None or (not before.complete and int(str(row["records"])) >= before.records):
-                part.commit(row | {"source": before.source if before else source}, file.path)
-        finally:
-            part.discard()
-        for error in troubles:
-            _warn(error)
-        return [] if row["records"] else troubles
+        They are found through the index that was made when the captures were read: of a capture that is not compressed
+        only the parts that hold them are read, a compressed one is expanded up to the last of them.
 
-    def _known(self, file: EvidenceFile) -> Origin | None:
-        """Return what the case knows of a file; it is hashed only where its size is one that the case holds."""
-        origins = self._store.origins
-        if file.path is None or file.size not in {origin.size for origin in origins.values()}:
-            return None
-        try:
-            return origins.get(sha256_of(file))
-        except OSError as error:
-            raise EvidenceError(file.name, f"cannot be read: {error.strerror or error}") from error
+        Parameters
+        ----------
+        rows
+            A row of ``flows`` or a finding (a mapping, or a row of a data frame), several of them (a data frame, a
+            view, an Arrow table, a list), or a condition on the columns of ``flows`` in SQL: ``"dst = '203.0.113.7'"``.
+        limit
+            Most packets to return, the first ones. They are held in memory.
+        verify
+            Whether to compare the SHA-256 of each capture first, which reads the whole of it. Otherwise a capture
+            counts as unchanged where its size and time of modification are; where only the time differs, the SHA-256
+            decides.
 
-    def _free_name(self, name: str) -> str:
-        """Return the name, with a number behind it where another file of the case already bears it."""
-        taken = {origin.source for origin in self._store.origins.values()}
-        names = (name, *(f"{name}~{number}" for number in range(2, len(taken) + 3)))
-        return next(free for free in names if free not in taken)
+        Returns
+        -------
+        list of forensics.packets.seek.Packet
+            In the order of captures by name, and of packet numbers.
 
-    def evidence_file(self, source: str) -> EvidenceFile:
-        """Return an evidence file of the case, to look at its packets or lines once more.
+        Raises
+        ------
+        EvidenceError
+            No captured packet is behind the rows (they may come from a log), or a capture is no longer where it was,
+            or has changed.
+        QueryError
+            The condition is no SQL.
+        ValueError
+            ``limit`` is below 1.
+        """
+        if limit < 1:
+            raise ValueError(f"limit is {limit}, it must be 1 or more")
+        return list(islice(read_packets(self._cuts(rows), verify=verify), limit))
+
+    def export_packets(self, rows: Rows, path: str | os.PathLike[str], *, verify: bool = False) -> int:
+        """Write the captured packets behind rows into a pcapng file, for Wireshark or whoever must see them.
+
+        Packets keep their bytes, their times, to the nanosecond, and their lengths; each has its number in the evidence
+        as a comment, and the file's own comments say of which evidence it is a part. The same rows of the same case
+        give the same file, byte for byte. It appears under its name once it is whole.
+
+        Parameters
+        ----------
+        rows
+            As for `packets`.
+        path
+            The file to write. A file of that name is replaced, unless it is evidence of the case.
+        verify
+            As for `packets`.
+
+        Returns
+        -------
+        int
+            Packets that were written.
+
+        Raises
+        ------
+        EvidenceError
+            As `packets`; the path is that of evidence.
+        QueryError
+            The condition is no SQL.
+        OSError
+            The file cannot be written.
+        """
+        target = Path(path)
+        if self._is_own(EvidenceFile(target.name, target)):
+            raise CaseError(f"{target} lies in the folder of the case: name a file somewhere else")
+        for origin in self._store.origins.values():
+            if origin.is_at(target):
+                raise EvidenceError(origin.source, f"is evidence and lies at {target}: name another file")
+        return export_packets(self._cuts(rows), target, selection=selection_text(rows), verify=verify)
+
+    def _cuts(self, rows: Rows) -> Iterator[Cut]:
+        return find_cuts(self.sql, self._store, self.title, rows)
+
+    def origin(self, source: str) -> Origin:
+        """Return what the case knows of an evidence file besides its rows, to look at its packets or lines once more.
 
         Its path is None where it was handed over as an open file.
 
@@ -252,11 +285,11 @@ class Case:
         EvidenceError
             The case holds no such source.
         """
-        paths = {origin.source: origin.path for origin in self._store.origins.values()}
-        if source not in paths:
-            raise EvidenceError(source, f"is not in this case, which holds {', '.join(sorted(paths)) or 'no evidence'}")
-        path = paths[source]
-        return EvidenceFile(source, Path(path) if path else None)
+        origins = {origin.source: origin for origin in self._store.origins.values()}
+        if source not in origins:
+            known = ", ".join(sorted(origins)) or "no evidence"
+            raise EvidenceError(source, f"is not in this case, which holds {known}")
+        return origins[source]
 
     def __repr__(self) -> str:
         return f"<Case {self.title!r}: " + ", ".join(f"{n:,} {name}" for name, n in self._counts().items()) + ">"
@@ -349,16 +382,6 @@ def open_case(folder: str | os.PathLike[str], *, title: str | None = None, timez
     zone = _zone(timezone or "UTC")
     store = DiskStore(path, {"title": title or path.resolve().stem, "timezone": str(zone)})
     return Case(store, title=store.settings["title"], timezone=_zone(store.settings["timezone"]), folder=path)
-
-
-def headline(error: str) -> str:
-    """Return what an error says first; what follows, such as the reasons of each format, stands in ``sources``."""
-    return error.partition("\n")[0].removesuffix(":")
-
-
-def _warn(error: EvidenceError) -> None:
-    """Put the first line of an error into the log, free of what would act on a terminal; ``sources`` holds it whole."""
-    _log.warning("%s", terminal_safe(headline(str(error))))
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -91,8 +91,12 @@ def investigate_command(
 @app.command("flows")
 def flows_command(
     evidence: Evidence,
+    *,
     form: Annotated[Table, typer.Option("--format", help="Form of the rows.")] = Table.CSV,
     output: Annotated[Path | None, typer.Option("--output", help="File to write; standard output otherwise.")] = None,
+    community_id: Annotated[
+        bool, typer.Option("--community-id", help="Add the column community_id, which other tools have too.")
+    ] = False,
     timezone: Zone = None,
     logformat: Logformat = None,
 ) -> None:
@@ -104,10 +108,24 @@ def flows_command(
         raise CaseError("Parquet is no text: name a file with --output")
     opened = read(*evidence, timezone=timezone, logformat=logformat)
     if output is None:
-        write_flows(opened, sys.stdout.buffer, form.value)
+        write_flows(opened, sys.stdout.buffer, form.value, community=community_id)
     else:
         with output.open("wb") as file:
-            write_flows(opened, file, form.value)
+            write_flows(opened, file, form.value, community=community_id)
+
+
+@app.command("cut")
+def cut_command(
+    evidence: Evidence,
+    where: Annotated[str, typer.Option("--where", help="Condition on the columns of flows, in SQL.")],
+    output: Annotated[Path, typer.Option("--output", help="The pcapng file to write.")],
+) -> None:
+    """Write the packets of some flows into a capture that says where each of them comes from.
+
+    Example: forensics cut uplink.pcap.gz --where "dst = '203.0.113.7'" --output cut.pcapng
+    """
+    opened = read(*evidence, timezone="UTC")
+    _say(f"Packets written: {opened.export_packets(where, output):,}")
 
 
 @app.command("demo")

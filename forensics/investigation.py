@@ -15,9 +15,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import pyarrow as pa
+
 from forensics._version import __version__
-from forensics.case import headline
+from forensics.adding import headline
 from forensics.clocks import clock_offsets
+from forensics.community import COLUMNS, community_texts
 from forensics.detectors import beacons, volume_spikes
 from forensics.detectors._findings import Coverage, size_text
 from forensics.drawing import draw_hops, draw_volume
@@ -31,7 +34,7 @@ from forensics.schema import FINDING_COLUMNS, TABLES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import networkx as nx
     import pandas as pd
@@ -55,6 +58,9 @@ WRITTEN = (
 
 SAID = 5
 """Files that the summary names one by one where they could not be read; the report's list of evidence has all."""
+
+COMMUNITY = pa.field("community_id", pa.string())
+"""Column that `write_flows` adds where it is asked to."""
 
 MOST_CHARTS = 6
 """Charts in a report: one per relay that received spikes, the first ones of the ranking."""
@@ -184,7 +190,7 @@ def write_report(case: Case, folder: str | os.PathLike[str]) -> Path:
     return investigate(case).write(folder)
 
 
-def write_flows(case: Case, file: BinaryIO, form: str) -> None:
+def write_flows(case: Case, file: BinaryIO, form: str, *, community: bool = False) -> None:
     """Write the flows of a case, one row each, in order of time.
 
     Parameters
@@ -195,43 +201,54 @@ def write_flows(case: Case, file: BinaryIO, form: str) -> None:
         An open binary file.
     form
         ``csv``, ``jsonl`` or ``parquet``.
+    community
+        Whether a last column ``community_id`` has the Community ID of each flow.
 
     Raises
     ------
     ValueError
         The form is another one.
     """
-    writers: dict[str, Callable[[Case, BinaryIO], None]] = {
+    writers: dict[str, Callable[[pa.Schema, Iterator[pa.RecordBatch], BinaryIO], None]] = {
         "csv": _flows_as_csv,
         "jsonl": _flows_as_jsonl,
         "parquet": _flows_as_parquet,
     }
     if form not in writers:
         raise ValueError(f"{form!r} is no form of rows: csv, jsonl and parquet are")
-    writers[form](case, file)
+    schema = TABLES["flows"].schema
+    batches = case.flows.to_batches()
+    if community:
+        writers[form](schema.append(COMMUNITY), map(_with_community_id, batches), file)
+    else:
+        writers[form](schema, (batch.cast(schema) for batch in batches), file)
 
 
-def _flows_as_csv(case: Case, file: BinaryIO) -> None:
+def _with_community_id(flows: pa.RecordBatch) -> pa.RecordBatch:
+    schema = TABLES["flows"].schema
+    rows = zip(*(flows.column(name).to_pylist() for name in COLUMNS), strict=True)
+    return flows.cast(schema).append_column(COMMUNITY, pa.array(community_texts(rows), COMMUNITY.type))
+
+
+def _flows_as_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], file: BinaryIO) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    rows = (row for batch in case.flows.to_batches() for row in batch.to_pylist())
-    write_rows(text, TABLES["flows"].schema.names, rows)
+    write_rows(text, schema.names, (row for batch in batches for row in batch.to_pylist()))
     text.flush()
     text.detach()  # the file is its owner's to close
 
 
-def _flows_as_jsonl(case: Case, file: BinaryIO) -> None:
-    for batch in case.flows.to_batches():
+def _flows_as_jsonl(_: pa.Schema, batches: Iterator[pa.RecordBatch], file: BinaryIO) -> None:
+    for batch in batches:
         # ASCII alone: it loses nothing, and a name of the evidence cannot act on a terminal.
         file.writelines(json.dumps(row, default=iso_time).encode() + b"\n" for row in batch.to_pylist())
 
 
-def _flows_as_parquet(case: Case, file: BinaryIO) -> None:
+def _flows_as_parquet(schema: pa.Schema, batches: Iterator[pa.RecordBatch], file: BinaryIO) -> None:
     from pyarrow.parquet import ParquetWriter
 
-    schema = TABLES["flows"].schema
     with ParquetWriter(file, schema, compression="zstd") as writer:
-        for batch in case.flows.to_batches():
-            writer.write_batch(batch.cast(schema))
+        for batch in batches:
+            writer.write_batch(batch)
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,62 +1,121 @@
-"""A second look at an evidence file: the same bytes as at the first, or an error."""
+"""What a case knows of where its evidence lay, and a second look at it: the same bytes as at the first, or an error."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BufferedReader
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from forensics.errors import EvidenceError
-from forensics.reading import open_expanded, sha256_of
+from forensics.reading import EvidenceFile, open_expanded, open_seekable, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from forensics.case import Case
-    from forensics.reading import EvidenceFile
-
-__all__ = ["reopened", "unchanged"]
+__all__ = ["Origin", "check_unchanged", "reopened", "reopened_for_seeking"]
 
 
-def unchanged(case: Case, source: str) -> EvidenceFile:
-    """Return an evidence file of the case that still holds what was read.
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a case knows of an evidence file besides its rows.
 
     Parameters
     ----------
-    case
-        The case.
     source
-        Name of the file in ``sources``.
+        Its name in ``sources``.
+    sha256
+        SHA-256 of the file, hexadecimal.
+    size
+        Size of the file. [B]
+    path
+        Where it lay when it was read; None for a file object.
+    records
+        Packets or lines that were read.
+    complete
+        Whether it was read to its end. One that was not may be added again, with better hints or higher limits.
+    modified
+        When the file had been changed last as its reading began, as the file system says; None for a file object.
+        [ns since 1970]
+    """
 
-    Returns
-    -------
-    EvidenceFile
-        The file.
+    source: str
+    sha256: str
+    size: int
+    path: str | None
+    records: int
+    complete: bool
+    modified: int | None
+
+    @classmethod
+    def of(cls, row: dict[str, object], path: Path | None, modified: int | None) -> Origin:
+        """Return the origin that belongs to a row of ``sources``."""
+        return cls(
+            source=str(row["source"]),
+            sha256=str(row["sha256"]),
+            size=int(str(row["size"])),
+            path=str(path.resolve()) if path else None,
+            records=int(str(row["records"])),
+            complete=row["error"] is None,
+            modified=modified,
+        )
+
+    def is_at(self, path: Path) -> bool:
+        """Tell whether the file lies at a path, by whatever name."""
+        if self.path is None:
+            return False
+        known = Path(self.path)
+        return path.resolve() == known or (path.exists() and known.exists() and path.samefile(known))
+
+    @property
+    def file(self) -> EvidenceFile:
+        """The file, not yet opened; its path is None where it was handed over as an open file."""
+        return EvidenceFile(self.source, Path(self.path) if self.path else None)
+
+
+def check_unchanged(origin: Origin, *, verify: bool = False) -> None:
+    """Make sure that an evidence file still holds what was read.
+
+    A file of the same size that was not modified since is taken to be the same. Where its time of modification is
+    another, as after a copy, its SHA-256 decides.
+
+    Parameters
+    ----------
+    origin
+        The file as it was read.
+    verify
+        Whether to compare the SHA-256 in any case; that reads the whole file.
 
     Raises
     ------
     EvidenceError
-        The file is no longer where it was, or its SHA-256 is another: packet numbers would name other packets.
+        The file is no longer where it was, or is another: packet numbers would name other packets.
     """
-    file = case.evidence_file(source)
+    file = origin.file
     with open_expanded(file):
         pass  # says in words what is wrong where it cannot be opened
-    known = {row["source"]: row["sha256"] for row in case.sources.to_arrow().to_pylist()}
-    if sha256_of(file) != known[source]:
-        raise EvidenceError(source, f"has changed since it was read: {file.path} has another SHA-256")
-    return file
+    if file.size != origin.size:
+        raise EvidenceError(origin.source, f"has changed since it was read: {file.path} has another size")
+    if (verify or file.modified != origin.modified) and _sha256(file) != origin.sha256:
+        raise EvidenceError(origin.source, f"has changed since it was read: {file.path} has another SHA-256")
+
+
+def _sha256(file: EvidenceFile) -> str:
+    try:
+        return sha256_of(file)
+    except OSError as error:
+        raise EvidenceError(file.name, f"cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager
-def reopened(case: Case, source: str) -> Iterator[BinaryIO]:
-    """Open an evidence file of the case, expanded, for a second look.
+def reopened(origin: Origin) -> Iterator[BinaryIO]:
+    """Open an evidence file, expanded, to read it once more from its start.
 
     Parameters
     ----------
-    case
-        The case.
-    source
-        Name of the file in ``sources``.
+    origin
+        The file as it was read.
 
     Yields
     ------
@@ -66,7 +125,34 @@ def reopened(case: Case, source: str) -> Iterator[BinaryIO]:
     Raises
     ------
     EvidenceError
-        As `unchanged`.
+        As `check_unchanged`.
     """
-    with open_expanded(unchanged(case, source)) as stream, BufferedReader(stream) as buffered:
+    check_unchanged(origin)
+    with open_expanded(origin.file) as stream, BufferedReader(stream) as buffered:
         yield buffered
+
+
+@contextmanager
+def reopened_for_seeking(origin: Origin, *, verify: bool = False) -> Iterator[BinaryIO]:
+    """Open an evidence file, expanded, to read single packets of it.
+
+    Parameters
+    ----------
+    origin
+        The file as it was read.
+    verify
+        As for `check_unchanged`.
+
+    Yields
+    ------
+    typing.BinaryIO
+        Its expanded bytes; seekable where it is not compressed.
+
+    Raises
+    ------
+    EvidenceError
+        As `check_unchanged`.
+    """
+    check_unchanged(origin, verify=verify)
+    with open_seekable(origin.file) as stream:
+        yield stream

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 __all__ = ["FINDING_COLUMNS", "SCHEMA_VERSION", "TABLES", "Column", "Table"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever a stored case of the previous version can no longer be read as it is."""
 
 TIME = pa.timestamp("us", tz="UTC")

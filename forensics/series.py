@@ -101,7 +101,7 @@ def connections_of(case: Case, source: str, host: str, bin_us: int) -> list[Conn
     """
     from forensics.packets.activity import activity
 
-    with reopened(case, source) as stream:
+    with reopened(case.origin(source)) as stream:
         table = activity(stream, bin_us)
     both = pc.or_(pc.equal(table.column("src"), host), pc.equal(table.column("dst"), host))
     table = table.filter(pc.and_(both, pc.equal(table.column("proto"), "tcp"))).combine_chunks()

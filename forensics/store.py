@@ -3,7 +3,8 @@
 The folder of a case::
 
     manifest.json              title, time zone, schema; the list of sources, for people
-    parts/<sha256>/*.parquet   all rows of one evidence file, and where the file lay
+    parts/<sha256>/*.parquet   all rows of one evidence file; where the file lay is in origin.json
+    parts/<sha256>/*.arrow     of a capture, the seek index: see `forensics.packets.index`
     parts/<sha256>.1/          the same file read anew, with better hints; the highest number counts
     staging/                   a file that is being read; worth nothing until it is renamed into parts/
 
@@ -19,12 +20,14 @@ import shutil
 import sys
 from collections import defaultdict
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
 from forensics.errors import CaseError
+from forensics.packets.index import INDEX, IndexWriter, PacketIndex
+from forensics.reopen import Origin
 from forensics.schema import SCHEMA_VERSION, TABLES
 
 if TYPE_CHECKING:
@@ -38,54 +41,14 @@ if TYPE_CHECKING:
 __all__ = ["DiskStore", "MemoryStore", "Origin", "Part", "Store"]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a case knows of an evidence file besides its rows.
-
-    Parameters
-    ----------
-    source
-        Its name in ``sources``.
-    sha256
-        SHA-256 of the file, hexadecimal.
-    size
-        Size of the file. [B]
-    path
-        Where it lay when it was read; None for a file object.
-    records
-        Packets or lines that were read.
-    complete
-        Whether it was read to its end. One that was not may be added again, with better hints or higher limits.
-    """
-
-    source: str
-    sha256: str
-    size: int
-    path: str | None
-    records: int
-    complete: bool
-
-    @classmethod
-    def of(cls, row: dict[str, object], path: Path | None) -> Origin:
-        """Return the origin that belongs to a row of ``sources``."""
-        return cls(
-            source=str(row["source"]),
-            sha256=str(row["sha256"]),
-            size=int(str(row["size"])),
-            path=str(path.resolve()) if path else None,
-            records=int(str(row["records"])),
-            complete=row["error"] is None,
-        )
-
-
 class Part(Protocol):
     """The rows of one evidence file, on their way into the store."""
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
-        """Take a batch of rows of a table."""
+        """Take a batch of rows of a table, or of the index of a capture."""
 
-    def commit(self, row: dict[str, object], path: Path | None) -> None:
-        """Make the rows part of the case, all at once, with the file's row of ``sources`` and where it lies.
+    def commit(self, row: dict[str, object], path: Path | None, modified: int | None) -> None:
+        """Make the rows part of the case, all at once, with the file's row of ``sources`` and what `Origin` has of it.
 
         They replace what the case holds of a file of the same SHA-256.
         """
@@ -113,6 +76,9 @@ class Store(Protocol):
     def register(self, engine: Engine) -> None:
         """Make the tables known to an engine."""
 
+    def index(self, sha256: str) -> PacketIndex | None:
+        """Return the seek index of an evidence file; None where it is no capture."""
+
 
 class MemoryStore:
     """Tables in memory, gone with the process."""
@@ -120,6 +86,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.origins: dict[str, Origin] = {}
         self._parts: dict[str, dict[str, list[pa.RecordBatch]]] = {}
+        self._indexes: dict[str, PacketIndex | None] = {}
 
     def begin(self) -> Part:
         """Start a new part."""
@@ -134,10 +101,15 @@ class MemoryStore:
         """Tell whether a file is one of the store's own: none is."""
         return False
 
-    def keep(self, batches: dict[str, list[pa.RecordBatch]], origin: Origin) -> None:
-        """Take over the rows of one file."""
+    def keep(self, batches: dict[str, list[pa.RecordBatch]], index: PacketIndex | None, origin: Origin) -> None:
+        """Take over the rows of one file, and its index."""
         self.origins[origin.sha256] = origin
         self._parts[origin.sha256] = batches
+        self._indexes[origin.sha256] = index
+
+    def index(self, sha256: str) -> PacketIndex | None:
+        """Return the seek index of an evidence file; None where it is no capture."""
+        return self._indexes[sha256]
 
     def register(self, engine: Engine) -> None:
         """Make the tables known to an engine."""
@@ -150,13 +122,17 @@ class _MemoryPart:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._batches: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
+        self._index = IndexWriter()
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
-        self._batches[table].append(batch)
+        if table in INDEX:
+            self._index.write(table, batch)
+        else:
+            self._batches[table].append(batch)
 
-    def commit(self, row: dict[str, object], path: Path | None) -> None:
+    def commit(self, row: dict[str, object], path: Path | None, modified: int | None) -> None:
         self.write("sources", _source_batch(row))
-        self._store.keep(dict(self._batches), Origin.of(row, path))
+        self._store.keep(dict(self._batches), self._index.close(), Origin.of(row, path, modified))
 
     def discard(self) -> None:
         self._batches.clear()
@@ -297,27 +273,35 @@ class DiskStore:
             else:
                 engine.register_arrow(name, table.schema.empty_table())
 
+    def index(self, sha256: str) -> PacketIndex | None:
+        """Return the seek index of an evidence file; None where it is no capture."""
+        return PacketIndex.of(self._parts[sha256])
+
 
 class _DiskPart:
     def __init__(self, store: DiskStore, staging: Path) -> None:
         self._store = store
         self._staging = staging
         self._writers: dict[str, ParquetWriter] = {}
+        self._index = IndexWriter(staging)
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
         from pyarrow.parquet import ParquetWriter
 
         with _writing(self._store.folder):
+            if table in INDEX:
+                self._index.write(table, batch)
+                return
             if table not in self._writers:
                 file = self._staging / f"{table}.parquet"
                 self._writers[table] = ParquetWriter(file, TABLES[table].schema, compression="zstd")
             self._writers[table].write_batch(batch)
 
-    def commit(self, row: dict[str, object], path: Path | None) -> None:
+    def commit(self, row: dict[str, object], path: Path | None, modified: int | None) -> None:
         self.write("sources", _source_batch(row))
         with _writing(self._store.folder):
             self._close()
-            self._store.keep(self._staging, Origin.of(row, path))
+            self._store.keep(self._staging, Origin.of(row, path, modified))
 
     def discard(self) -> None:
         with suppress(OSError):  # a full disk has said so before
@@ -327,6 +311,7 @@ class _DiskPart:
     def _close(self) -> None:
         for writer in self._writers.values():
             writer.close()
+        self._index.close()
 
 
 def _source_batch(row: dict[str, object]) -> pa.RecordBatch:

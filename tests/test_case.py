@@ -115,7 +115,7 @@ def test_names_that_clash_are_numbered(evidence: Path) -> None:
     case.add(evidence / "access.log")
 
     assert sources(case) == ["access.log", "access.log~2", "access.log~3", "other.log"]
-    assert case.evidence_file("access.log~2").path == evidence / "gw2/access.log"
+    assert case.origin("access.log~2").file.path == evidence / "gw2/access.log"
     assert set(case.flows.to_arrow().column("vantage").to_pylist()) == {"access", "other"}
 
 
@@ -163,7 +163,7 @@ def test_one_bad_file_never_stops_the_others(evidence: Path, caplog: pytest.LogC
 
     case = read(evidence)
 
-    logged = [record.getMessage() for record in caplog.records if record.name == "forensics.case"]
+    logged = [record.getMessage() for record in caplog.records if record.name == "forensics.adding"]
     assert [line.partition(":")[0] for line in logged] == ["evil<U+001B>[2J", "readme.txt", "torn.log.gz"]
     assert logged[1] == "readme.txt: no format recognises this file"
     assert "damaged after" in logged[2]
@@ -194,7 +194,7 @@ def test_an_empty_case(tmp_path: Path) -> None:
         assert all(len(table) == 0 for table in tables(case).values())
         assert len(case.sql("SELECT * FROM contacts")) == 0
         with pytest.raises(EvidenceError, match="not in this case, which holds no evidence"):
-            case.evidence_file("a")
+            case.origin("a")
 
 
 def test_what_cannot_be_opened_is_told(

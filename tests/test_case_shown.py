@@ -123,7 +123,7 @@ def test_files_of_the_case(evidence: Path) -> None:
     with (evidence / "other.log").open("rb") as stream:
         case = read(evidence / "gw1", stream)
 
-    assert case.evidence_file("access.log").path == evidence / "gw1/access.log"
-    assert case.evidence_file("other.log").path is None
+    assert case.origin("access.log").file.path == evidence / "gw1/access.log"
+    assert case.origin("other.log").file.path is None
     with pytest.raises(EvidenceError, match=r"nope: is not in this case, which holds access\.log, other\.log"):
-        case.evidence_file("nope")
+        case.origin("nope")

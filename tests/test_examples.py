@@ -74,6 +74,25 @@ def test_the_ten_lines_of_the_readme_run(tmp_path: Path, lab: Path) -> None:
     assert (tmp_path / "report" / "report.html").is_file()
 
 
+def test_the_way_to_the_packets_runs(tmp_path: Path, lab: Path, tshark: str) -> None:
+    """The blocks of Python in the how-to on packets run one after the other, in a folder with evidence."""
+    text = (ROOT / "docs" / "how-to" / "packets.md").read_text("utf-8")
+    evidence(lab, tmp_path / "evidence")
+
+    script = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=QUICK, check=True, capture_output=True, text=True
+    )
+
+    counted = subprocess.run(
+        [tshark, "-n", "-r", str(tmp_path / "spikes.pcapng")], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.startswith(f"{counted.stdout.count(chr(10))} packets\n")
+    assert {path.name for path in tmp_path.glob("*.pcapng")} == {
+        f"{name}.pcapng" for name in ("spikes", "first-spike", "uploads", "ssh", "relay", "alert")
+    }
+
+
 def test_the_tutorials_python_runs(tshark: str) -> None:
     """The tutorial's blocks of Python run one after the other, in the checkout, and show what the text says."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text("utf-8"), re.DOTALL)

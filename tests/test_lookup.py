@@ -112,10 +112,10 @@ def test_a_limit_out_of_range_is_refused(case: Case, limit: int) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["xz", "zst"])
-def test_a_compressed_capture_is_expanded_for_tshark(
+def test_a_compressed_capture_gives_the_same_packets(
     moved: Path, tmp_path: Path, tshark: str, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What tshark cannot expand by itself is read from a copy, which is gone afterwards."""
+    """The packets of a compressed capture are the same, and the copy that tshark reads is gone afterwards."""
     plain = fx.dissect(fx.read(moved), "record = 1")
     packed = tmp_path / f"relay.pcapng.{suffix}"
     if suffix == "xz":

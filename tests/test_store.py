@@ -37,7 +37,7 @@ def put(store: Store, row: dict[str, object], *records: int) -> None:
     with store.adding():
         part = store.begin()
         part.write("rejects", rejects(str(row["source"]), *records))
-        part.commit(row, Path("evidence/a.log"))
+        part.commit(row, Path("evidence/a.log"), 5)
         part.discard()
 
 
@@ -86,7 +86,7 @@ def test_both_stores_do_the_same(kind: str, disk: DiskStore) -> None:
 
 def test_a_file_object_has_no_path() -> None:
     """Of what was handed over as an open file no path is known; an error makes it incomplete."""
-    origin = Origin.of(source_row(error="torn"), None)
+    origin = Origin.of(source_row(error="torn"), None, None)
 
     assert (origin.path, origin.complete) == (None, False)
 

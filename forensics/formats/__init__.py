@@ -120,7 +120,8 @@ class Format(Protocol):
         ------
         tuple
             A table name of `forensics.schema.TABLES` (``flows``, ``volumes``, ``names``, ``requests`` or
-            ``rejects``) and a record batch of that table's schema.
+            ``rejects``) and a record batch of that table's schema; of captures also those of
+            `forensics.packets.index.INDEX`.
         """
 
 

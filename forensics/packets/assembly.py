@@ -12,6 +12,7 @@ from forensics.packets.ethertypes import IPV4, IPV6
 from forensics.packets.framing import frame, u16
 from forensics.packets.layout import (
     ADDRESSES,
+    AT,
     BACKWARD,
     BATCH,
     EPOCH_DONE,
@@ -25,9 +26,14 @@ from forensics.packets.layout import (
     FR_TYPE,
     GO_ON,
     LAST,
+    M_OFFSET,
+    M_RECORD,
+    M_TIME,
+    MARKED,
     N_CELLS,
     N_CLOSED,
     N_FRAMES,
+    N_MARKS,
     N_PICKS,
     NEED_LINKS,
     NEED_TUNNELS,
@@ -47,6 +53,7 @@ from forensics.packets.layout import (
     Q_TIME,
     Q_WIRE,
     ROWS,
+    SEEN_TIME,
     SINK,
     SNAPPED,
     SWEEP_READ,
@@ -63,7 +70,7 @@ from forensics.packets.layout import (
 from forensics.packets.lifecycle import emit_flow, idle_limit
 from forensics.packets.updating import set_aside, update
 
-__all__ = ["run", "sweep"]
+__all__ = ["frame_next", "run", "sweep"]
 
 _LOW32 = 0xFFFF_FFFF
 
@@ -127,10 +134,33 @@ def _find_usual_networks(b: Bytes, frames: Longs, n: int) -> int:
     return unknown
 
 
+@jit
+def _mark(t: Tables) -> None:
+    """Note where the next packet begins, so that framing can begin anew there; once, however often the loop comes."""
+    record = int(t.cursor[NUMBER]) + 1
+    if t.cursor[MARKED] == record:
+        return
+    t.cursor[MARKED] = record
+    k = int(t.cursor[N_MARKS])
+    t.cursor[N_MARKS] = k + 1
+    t.marks[k, M_RECORD] = record
+    t.marks[k, M_OFFSET] = t.cursor[AT]
+    t.marks[k, M_TIME] = t.cursor[SEEN_TIME]
+
+
+@entry
+def frame_next(b: Bytes, t: Tables, room: int) -> tuple[int, int]:
+    """Frame up to ``room`` packets for those who want no flows; return how many, and why no more."""
+    return frame(b, t.cursor, t.frames, t.interfaces, room)
+
+
 @hot
 def _frame(b: Bytes, t: Tables) -> int:
     """Frame the next packets, at most to the end of the epoch; return why no more."""
-    room = min(BATCH, int(t.cursor[EPOCH_END] - t.cursor[NUMBER]))
+    into = int(t.cursor[NUMBER]) % BATCH
+    if into == 0:  # at packets that do not depend on the blocks in which the file comes
+        _mark(t)
+    room = min(BATCH - into, int(t.cursor[EPOCH_END] - t.cursor[NUMBER]))
     n, status = frame(b, t.cursor, t.frames, t.interfaces, room)
     _note_times(t.cursor, t.frames, n)
     t.cursor[N_FRAMES] = n

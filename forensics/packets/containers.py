@@ -99,6 +99,11 @@ class PcapHeader:
         """Longest packet record that is believed. [B]"""
         return self.snaplen if PCAP_RECORD_LIMIT < self.snaplen <= MAX_RECORD else PCAP_RECORD_LIMIT
 
+    @property
+    def interface(self) -> Longs:
+        """The one interface of the file, as a section of a pcapng file would have it."""
+        return np.array([[self.link, self.snaplen, *_ticks(9 if self.unit == 1 else 6), 0]], dtype=np.int64)
+
 
 def read_pcap_header(head: bytes) -> PcapHeader:
     """Read the header of a pcap file.

@@ -64,22 +64,22 @@ class DissectedPacket:
         return f"<pre>{html.escape(self.text)}</pre>"
 
 
-def dissect(path: Path, frames: Sequence[int], *, decode_as: Mapping[str, str] | None = None) -> list[DissectedPacket]:
-    """Take chosen packets of a capture apart.
+def dissect(path: Path, numbers: Sequence[int], *, decode_as: Mapping[str, str] | None = None) -> list[DissectedPacket]:
+    """Take the packets of a small capture apart.
 
     Parameters
     ----------
     path
-        The capture as it lies on disk.
-    frames
-        Numbers of packets, from 1; see `forensics.packets.find.find_packets`.
+        The capture, as `forensics.packets.writing.write_capture` writes it.
+    numbers
+        The numbers of its packets in the evidence, in their order.
     decode_as
         Protocols of ports, as tshark's ``-d`` has them: ``{"tcp.port==8443": "tls"}``.
 
     Returns
     -------
     list
-        The packets, in the order of their numbers; those behind the end of a cut capture are left out.
+        The packets, in their order; where tshark fails on one of them, those before it.
 
     Raises
     ------
@@ -88,13 +88,12 @@ def dissect(path: Path, frames: Sequence[int], *, decode_as: Mapping[str, str] |
     EvidenceError
         tshark cannot read the capture at all.
     ValueError
-        A number below 1, or more numbers than `MAX_FRAMES`.
+        More packets than `MAX_FRAMES`.
     """
-    numbers = sorted(set(frames))
     if not numbers:
         return []
-    if numbers[0] < 1 or len(numbers) > MAX_FRAMES:
-        raise ValueError(f"1 to {MAX_FRAMES} packet numbers from 1 on are taken, got {len(numbers)} from {numbers[0]}")
+    if len(numbers) > MAX_FRAMES:
+        raise ValueError(f"at most {MAX_FRAMES} packets are taken apart, not {len(numbers)}")
     tool, pyshark = _tools()
     with ThreadPoolExecutor(1, thread_name_prefix="dissect") as worker:
         return worker.submit(_run, pyshark, tool, path, numbers, dict(decode_as or {})).result()
@@ -113,24 +112,6 @@ def _tools() -> tuple[str, ModuleType]:
         raise MissingToolError("pyshark is not installed: `pip install pyshark`") from error
 
 
-def _frame_filter(numbers: Sequence[int]) -> str:
-    """Return tshark's filter for packet numbers, neighbours as ranges.
-
-    Examples
-    --------
-    >>> _frame_filter([1, 2, 3, 7])
-    'frame.number in {1..3, 7}'
-    """
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = runs[-1][0], number
-        else:
-            runs.append((number, number))
-    parts = (f"{low}..{high}" if high > low else str(low) for low, high in runs)
-    return f"frame.number in {{{', '.join(parts)}}}"
-
-
 def _run(
     pyshark: ModuleType, tool: str, path: Path, numbers: Sequence[int], decode_as: dict[str, str]
 ) -> list[DissectedPacket]:
@@ -140,27 +121,31 @@ def _run(
     try:
         capture = pyshark.FileCapture(
             str(path),
-            display_filter=_frame_filter(numbers),
             decode_as=decode_as,
             tshark_path=tool,  # else pyshark believes a config.ini that lies in the working folder
             keep_packets=False,
             eventloop=loop,
-            custom_parameters=["-n", "-c", str(numbers[-1])],  # no look-ups; nothing behind the last packet
+            custom_parameters=["-n"],  # no look-ups
         )
-        return _collect(pyshark, capture, path)
+        return _collect(pyshark, capture, path, numbers)
     finally:
         asyncio.set_event_loop(None)
         loop.close()
 
 
-def _collect(pyshark: ModuleType, capture: Any, path: Path) -> list[DissectedPacket]:  # noqa: ANN401 - pyshark has no types
-    """Return all packets that tshark gives, those before the cut where the capture is cut."""
+def _collect(
+    pyshark: ModuleType,
+    capture: Any,  # noqa: ANN401 - pyshark has no types
+    path: Path,
+    numbers: Sequence[int],
+) -> list[DissectedPacket]:
+    """Return all packets that tshark gives, those before the one on which it fails."""
     packets: list[DissectedPacket] = []
     crashed = pyshark.capture.capture.TSharkCrashException
     failed: Exception | None = None
     try:
-        for packet in _packets(capture):
-            packets.append(_dissected(packet))  # noqa: PERF401 - what came before a crash must stay
+        for packet, number in zip(_packets(capture), numbers, strict=False):
+            packets.append(_dissected(packet, number))
     except crashed as error:
         failed = error
     closed = _close(capture, crashed)
@@ -190,10 +175,10 @@ def _packets(capture: Any) -> Iterator[Any]:  # noqa: ANN401 - pyshark has no ty
             return
 
 
-def _dissected(packet: Any) -> DissectedPacket:  # noqa: ANN401 - pyshark has no types
+def _dissected(packet: Any, number: int) -> DissectedPacket:  # noqa: ANN401 - pyshark has no types
     """Copy what pyshark says about a packet into plain strings."""
     layers: dict[str, dict[str, str]] = {}
-    lines = [f"packet {packet.number} at {packet.sniff_timestamp}"]
+    lines = [f"packet {number} at {packet.sniff_timestamp}"]
     for layer in packet.layers:
         name = _free_name(layer.layer_name, layers)
         fields = {}
@@ -203,7 +188,7 @@ def _dissected(packet: Any) -> DissectedPacket:  # noqa: ANN401 - pyshark has no
             fields[field] = _clean(value.show or "")
             lines.append("    " + _clean(value.showname or f"{field}: {value.show}"))
         layers[name] = fields
-    return DissectedPacket(int(packet.number), str(packet.sniff_timestamp), layers, "\n".join(lines))
+    return DissectedPacket(number, str(packet.sniff_timestamp), layers, "\n".join(lines))
 
 
 def _free_name(name: str, taken: Mapping[str, object]) -> str:

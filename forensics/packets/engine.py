@@ -22,6 +22,7 @@ from forensics.packets.assembly import run, sweep
 from forensics.packets.containers import BadContainerError
 from forensics.packets.ethertypes import NOT_IP_NAMES
 from forensics.packets.hashing import rehash_flows
+from forensics.packets.index import Checkpoint, section_state
 from forensics.packets.layout import (
     ABSURD_LENGTH,
     AT,
@@ -75,15 +76,18 @@ class Harvest:
         What flows moved per cell of time, columns ``layout.C_*``.
     addresses
         IPv6 addresses by their numbers.
-    flow_of
+    members
         For each packet of the epoch the number of the first packet of its flow: of the outermost connection, and of
         the innermost one that it carries; 0 for none.
+    checkpoints
+        Places where framing can begin anew.
     """
 
     closed: Longs
     cells: Longs
     addresses: Longs
-    flow_of: Longs
+    members: Longs
+    checkpoints: list[Checkpoint]
 
 
 @dataclass
@@ -112,6 +116,7 @@ class Engine:
         self._window = Window(self.stream, self.block)
         self._stopped = False
         self._swept = 0
+        self._checkpoints: list[Checkpoint] = []
         self.damage: tuple[str, bytes] | None = None
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -153,6 +158,7 @@ class Engine:
         """Read the start of the capture; a bad start ends the pass with a note."""
         try:
             self.tables.cursor[AT] += self.container.begin(self._head, self.tables.cursor)
+            self.tables = self.tables._replace(interfaces=self.container.section.interfaces)
         except BadContainerError as error:
             self._stop(str(error))
 
@@ -219,11 +225,12 @@ class Engine:
         """Return what an epoch gave, and begin the next."""
         cursor, t = self.tables.cursor, self.tables
         count = int(cursor[NUMBER] - cursor[layout.EPOCH_START])
-        flow_of = t.flow_of[:count].copy()
-        t.flow_of[:count] = 0
+        members = t.members[:count].copy()
+        t.members[:count] = 0
         cursor[layout.EPOCH_START] = cursor[NUMBER]
         cursor[layout.EPOCH_END] = cursor[NUMBER] + EPOCH_PACKETS
-        return Harvest(closed.take(), cells.take(), t.addresses, flow_of)
+        checkpoints, self._checkpoints = self._checkpoints, []
+        return Harvest(closed.take(), cells.take(), t.addresses, members, checkpoints)
 
     def _serve(self, status: int) -> bool:
         """Do what the loop came back for; False where the capture has ended."""
@@ -250,6 +257,9 @@ class Engine:
         closed.put(t.closed[: t.cursor[layout.N_CLOSED]])
         cells.put(t.cells[: t.cursor[layout.N_CELLS]])
         t.cursor[layout.N_CLOSED] = t.cursor[layout.N_CELLS] = 0
+        for record, offset, time in t.marks[: t.cursor[layout.N_MARKS]].tolist():
+            self._checkpoints.append(Checkpoint(record, self._window.offset + offset, time, section_state(t)))
+        t.cursor[layout.N_MARKS] = 0
 
     def _picks(self) -> list[Pick]:
         """Copy the picked packets out of the buffer."""
@@ -280,7 +290,7 @@ class Engine:
             done = bool(sweep(self.tables, before, int(everything)))
             closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
             self._collect(closed, cells)
-            yield Harvest(closed.take(), cells.take(), self.tables.addresses, self.tables.flow_of[:0])
+            yield Harvest(closed.take(), cells.take(), self.tables.addresses, self.tables.members[:0], [])
         self.tables.slots[:] = -1
         rehash_flows(self.tables.cursor, self.tables.flows, self.tables.slots)
 

@@ -127,8 +127,15 @@ CONTINUES, BEGINS_HTTP, BEGINS_TLS = 0, 1, 2
  UNREAD_COUNT, REJECT_COUNT, SNAPPED, SINK, SWEEP_READ, SWEEP_WRITE, CONTAINER, BIG, UNIT, LINK, N_INTERFACES, FIRST,
  LAST, SEEN_TIME, LIMIT, BACKWARD, BAD_IP_SUMS, BAD_SUMS, CHECKED, DROPPED_COUNT, TUNNELLED, HOLE_FREE, HOLE_TOP,
  HOLES_LOST, PHASE, ROWS, EPOCH_START, RECORD_HEAD, OLD_LENGTHS, DROPPED, OTHER_BLOCKS,
- JOURNAL) = range(45)  # fmt: skip
-CURSOR_COLUMNS = 45
+ JOURNAL, N_MARKS, MARKED) = range(47)  # fmt: skip
+CURSOR_COLUMNS = 47
+
+FRAMED_BY = (CONTAINER, BIG, UNIT, LINK, LIMIT, RECORD_HEAD, OLD_LENGTHS)
+"""What of the cursor decides how packets are framed, besides the interfaces of a section."""
+
+# Columns of a mark: where framing can begin anew.
+M_RECORD, M_OFFSET, M_TIME = range(3)
+M_COLUMNS = 3
 
 PCAP, PCAPNG, SNOOP = 0, 1, 2
 
@@ -221,8 +228,9 @@ class Tables(NamedTuple):
     address_slots: Longs
     fragments: Longs
     holes: Longs
-    flow_of: Longs
+    members: Longs
     interfaces: Longs
+    marks: Longs
     links: Longs
     ethertypes: Longs
     ports: Bytes

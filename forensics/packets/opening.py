@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from forensics.addresses import host_name
 from forensics.packets import containers, layout
 from forensics.packets.containers import BadContainerError, Section
@@ -26,25 +24,13 @@ if TYPE_CHECKING:
 
     from forensics.packets.layout import Longs
 
-__all__ = ["Container", "ListedName", "Place"]
+__all__ = ["Container", "ListedName"]
 
 MAX_COMMENTS = 20
 """Comments that are kept."""
 
 MAX_EARLY_NAMES = 65_536
 """Names kept that are listed before any packet; what is beyond is counted."""
-
-_PLACE = (
-    layout.CONTAINER,
-    layout.BIG,
-    layout.UNIT,
-    layout.LINK,
-    layout.LIMIT,
-    layout.RECORD_HEAD,
-    layout.OLD_LENGTHS,
-    layout.N_INTERFACES,
-    layout.SEEN_TIME,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +50,6 @@ class ListedName:
     record: int
     address: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place between two records of a capture, and all that framing must know to begin there.
-
-    Parameters
-    ----------
-    offset
-        The place, in the decompressed capture. [B]
-    number
-        Packets before it.
-    state
-        Container, byte order, time unit, link type and the like, of the section around it: columns of the cursor.
-    interfaces
-        The section's interfaces so far, columns ``layout.I_*``.
-    """
-
-    offset: int
-    number: int
-    state: tuple[int, ...]
-    interfaces: tuple[tuple[int, ...], ...] = ()
-
-    def resume(self, cursor: Longs) -> Longs:
-        """Set a cursor to the place, for a buffer that begins at its offset; return the interfaces for the loops."""
-        cursor[list(_PLACE)] = self.state
-        cursor[[layout.AT, NUMBER]] = 0, self.number
-        return np.array(self.interfaces, dtype=np.int64).reshape(len(self.interfaces), layout.I_COLUMNS)
 
 
 @dataclass(slots=True)
@@ -152,6 +110,7 @@ class Container:
         cursor[[layout.CONTAINER, layout.BIG, layout.UNIT]] = layout.PCAP, header.big, header.unit
         cursor[[layout.LINK, layout.LIMIT]] = header.link, header.limit
         cursor[[layout.RECORD_HEAD, layout.OLD_LENGTHS]] = header.record_head, header.version < (2, 4)
+        self.section = Section(header.big, header.interface)
         self.links.add(header.link)
         self.notes.update(snaplen=header.snaplen, resolution=header.resolution)
         if header.version != (2, 4):
@@ -267,11 +226,6 @@ class Container:
         }
         found: dict[str, object] = {name: count for name, count in counts.items() if count}
         return self.notes | found | ({"comments": list(self._comments)} if self._comments else {})
-
-    def place(self, cursor: Longs, offset: int) -> Place:
-        """Return the place at ``offset`` of the decompressed capture [B], which must be where the cursor stands."""
-        interfaces = tuple(tuple(row) for row in self.section.interfaces.tolist())
-        return Place(offset, int(cursor[NUMBER]), tuple(cursor[list(_PLACE)].tolist()), interfaces)
 
 
 _STATISTICS = {

@@ -8,6 +8,7 @@ from forensics.packets import layout
 from forensics.packets.applications import Applications
 from forensics.packets.columns import Origin, flow_batches, volume_batches
 from forensics.packets.engine import Engine, Harvest, Pick
+from forensics.packets.index import block_batches, packet_batches
 from forensics.packets.layout import (
     FlowOptions,
 )
@@ -37,7 +38,8 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     Yields
     ------
     tuple
-        A table name (``flows``, ``volumes``, ``names``, ``requests``, ``rejects``) and a batch of its rows.
+        A table name (``flows``, ``volumes``, ``names``, ``requests``, ``rejects``, and of the index ``packets``,
+        ``blocks``) and a batch of its rows.
 
     Raises
     ------
@@ -57,6 +59,8 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
             yield from flow_batches(event.closed, addresses, applications.labels, origin)
             yield from volume_batches(event.cells, addresses, applications.labels, origin)
             applications.forget(serials)
+            yield from packet_batches(event.members)
+            yield from block_batches(event.checkpoints)
         else:
             for item in event:
                 if isinstance(item, ListedName):

@@ -214,9 +214,9 @@ def update(b: Bytes, t: Tables, i: int) -> None:
     place = int(t.rows[i, Q_NUMBER]) - int(t.cursor[EPOCH_START]) - 1
     if t.rows[i, Q_LAYER] == 0:
         t.cursor[IN_FLOWS] += 1
-        t.flow_of[place, 0] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
+        t.members[place, 0] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
     else:
-        t.flow_of[place, 1] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
+        t.members[place, 1] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
 
 
 @jit

@@ -75,6 +75,22 @@ class Window:
         self._ended = count == 0
         return count > 0
 
+    def go_to(self, offset: int) -> int:
+        """Move on until the byte at ``offset`` of the stream is in the buffer, by a seek where the stream can.
+
+        Returns
+        -------
+        int
+            Its place in the buffer, or the buffer's end where the stream ends before it.
+        """
+        if self._stream.seekable() and offset > self.offset + len(self.data):
+            self._stream.seek(offset)
+            self.offset = offset
+            self._show(0)
+        while self.offset + len(self.data) < offset and self.more(len(self.data)):
+            pass
+        return max(0, min(offset - self.offset, len(self.data)))
+
     def _room(self, size: int) -> Bytes:
         """Return a store of at least that size: the present one where it suffices."""
         if len(self._store) >= size:

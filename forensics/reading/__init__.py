@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from forensics.errors import EvidenceError, ForensicsError, TimezoneNeededError, UnknownFormatError
 from forensics.formats import HEAD_BYTES, Evidence, Hints, all_formats
+from forensics.packets.index import INDEX
 from forensics.reading.compression import outer_compression
 from forensics.reading.files import EvidenceFile, EvidenceLike, find_evidence
 from forensics.reading.progress import progress_bar
@@ -42,6 +44,7 @@ __all__ = [
     "companion_names",
     "find_evidence",
     "open_expanded",
+    "open_seekable",
     "progress_bar",
     "read_file",
     "sha256_of",
@@ -106,6 +109,8 @@ class _Tally:
         if not batch.num_rows:
             return
         self._sink.write(table, batch)
+        if table in INDEX:
+            return
         self.rows[table] += batch.num_rows
         for column in TIMES.get(table, ()):
             span = pc.min_max(batch.column(column).cast(pa.int64())).as_py()
@@ -215,7 +220,7 @@ def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBa
 
 def _check(table: str, batch: pa.RecordBatch) -> None:
     """Hold every format to the schema, so that a case in memory takes no row that one on disk would refuse."""
-    if batch.schema != TABLES[table].schema:
+    if batch.schema != (INDEX[table] if table in INDEX else TABLES[table].schema):
         raise TypeError(f"a batch of {table} has another schema")
     for declared, column in zip(batch.schema, batch.columns, strict=True):
         if column.null_count and not declared.nullable:
@@ -319,7 +324,7 @@ def open_expanded(file: EvidenceFile, limits: Limits | None = None) -> Iterator[
     Parameters
     ----------
     file
-        The file, as `forensics.case.Case.evidence_file` returns it.
+        The file, as `forensics.reopen.Origin` has it.
     limits
         How far it may grow, if it is compressed.
 
@@ -339,6 +344,35 @@ def open_expanded(file: EvidenceFile, limits: Limits | None = None) -> Iterator[
         raise EvidenceError(file.name, f"is no longer at {file.path}; put it back to look at its packets")
     with _opened(file, file.name) as opened:
         yield ExpandedStream(file.name, RawStream(opened), limits or Limits())
+
+
+@contextmanager
+def open_seekable(file: EvidenceFile) -> Iterator[BinaryIO]:
+    """Open a file that a case already holds, to read it at any place; a compressed one only ever forward.
+
+    No limit holds for how far it grows: it is read no further than it was read before.
+
+    Parameters
+    ----------
+    file
+        The file, as `forensics.reopen.Origin` has it.
+
+    Yields
+    ------
+    typing.BinaryIO
+        Its expanded bytes.
+
+    Raises
+    ------
+    EvidenceError
+        As `open_expanded`.
+    """
+    with open_expanded(file, Limits(max_expanded=2**62, max_ratio=math.inf)) as expanded:
+        if expanded.compression is not None:
+            yield cast("BinaryIO", expanded)
+            return
+    with _opened(file, file.name) as opened:
+        yield opened
 
 
 def sha256_of(file: EvidenceFile, progress: Callable[[int], object] = lambda _: None) -> str:

@@ -47,6 +47,14 @@ class EvidenceFile:
         except OSError:  # gone since it was found, or in a folder that may be listed only
             return None
 
+    @property
+    def modified(self) -> int | None:
+        """When it was changed last, as the file system says; None where there is no path. [ns since 1970]"""
+        try:
+            return self.path.stat().st_mtime_ns if self.path is not None else None
+        except OSError:
+            return None
+
     def open(self) -> AbstractContextManager[BinaryIO]:
         """Open the file read-only; a file object stays its owner's to close."""
         if self.path is not None:

@@ -46,7 +46,7 @@ def make_case() -> MakeCase:
                 part.write("names", pa.RecordBatch.from_pylist(list(names), schema=TABLES["names"].schema))
                 part.write("requests", pa.RecordBatch.from_pylist(list(requests), schema=TABLES["requests"].schema))
             row = {"source": source, "sha256": f"hash of {source}", "size": 1, "format": "test", "vantage": vantage}
-            part.commit({**row, "records": len(mine), "rejected": 0, "flows": len(mine), "error": None}, None)
+            part.commit({**row, "records": len(mine), "rejected": 0, "flows": len(mine), "error": None}, None, None)
         return Case(store, title="test", timezone=ZoneInfo(zone))
 
     return make

@@ -32,7 +32,7 @@ MODULES: tuple[str, ...] = (
     "decode",
     "engine",
     "ethertypes",
-    "find",
+    "index",
     "framing",
     "hashing",
     "layout",
@@ -40,6 +40,7 @@ MODULES: tuple[str, ...] = (
     "messages",
     "opening",
     "pipeline",
+    "seek",
     "tcp",
     "wireless",
 )

@@ -1,0 +1,104 @@
+"""One evidence file on its way into a store: known already, read for the first time, or read anew."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from forensics.errors import EvidenceError, TimezoneNeededError
+from forensics.escaping import terminal_safe
+from forensics.reading import EvidenceFile, ReadOptions, read_file, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from forensics.reopen import Origin
+    from forensics.store import Store
+
+__all__ = ["add_file", "headline"]
+
+_log = logging.getLogger(__name__)
+
+
+def add_file(
+    store: Store, file: EvidenceFile, options: ReadOptions, progress: Callable[[int], object]
+) -> list[EvidenceError]:
+    """Add one file to a store.
+
+    Parameters
+    ----------
+    store
+        The store.
+    file
+        The file.
+    options
+        What the analyst says about it.
+    progress
+        Called with the number of bytes of each read.
+
+    Returns
+    -------
+    list of EvidenceError
+        What was wrong, where nothing could be read; whatever was wrong goes to the log.
+
+    Raises
+    ------
+    TimezoneNeededError
+        Its times carry no zone and ``options`` give none.
+    """
+    try:
+        known = _known(store, file)
+        if known and known.complete:
+            progress(known.size)
+            return []
+        return _read_file(store, file, known.source if known else _free_name(store, file.name), options, progress)
+    except TimezoneNeededError:
+        raise
+    except EvidenceError as error:
+        _warn(error)
+        return [error]
+
+
+def _read_file(
+    store: Store, file: EvidenceFile, source: str, options: ReadOptions, progress: Callable[[int], object]
+) -> list[EvidenceError]:
+    troubles: list[EvidenceError] = []
+    modified = file.modified  # before the first byte is read: a later change is then noticed
+    part = store.begin()
+    try:
+        row = read_file(file, part, source=source, options=options, progress=progress, trouble=troubles.append)
+        before = store.origins.get(str(row["sha256"]))
+        if before is None or (not before.complete and int(str(row["records"])) >= before.records):
+            part.commit(row | {"source": before.source if before else source}, file.path, modified)
+    finally:
+        part.discard()
+    for error in troubles:
+        _warn(error)
+    return [] if row["records"] else troubles
+
+
+def _known(store: Store, file: EvidenceFile) -> Origin | None:
+    """Return what the case knows of a file; it is hashed only where its size is one that the case holds."""
+    if file.path is None or file.size not in {origin.size for origin in store.origins.values()}:
+        return None
+    try:
+        return store.origins.get(sha256_of(file))
+    except OSError as error:
+        raise EvidenceError(file.name, f"cannot be read: {error.strerror or error}") from error
+
+
+def _free_name(store: Store, name: str) -> str:
+    """Return the name, with a number behind it where another file of the case already bears it."""
+    taken = {origin.source for origin in store.origins.values()}
+    names = (name, *(f"{name}~{number}" for number in range(2, len(taken) + 3)))
+    return next(free for free in names if free not in taken)
+
+
+def headline(error: str) -> str:
+    """Return what an error says first; what follows, such as the reasons of each format, stands in ``sources``."""
+    return error.partition("\n")[0].removesuffix(":")
+
+
+def _warn(error: EvidenceError) -> None:
+    """Put the first line of an error into the log, free of what would act on a terminal; ``sources`` holds it whole."""
+    _log.warning("%s", terminal_safe(headline(str(error))))

@@ -1,0 +1,141 @@
+"""Single packets out of a capture, from the nearest checkpoint on: only the blocks that hold them are framed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from forensics.packets import layout
+from forensics.packets.assembly import frame_next
+from forensics.packets.containers import Section
+from forensics.packets.engine import Engine
+from forensics.packets.index import read_section
+from forensics.packets.layout import (
+    AT,
+    BATCH,
+    GO_ON,
+    NUMBER,
+    FlowOptions,
+    Longs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from forensics.packets.index import Checkpoint
+    from forensics.packets.layout import Longs
+
+__all__ = ["Packet", "read_packets"]
+
+SEEK_BYTES = 256 * 1024
+"""How much of a capture is read at once. [B]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet as it was captured.
+
+    Parameters
+    ----------
+    source
+        The capture: its name in ``sources``.
+    number
+        Its number in the capture, from 1, as Wireshark counts.
+    time
+        When it was captured. [ns since 1970]
+    wire_length
+        Its length on the wire. [B]
+    link_type
+        What it begins with: a number of the list at https://www.tcpdump.org/linktypes.html.
+    snaplen
+        Most bytes of a packet that its interface kept, 0 where there is no limit or none is known. [B]
+    data
+        What was captured of it.
+    """
+
+    source: str
+    number: int
+    time: int
+    wire_length: int
+    link_type: int
+    snaplen: int
+    data: bytes = field(repr=False)
+
+
+def read_packets(source: str, stream: BinaryIO, checkpoints: Sequence[Checkpoint], numbers: Longs) -> Iterator[Packet]:
+    """Read single packets.
+
+    Parameters
+    ----------
+    source
+        Name of the capture.
+    stream
+        The expanded capture, at its first byte. What is not wanted is passed over, by a seek where the stream can.
+    checkpoints
+        Those of its index.
+    numbers
+        Numbers of the packets, ascending.
+
+    Yields
+    ------
+    Packet
+        The packets, in their order. They end early where the capture does not hold what its index says.
+    """
+    seeker = _Seeker(source, stream)
+    starts = np.array([checkpoint.record for checkpoint in checkpoints], dtype=np.int64)
+    places = np.searchsorted(starts, numbers, side="right") - 1
+    for place in np.unique(places).tolist():
+        seeker.resume(checkpoints[place])
+        yield from seeker.packets(numbers[places == place])
+
+
+class _Seeker(Engine):
+    """An engine that frames packets from any checkpoint on and assembles no flows."""
+
+    def __init__(self, source: str, stream: BinaryIO) -> None:
+        super().__init__(stream, FlowOptions(pick=False), SEEK_BYTES)
+        self._source = source
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Stand where the engine stood that made the checkpoint."""
+        self._move(checkpoint.offset)
+        state, interfaces = read_section(checkpoint.section)
+        cursor = self.tables.cursor
+        cursor[list(layout.FRAMED_BY)] = state
+        cursor[[NUMBER, layout.SEEN_TIME]] = checkpoint.record - 1, checkpoint.time
+        cursor[layout.N_INTERFACES] = len(interfaces)
+        self.container.section = Section(int(cursor[layout.BIG]), interfaces)
+        self.tables = self.tables._replace(interfaces=interfaces)
+
+    def _move(self, offset: int) -> None:
+        """Put the cursor at a byte of the capture that lies ahead."""
+        self.tables.cursor[AT] = self._window.go_to(offset)
+
+    def packets(self, numbers: Longs) -> Iterator[Packet]:
+        """Yield packets of these numbers, ascending, all of which lie ahead."""
+        cursor, last = self.tables.cursor, int(numbers[-1])
+        while not self._stopped and cursor[NUMBER] < last:
+            m, status = frame_next(self._window.data, self.tables, min(BATCH, last - int(cursor[NUMBER])))
+            first = int(cursor[NUMBER]) + 1
+            cursor[NUMBER] += m
+            for number in numbers[(numbers >= first) & (numbers < first + m)].tolist():
+                yield self._packet(number, number - first)
+            if status != GO_ON and not self._serve(status):
+                break
+
+    def _packet(self, number: int, place: int) -> Packet:
+        """Copy a packet out of the buffer."""
+        row = self.tables.frames[place].tolist()
+        link = row[layout.Q_LINK]
+        snaplens = self.tables.interfaces[self.tables.interfaces[:, layout.I_LINK] == link, layout.I_SNAPLEN]
+        return Packet(
+            source=self._source,
+            number=number,
+            time=row[layout.Q_TIME],
+            wire_length=row[layout.Q_WIRE],
+            link_type=link,
+            snaplen=int(snaplens.max()) if len(snaplens) and snaplens.all() else 0,
+            data=self._window.data[row[layout.Q_START] : row[layout.Q_END]].tobytes(),
+        )
