@@ -36,16 +36,36 @@ class Packet:
         return self.data[: self.snaplen]
 
 
+def ones_sum(data: bytes) -> int:
+    """Return the checksum of RFC 1071 over some bytes."""
+    total = sum(struct.unpack(f">{len(data) // 2 + len(data) % 2}H", data + b"\0" * (len(data) % 2)))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def summed(addresses: bytes, proto: int, payload: bytes) -> bytes:
+    """Return a TCP, UDP or ICMP packet with its checksum, whatever else as it is."""
+    at = {1: 2, 6: 16, 17: 6, 58: 2}.get(proto)
+    if at is None or len(payload) < at + 2:
+        return payload
+    pseudo = b"" if proto == 1 else addresses + struct.pack(">II", len(payload), proto)
+    payload = payload[:at] + b"\0\0" + payload[at + 2 :]
+    return payload[:at] + struct.pack(">H", ones_sum(pseudo + payload) or 0xFFFF) + payload[at + 2 :]
+
+
 def ipv4(src: str, dst: str, proto: int, payload: bytes, *, ident: int = 1, fragment: int = 0) -> bytes:
-    """Return an IPv4 packet; ``fragment`` is the field of flags and offset."""
+    """Return an IPv4 packet with its checksums; ``fragment`` is the field of flags and offset."""
+    addresses = socket.inet_aton(src) + socket.inet_aton(dst)
     head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), ident, fragment, 64, proto, 0)
-    return head + socket.inet_aton(src) + socket.inet_aton(dst) + payload
+    head = head[:10] + struct.pack(">H", ones_sum(head + addresses)) + addresses
+    return head + (payload if fragment else summed(addresses, proto, payload))
 
 
 def ipv6(src: str, dst: str, following: int, payload: bytes) -> bytes:
-    """Return an IPv6 packet."""
+    """Return an IPv6 packet with its checksum."""
     head = struct.pack(">IHBB", 6 << 28, len(payload), following, 64)
-    return head + socket.inet_pton(socket.AF_INET6, src) + socket.inet_pton(socket.AF_INET6, dst) + payload
+    addresses = socket.inet_pton(socket.AF_INET6, src) + socket.inet_pton(socket.AF_INET6, dst)
+    return head + addresses + summed(addresses, following, payload)
 
 
 def ip(src: str, dst: str, proto: int, payload: bytes) -> bytes:

@@ -26,6 +26,7 @@ MODULES: tuple[str, ...] = (
     "_jit",
     "activity",
     "applications",
+    "arrays",
     "assembly",
     "columns",
     "containers",

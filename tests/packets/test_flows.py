@@ -21,12 +21,14 @@ FIN, SYN, RST, ACK = 1, 2, 4, 16
 
 
 def capture(make: ModuleType, *segments: tuple[float, int, bytes, bytes], dport: int = 4444) -> bytes:
-    """Return a capture of one TCP connection: (second, side, flags, payload) per segment, sequence numbers by flag."""
+    """Return a capture of one TCP connection: (second, side, flags, payload) per segment, nothing lost."""
     packets = []
+    numbers = [100, 200]
     for second, side, flags, payload in segments:
         ends = ("192.0.2.1", "198.51.100.2", 40000, dport)
         src, dst, sport, port = ends if side == 0 else (ends[1], ends[0], ends[3], ends[2])
-        segment = make.tcp(sport, port, 100, 200, flags[0], payload)
+        segment = make.tcp(sport, port, numbers[side], numbers[1 - side], flags[0], payload)
+        numbers[side] += len(payload) + bool(flags[0] & SYN) + bool(flags[0] & FIN)
         packets.append(make.Packet(make.START + int(second * SECOND), make.ethernet(make.ip(src, dst, 6, segment))))
     return bytes(make.pcap(packets))
 
