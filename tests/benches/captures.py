@@ -1,21 +1,24 @@
 """Captures for benchmarks, the same bytes for the same seed: ``python tests/benches/captures.py FOLDER``.
 
 The captures are (a) headers alone, (b) full packets, (c) many small files, (d) DNS, (e) TLS and HTTP, (f) a flood of
-SYNs, and (g) full packets of 1, 2, 4 and 8 GB, which are made only when named. ``--scale 0.1`` makes all of them a
-tenth as long, in packets and in time. A capture that is there already is kept.
+SYNs; and, made only when named, (g) full packets of 1, 2, 4 and 8 GB, (t) ten packets, (w) two files alike.
+``--scale 0.1`` makes all of them a tenth as long, in packets and in time. A capture that is there already is kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from messages import Book, Scripts, host_name
 from traffic import START, Mix, Services, plan, timeline
 from wire import SYN, TCP, Array, Flows, Packets, Pool, file_header, records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["FULL", "KINDS", "make", "write_full"]
 
@@ -66,7 +69,7 @@ def write(path: Path, library: Library, mix: Mix, size: tuple[int, int], *, seed
     """Write a capture of so many conversations and packets."""
     rng = np.random.default_rng(seed)
     pool, scripts, services = library
-    flows = plan(rng, mix, services, scripts, *size)
+    flows = plan(rng, mix, services, scripts, size=size)
     beside = path.with_suffix(".part")
     with beside.open("wb") as file:
         file.write(file_header(snaplen))
@@ -75,11 +78,11 @@ def write(path: Path, library: Library, mix: Mix, size: tuple[int, int], *, seed
     beside.replace(path)
 
 
-def write_full(path: Path, gigabytes: float) -> None:
+def write_full(path: Path, gigabytes: float, *, seed: int = 7) -> None:
     """Write a capture of full packets of about this size, at the pace of capture (b). [GB]"""
     packets = int(gigabytes * 1e9 / BYTES_PER_PACKET)
     flows = packets // 15
-    write(path, everyday(), Mix(seconds=flows * SECONDS_PER_FLOW), (flows, packets), seed=7)
+    write(path, everyday(), Mix(seconds=flows * SECONDS_PER_FLOW), (flows, packets), seed=seed)
 
 
 def headers(folder: Path, scale: float) -> None:
@@ -144,6 +147,17 @@ def _syns(rng: np.random.Generator, number: Array) -> tuple[Flows, Packets]:
     return flows, Packets(np.arange(some), time, no, zero + SYN, seq, zero, zero, zero)
 
 
+def ten(folder: Path, scale: float) -> None:
+    """(t) Ten packets."""
+    write(folder / "ten.pcap", everyday(), Mix(dns=1.0, udp=0, icmp=0, seconds=1), (5, 10), seed=8)
+
+
+def twins(folder: Path, scale: float) -> None:
+    """(w) Two captures of full packets, 1 GB each, that differ."""
+    write_full(folder / "twin-0.pcap", scale, seed=9)
+    write_full(folder / "twin-1.pcap", scale, seed=10)
+
+
 def growth(folder: Path, scale: float) -> None:
     """(g) Full packets of 1, 2, 4 and 8 GB."""
     for gigabytes in (1, 2, 4, 8):
@@ -157,6 +171,8 @@ KINDS: dict[str, tuple[str, Callable[[Path, float], None]]] = {
     "d": ("dns.pcap", dns),
     "e": ("web.pcap", sites),
     "f": ("flood.pcap", flood),
+    "t": ("ten.pcap", ten),
+    "w": ("twin-1.pcap", twins),
     "g": ("growth-8.pcap", growth),
 }
 """What is made for each letter, and by which function."""

@@ -26,14 +26,15 @@ SEGMENT = 1428
 
 CIPHERS = bytes.fromhex("130113021303c02bc02fc02cc030cca9cca8c013c014009c009d002f0035")
 GREASE = (0x0A0A, 0x1A1A, 0x2A2A, 0x3A3A, 0x4A4A, 0x5A5A, 0x6A6A, 0x7A7A)
-WORDS = "alpha bravo cedar delta ember falcon garnet harbor indigo jasper kite lumen maple north orbit pine".split()
+WORDS = ("alpha", "bravo", "cedar", "delta", "ember", "falcon", "garnet", "harbor", "indigo", "jasper", "kite", "lumen",
+         "maple", "north", "orbit", "pine")  # fmt: skip
 
 
 class Scripts(NamedTuple):
-    """What is said in which order: script ``i`` has the rows ``first[i]`` to ``first[i] + count[i]`` of the others."""
+    """What is said in which order: script ``i`` has the rows ``first[i]`` to ``first[i] + length[i]`` of the others."""
 
     first: Array
-    count: Array
+    length: Array
     back: Array
     start: Array
     size: Array

@@ -69,13 +69,14 @@ class Mix:
     seconds: float = 3600.0
 
 
-def plan(rng: np.random.Generator, mix: Mix, services: Services, scripts: Scripts, count: int, packets: int) -> Flows:
-    """Return conversations in the order in which they start; their packets add up to the number asked for."""
+def plan(rng: np.random.Generator, mix: Mix, services: Services, scripts: Scripts, *, size: tuple[int, int]) -> Flows:
+    """Return so many conversations in the order in which they start, of so many packets altogether."""
+    count, packets = size
     ranks = rng.random(count)
     names = np.digitize(ranks, np.cumsum([mix.dns, mix.udp, mix.icmp]))  # 0 DNS, 1 UDP, 2 ICMP, 3 TCP
     proto = np.array([UDP, UDP, ICMP, TCP])[names]
     port, script = _services(rng, mix, services, names)
-    sizes = _sizes(rng, mix, scripts, names, script, packets)
+    sizes = _sizes(rng, mix, scripts, (names, script), packets)
     script[(names == 3) & (sizes <= 2)] = -1
     client = np.minimum(rng.zipf(1.3, count), 4000) + rng.integers(0, 400, count)
     order = np.argsort(client, kind="stable")
@@ -121,14 +122,15 @@ def _services(rng: np.random.Generator, mix: Mix, services: Services, names: Arr
     return np.where(names == 2, 0, port), script
 
 
-def _sizes(rng: np.random.Generator, mix: Mix, scripts: Scripts, names: Array, script: Array, packets: int) -> Array:
+def _sizes(rng: np.random.Generator, mix: Mix, scripts: Scripts, kinds: tuple[Array, Array], packets: int) -> Array:
     """Return how many packets each conversation has."""
+    names, script = kinds
     count = len(names)
     small = np.select([names == 0, names == 1], [2, rng.geometric(1 / 20, count)], 2 * rng.geometric(1 / 2, count))
     if mix.scripted:
         more = np.minimum(rng.lognormal(1.0, 1.6, count), LARGEST).astype(np.int64)
-        encrypted = scripts.count[script] + 6 + np.where(scripts.size[scripts.first[script]] > 500, more, 0)
-        return np.where(names == 3, encrypted, small)
+        encrypted = scripts.length[script] + 6 + np.where(scripts.size[scripts.first[script]] > 500, more, 0)
+        return np.asarray(np.where(names == 3, encrypted, small))
     refused = rng.random(count) < mix.refused
     sizes = np.where(names == 3, np.where(refused, rng.integers(1, 3, count), 0), small)
     free = np.flatnonzero(sizes == 0)
@@ -222,7 +224,7 @@ def _follow_scripts(
     back, start, size, flags = columns
     number = flows.script[flow]
     line = place - 3 * (flows.proto[flow] == TCP)
-    said = np.flatnonzero((number >= 0) & (line >= 0) & (line < scripts.count[number]))
+    said = np.flatnonzero((number >= 0) & (line >= 0) & (line < scripts.length[number]))
     rows = scripts.first[number[said]] + line[said]
     back[said], start[said], size[said] = scripts.back[rows], scripts.start[rows], scripts.size[rows]
     flags[said] = np.where(scripts.size[rows] > 0, ACK | PSH, ACK)
@@ -257,4 +259,4 @@ def _repeat_some(rng: np.random.Generator, data: Array, columns: tuple[Array, Ar
     chosen &= ~np.roll(chosen, 1)
     rows = np.flatnonzero(chosen)
     start[rows], size[rows] = start[rows - 1], size[rows - 1]
-    return chosen
+    return np.asarray(chosen)

@@ -111,7 +111,7 @@ class Pool:
     def sums(self, start: Array, size: Array) -> Array:
         """Return the sum of the 16-bit words of each stretch, the last byte of an odd one padded with zero."""
         spare = np.where(size % 2 == 1, self.octets[start + size], 0)
-        return self._sums[(start + size + 1) // 2] - self._sums[start // 2] - spare
+        return np.asarray(self._sums[(start + size + 1) // 2] - self._sums[start // 2] - spare)
 
 
 def file_header(snaplen: int) -> bytes:
@@ -137,7 +137,7 @@ def records(flows: Flows, packets: Packets, pool: Pool, snaplen: int) -> bytes:
         captured[rows] = kept
         parts.append(heads.ravel())
         at += heads.size
-    arena, data = memoryview(np.concatenate(parts)), memoryview(pool.data)
+    arena, data = np.concatenate(parts).data, memoryview(pool.data)
     pieces: list[memoryview] = [arena] * (2 * len(layout))
     pieces[0::2] = [arena[a:b] for a, b in zip(begin.tolist(), end.tolist(), strict=True)]
     last = packets.start + captured
@@ -155,7 +155,7 @@ def _layout(flows: Flows, p: Packets) -> Array:
     bare = np.where(padded, PADDED, BARE)
     tcp = np.where(syn, np.where(stamped, SYN_LONG, SYN_SHORT), np.where(stamped, STAMPED, bare))
     transport = np.select([proto == TCP, proto == UDP], [tcp, np.int64(DATAGRAM)], np.int64(ECHO))
-    return transport + 7 * six + 14 * tagged
+    return np.asarray(transport + 7 * six + 14 * tagged)
 
 
 def _headers(kind: int, flows: Flows, p: Packets, pool: Pool, snaplen: int) -> tuple[Array, Array]:
@@ -281,7 +281,7 @@ def _put32(m: Array, at: int, values: Array) -> None:
 def _words(m: Array, begin: int, end: int) -> Array:
     """Return the sum of the 16-bit words between two columns."""
     high = m[:, begin:end:2].sum(axis=1, dtype=np.int64)
-    return (high << 8) + m[:, begin + 1 : end : 2].sum(axis=1, dtype=np.int64)
+    return np.asarray((high << 8) + m[:, begin + 1 : end : 2].sum(axis=1, dtype=np.int64))
 
 
 def _fold(sums: Array) -> Array:
