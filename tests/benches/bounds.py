@@ -19,6 +19,8 @@ SIZES = (1, 2, 4, 8)
 WAITS = (0.2, 1.0, 3.0)
 """When Ctrl-C comes: while the program starts, and while it reads. [s]"""
 
+SOURCES = "import sys, forensics; print(len(forensics.open_case(sys.argv[1]).sources), 'sources')"
+
 
 def made(place: Path, letter: str, name: str, scale: float) -> Path:
     """Return a capture, made by another process where it is missing."""
@@ -108,16 +110,18 @@ def two(place: Path, rounds: int, scale: float) -> None:
 
 
 def interrupted(place: Path, rounds: int, scale: float) -> None:
-    """Print how soon Ctrl-C ends a run, and what it leaves behind."""
+    """Print how soon Ctrl-C ends a run, and what it leaves behind; a case that is left must open, and be empty."""
     path = made(place, "b", "full.pcap", scale)
     print("\n**Ctrl-C**\n\n| after [s] | command | ended after [s] | exit code | left behind |\n|---|---|---|---|---|")
     for wait in WAITS:
-        with TemporaryDirectory(dir=place) as scratch:
-            case, out = Path(scratch, "case"), Path(scratch, "flows.parquet")
-            for name, command in (("into a case", into_case(case, path)), ("`forensics flows`", into_flows(out, path))):
-                done = run(command, interrupt=wait)
+        for name, command in (("into a case", into_case), ("`forensics flows`", into_flows)):
+            with TemporaryDirectory(dir=place) as scratch:
+                out = Path(scratch, "out")
+                done = run(command(out, path), interrupt=wait)
                 left = sorted(str(p.relative_to(scratch)) for p in Path(scratch).rglob("*") if p.is_file())
-                print(f"| {wait} | {name} | {done.wall:.2f} | {done.code} | {', '.join(left) or 'nothing'} |")
+                if out.is_dir():
+                    left += [run([sys.executable, "-c", SOURCES, str(out)]).output.strip()]
+            print(f"| {wait} | {name} | {done.wall:.2f} | {done.code} | {', '.join(left) or 'nothing'} |")
 
 
 MEASURES = {

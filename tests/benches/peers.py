@@ -157,12 +157,20 @@ def folder(out: Path) -> str:
 
 
 def programs(nfstream: str, port: int) -> list[Peer]:
-    """Return ours and all peers; softflowd sends what it finds to a local port where nobody answers."""
-    soft = ("softflowd", "-d", "-6", "-v", "9", "-m", "1000000", "-n", f"127.0.0.1:{port}", "-r")
-    taps = ("tshark", "-n", "-q", "-z", "conv,tcp", "-z", "conv,udp", "-z", "io,stat,0", "-r")
+    """Return ours, which come first, all peers, and the floors."""
     return [
         Peer("forensics, into a case", lambda files, out: into_case(out, *files), case_records),
         Peer("`forensics flows --format parquet`", lambda files, out: into_flows(out, *files), parquet_packets),
+        *flow_meters(port),
+        *slow_programs(nfstream),
+        *(Peer(name, plain(command), nobody, program=command[0]) for name, command in FLOORS.items()),
+    ]
+
+
+def flow_meters(port: int) -> list[Peer]:
+    """Return the flow meters in C; softflowd sends what it finds to a local port where nobody answers."""
+    soft = ("softflowd", "-d", "-6", "-v", "9", "-m", "1000000", "-n", f"127.0.0.1:{port}", "-r")
+    return [
         Peer(
             "nfpcapd",
             lambda files, out: one_by_one(files, out, "nfpcapd", "-w", folder(out), "-r"),
@@ -173,7 +181,7 @@ def programs(nfstream: str, port: int) -> list[Peer]:
             "softflowd",
             lambda files, out: one_by_one(files, out, *soft),
             found(r"Packets processed: (\d+)"),
-            program=soft[0],
+            program="softflowd",
         ),
         Peer(
             "argus",
@@ -181,6 +189,13 @@ def programs(nfstream: str, port: int) -> list[Peer]:
             argus_packets,
             program="argus",
         ),
+    ]
+
+
+def slow_programs(nfstream: str) -> list[Peer]:
+    """Return the programs that read a tenth."""
+    taps = ("tshark", "-n", "-q", "-z", "conv,tcp", "-z", "conv,udp", "-z", "io,stat,0", "-r")
+    return [
         Peer(
             "nfstream",
             lambda files, out: [nfstream, "-c", NFSTREAM, str(out), *map(str, files)],
@@ -195,13 +210,7 @@ def programs(nfstream: str, port: int) -> list[Peer]:
             slow=True,
             program="tshark",
         ),
-        Peer(
-            "dpkt, bytes by 5-tuple",
-            plain([sys.executable, "-c", DPKT]),
-            found(r"(?m)^(\d+)$"),
-            slow=True,
-        ),
-        *(Peer(name, plain(command), nobody, program=command[0]) for name, command in FLOORS.items()),
+        Peer("dpkt, bytes by 5-tuple", plain([sys.executable, "-c", DPKT]), found(r"(?m)^(\d+)$"), slow=True),
     ]
 
 
