@@ -101,12 +101,13 @@ def many(folder: Path, scale: float) -> None:
     """(c) 2,000 captures of 50 to 5,000 packets in folders of 100."""
     rng, library = np.random.default_rng(3), everyday()
     for number in range(int(2000 * scale)):
-        place = folder / "many" / f"{number // 100:02d}"
+        place = folder / "many.part" / f"{number // 100:02d}"
         place.mkdir(parents=True, exist_ok=True)
         packets = int(np.exp(rng.uniform(np.log(50), np.log(5000))))
         flows = max(packets // 15, 2)
         mix = Mix(seconds=flows * SECONDS_PER_FLOW)
         write(place / f"{number:04d}.pcap", library, mix, (flows, packets), seed=1000 + number)
+    (folder / "many.part").replace(folder / "many")
 
 
 def dns(folder: Path, scale: float) -> None:

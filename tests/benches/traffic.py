@@ -135,7 +135,8 @@ def _sizes(rng: np.random.Generator, mix: Mix, scripts: Scripts, kinds: tuple[Ar
     sizes = np.where(names == 3, np.where(refused, rng.integers(1, 3, count), 0), small)
     free = np.flatnonzero(sizes == 0)
     if len(free):
-        sizes[free] = _fit(6 * np.ones(len(free)), rng.lognormal(0, 2.0, len(free)), packets - int(sizes.sum()))
+        rest = max(packets - int(sizes.sum()), 6 * len(free))  # a very small capture may become a little longer
+        sizes[free] = _fit(6 * np.ones(len(free)), rng.lognormal(0, 2.0, len(free)), rest)
     return sizes
 
 
