@@ -236,7 +236,8 @@ def once(peer: Peer, files: list[Path], place: Path, expected: int, *, check: bo
         out = Path(scratch, "out")
         done = run(peer.command(files, out))
         if done.code:
-            return done, f"failed: {done.output.strip()[-80:]!r}"
+            why = f"signal {-done.code}" if done.code < 0 else f"exit code {done.code}"
+            return done, f"failed: {why} {done.output.strip()[-80:]}".strip().replace("|", " ").replace("\n", " ")
         count = peer.counted(done, out) if check else None
     return done, "all" if count == expected else "" if count is None else f"{count:,}"
 
