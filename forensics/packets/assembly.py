@@ -83,6 +83,7 @@ from forensics.packets.layout import (
     UNREAD_COUNT,
     UNREAD_LINK,
     Bytes,
+    Longs,
     Tables,
 )
 from forensics.packets.lifecycle import begin_flow, emit_cell, emit_flow, idle_limit
@@ -171,13 +172,12 @@ def _account(t: Tables, i: int, j: int) -> None:
 
 
 @jit
-def _update(b: Bytes, t: Tables, i: int) -> None:
-    """Take one decoded packet into its flow."""
+def _update(b: Bytes, t: Tables, i: int) -> int:
+    """Take one decoded packet into its flow; return the number of that flow's first packet."""
     j = _find(t, i)
     if _is_over(t, i, j):
         emit_flow(t, j)
         begin_flow(t, i, j)
-    t.members[(int(t.cursor[NUMBER]) + i) & (t.members.shape[0] - 1)] = t.flows[j, F_NUMBER]
     proto = int(t.rows[i, Q_PROTO])
     if proto == TCP:
         _update_tcp(t, i, j)
@@ -186,12 +186,12 @@ def _update(b: Bytes, t: Tables, i: int) -> None:
     _account(t, i, j)
     if t.options[O_PICK] and t.rows[i, Q_DATA_END] > t.rows[i, Q_DATA]:
         pick_packet(b, t, i, j)
+    return int(t.flows[j, F_NUMBER])
 
 
 @jit
 def _set_aside(t: Tables, i: int, kind: int) -> None:
     """Count a packet that belongs to no flow, and hand it out where it must be told."""
-    t.members[(int(t.cursor[NUMBER]) + i) & (t.members.shape[0] - 1)] = 0
     if kind == NOT_IP:
         t.cursor[NOT_IP_COUNT] += 1
         return
@@ -254,22 +254,31 @@ def frame_next(b: Bytes, t: Tables, room: int) -> tuple[int, int]:
 
 
 @jit
-def _mark(t: Tables) -> None:
+def _mark(cursor: Longs, marks: Longs) -> None:
     """Note where the next packet begins, so that framing can begin anew there; once, however often the loop comes."""
-    record = int(t.cursor[NUMBER]) + 1
-    if t.cursor[MARKED] == record:
+    record = int(cursor[NUMBER]) + 1
+    if cursor[MARKED] == record:
         return
-    t.cursor[MARKED] = record
-    k = int(t.cursor[N_MARKS])
-    t.cursor[N_MARKS] = k + 1
-    t.marks[k, M_RECORD] = record
-    t.marks[k, M_OFFSET] = t.cursor[AT]
-    t.marks[k, M_TIME] = t.cursor[SEEN_TIME]
+    cursor[MARKED] = record
+    k = int(cursor[N_MARKS])
+    cursor[N_MARKS] = k + 1
+    marks[k, M_RECORD] = record
+    marks[k, M_OFFSET] = cursor[AT]
+    marks[k, M_TIME] = cursor[SEEN_TIME]
 
 
 @jit
-def run(b: Bytes, t: Tables) -> int:
+def run(b: Bytes, t: Tables, members: Longs, marks: Longs) -> int:
     """Take packets from the buffer into the flow table until something needs Python.
+
+    Parameters
+    ----------
+    b, t
+        The buffer and the tables.
+    members
+        Takes for each packet of the epoch the number of its flow's first packet, 0 where it belongs to none.
+    marks
+        Takes the places where framing can begin anew, columns ``layout.M_*``.
 
     Returns
     -------
@@ -285,17 +294,19 @@ def run(b: Bytes, t: Tables) -> int:
         if full != GO_ON:
             return full
         if into == 0:  # at packets that do not depend on the blocks in which the file comes
-            _mark(t)
+            _mark(t.cursor, marks)
         m, status = frame_next(b, t, room)
         decode_batch(b, t, m)
         _touch(t, m)
         for i in range(m):
             kind = int(t.rows[i, Q_KIND])
+            flow = 0
             if kind == OK:
-                _update(b, t, i)
+                flow = _update(b, t, i)
                 t.cursor[IN_FLOWS] += 1
             else:
                 _set_aside(t, i, kind)
+            members[(int(t.cursor[NUMBER]) + i) & (members.shape[0] - 1)] = flow
         _note_times(t, m)
         t.cursor[NUMBER] += m
         if status != GO_ON:

@@ -111,6 +111,8 @@ class Engine:
         self._dropped = 0
         self._links: set[int] = set()
         self._told = 0  # packets whose flows were handed out
+        self._flow_of = np.zeros(EPOCH_PACKETS, dtype=np.int64)
+        self._marks = np.zeros((EPOCH_PACKETS // BATCH + 1, layout.M_COLUMNS), dtype=np.int64)
         self.checkpoints: list[Checkpoint] = []
         self.damage: tuple[str, bytes] | None = None
         self.error: EvidenceError | None = None
@@ -221,7 +223,7 @@ class Engine:
         closed, cells = _Pile(layout.F_COLUMNS), _Pile(layout.C_COLUMNS)
         cursor[layout.EPOCH_END] = EPOCH_PACKETS
         while not self._stopped:
-            status = run(self._buffer, self.tables)
+            status = run(self._buffer, self.tables, self._flow_of, self._marks)
             picks = self._picks()
             if picks:
                 yield picks
@@ -260,14 +262,14 @@ class Engine:
         closed.put(t.closed[: t.cursor[layout.N_CLOSED]])
         cells.put(t.cells[: t.cursor[layout.N_CELLS]])
         t.cursor[layout.N_CLOSED] = t.cursor[layout.N_CELLS] = 0
-        for record, offset, time in t.marks[: t.cursor[layout.N_MARKS]].tolist():
+        for record, offset, time in self._marks[: t.cursor[layout.N_MARKS]].tolist():
             self.checkpoints.append(Checkpoint(record, self._offset + offset, time, section_state(t)))
         t.cursor[layout.N_MARKS] = 0
 
     def _members(self) -> Longs:
         """Return the flows of the packets since they were asked for last, at the end of an epoch or of the capture."""
         told, self._told = self._told, int(self.tables.cursor[NUMBER])
-        return self.tables.members[: self._told - told].copy()
+        return self._flow_of[: self._told - told].copy()
 
     def _picks(self) -> list[Pick]:
         """Copy the picked packets out of the buffer."""
@@ -385,8 +387,6 @@ def _new_tables(options: FlowOptions) -> Tables:
         address_slots=np.full(32 * BATCH, -1, dtype=np.int64),
         fragments=np.full((layout.FRAGMENT_ROWS, 4), -1, dtype=np.int64),
         interfaces=_rows(0, layout.I_COLUMNS),
-        members=np.zeros(EPOCH_PACKETS, dtype=np.int64),
-        marks=np.zeros((EPOCH_PACKETS // BATCH + 1, layout.M_COLUMNS), dtype=np.int64),
         links=np.zeros(65536, dtype=np.int64),
         ethertypes=np.zeros(65536, dtype=np.int64),
         ports=port_table(),

@@ -185,8 +185,6 @@ class Tables(NamedTuple):
     address_slots: Longs
     fragments: Longs
     interfaces: Longs
-    members: Longs
-    marks: Longs
     links: Longs
     ethertypes: Longs
     ports: Longs
