@@ -100,7 +100,7 @@ def test_a_kept_case_is_not_read_anew(
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("a file was read anew")
 
-    monkeypatch.setattr("forensics.case.read_file", refuse)
+    monkeypatch.setattr("forensics.adding.read_file", refuse)
     assert run(*arguments, tmp_path / "two")[0] == 0
     for name in (*WRITTEN, "manifest.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name

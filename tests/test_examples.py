@@ -89,7 +89,7 @@ def test_the_way_to_the_packets_runs(tmp_path: Path, lab: Path, tshark: str) -> 
     )
     assert done.stdout.startswith(f"{counted.stdout.count(chr(10))} packets\n")
     assert {path.name for path in tmp_path.glob("*.pcapng")} == {
-        f"{name}.pcapng" for name in ("spikes", "first-spike", "uploads", "ssh", "relay", "alert")
+        f"{name}.pcapng" for name in ("spikes", "first-spike", "uploads", "largest", "relay", "alert")
     }
 
 

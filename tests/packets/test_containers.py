@@ -386,12 +386,19 @@ def test_what_was_read_before_damaged_compression_stands(
 
 @pytest.mark.parametrize("name", ["normal.pcap", "normal.pcapng"])
 def test_the_format_modules_read_captures(samples: dict[str, bytes], name: str) -> None:
-    """A format claims its own container, declines the other, and gives tables and notes."""
+    """A format claims its own container, declines the other, and gives tables, the index and notes."""
     both = all_formats()["pcap"], all_formats()["pcapng"]
     mine, other = both if name.endswith(".pcap") else both[::-1]
     evidence = Evidence(io.BytesIO(samples[name]), name, "sensor")
 
     assert mine.declines(samples[name], Hints()) is None
     assert other.declines(samples[name], Hints())
-    assert {table for table, _ in mine.parse(evidence)} == {"flows", "volumes", "names", "requests"}
+    assert {table for table, _ in mine.parse(evidence)} == {
+        "flows",
+        "volumes",
+        "names",
+        "requests",
+        "packets",
+        "blocks",
+    }
     assert evidence.notes["records"] == 40
