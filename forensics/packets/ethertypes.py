@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import part
 from forensics.packets.framing import u8, u16, u32
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ _STEPS = 12  # more tags and labels than any network stacks
 _LABELS = 16
 
 
-@jit
+@part
 def _snap(b: Bytes, o: int, end: int, pad: int) -> tuple[int, int]:
     """Read the five bytes of SNAP at ``o``; ``pad`` bytes lie before a bridged frame."""
     if o + 5 > end:
@@ -75,7 +75,7 @@ def _snap(b: Bytes, o: int, end: int, pad: int) -> tuple[int, int]:
     return LLC, o
 
 
-@jit
+@part
 def _ppp_protocol(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read a PPP protocol number, of one byte where it is odd."""
     if o >= end:
@@ -94,7 +94,7 @@ def _ppp_protocol(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return (LINK_CONTROL if kind >= 0x8000 else OTHER), o
 
 
-@jit
+@part
 def ppp(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read a PPP frame at ``o``, with or without address and control bytes."""
     if o + 2 <= end and u16(b, o) == 0xFF03:
@@ -102,7 +102,7 @@ def ppp(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return _ppp_protocol(b, o, end)
 
 
-@jit
+@part
 def nlpid(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read a network layer protocol identifier at ``o``."""
     if o >= end:
@@ -117,7 +117,7 @@ def nlpid(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return (LINK_CONTROL if kind == 8 else LLC), o  # Q.933; OSI
 
 
-@jit
+@part
 def llc(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read an LLC header at ``o``; `LLC` where there is no EtherType and no IP behind it."""
     if o + 4 > end or u8(b, o + 2) != 3:
@@ -132,7 +132,7 @@ def llc(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return LLC, o
 
 
-@jit
+@part
 def type_at(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read an EtherType at ``o``, or the length that 802.3 has in its place and the LLC header behind it."""
     if o + 2 > end:
@@ -141,7 +141,7 @@ def type_at(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return (kind, o + 2) if kind >= 0x0600 else llc(b, o + 2, end)
 
 
-@jit
+@part
 def _fits_ip(b: Bytes, o: int, end: int) -> bool:
     """Tell whether the bytes at ``o`` are a likely IP header, as far as they are there."""
     if o + 20 > end:
@@ -153,7 +153,7 @@ def _fits_ip(b: Bytes, o: int, end: int) -> bool:
     return header >= 20 and (total == 0 or total >= header) and u8(b, o + 8) > 0
 
 
-@jit
+@part
 def _fits_ethernet(b: Bytes, o: int, end: int) -> bool:
     """Tell whether an Ethernet frame that carries something common may begin at ``o``."""
     if o + 18 > end:
@@ -166,7 +166,7 @@ def _fits_ethernet(b: Bytes, o: int, end: int) -> bool:
     return kind in (0x8100, 0x88A8, 0x0806, 0x8847, 0x8848, 0x8863, 0x8864, 0x88CC, 0x9000)
 
 
-@jit
+@part
 def _behind_labels(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Tell what follows a label stack by its first nibble, or by being like an Ethernet frame."""
     nibble = u8(b, o) >> 4
@@ -178,7 +178,7 @@ def _behind_labels(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return (BRIDGED if _fits_ethernet(b, o, end) else kind), o
 
 
-@jit
+@part
 def _mpls(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Pass a label stack at ``o``."""
     last = 0
@@ -194,7 +194,7 @@ def _mpls(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return _behind_labels(b, o, end) if o < end else (CUT, o)
 
 
-@jit
+@part
 def _nsh(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read a network service header at ``o``."""
     if o + 8 > end:
@@ -210,7 +210,7 @@ def _nsh(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return (MPLS if following == 5 else OTHER), o
 
 
-@jit
+@part
 def _macsec(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read a security tag at ``o``: only where it guards without encrypting is there something to read behind it."""
     if o + 6 > end:
@@ -221,7 +221,7 @@ def _macsec(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return type_at(b, o + (14 if flags & 0x20 else 6), end)
 
 
-@jit
+@part
 def _tag_bytes(kind: int) -> int:
     """Return how long a tag is that is followed by another EtherType, 0 where there is none."""
     if kind in (0x8100, 0x88A8, 0x9100, 0x9200, 0x9300):  # VLAN
@@ -231,7 +231,7 @@ def _tag_bytes(kind: int) -> int:
     return 6 if kind in (0x8909, 0x893F) else 0  # Cisco MetaData, E-TAG
 
 
-@jit
+@part
 def _step(b: Bytes, o: int, end: int, kind: int) -> tuple[int, int]:  # noqa: PLR0911 - one per EtherType
     """Take what an EtherType announces off its content; the same kind and place where it is a network layer."""
     tag = _tag_bytes(kind)
@@ -254,7 +254,7 @@ def _step(b: Bytes, o: int, end: int, kind: int) -> tuple[int, int]:  # noqa: PL
     return _macsec(b, o, end) if kind == 0x88E5 else (kind, o)
 
 
-@jit
+@part
 def by_ethertype(b: Bytes, o: int, end: int, kind: int) -> tuple[int, int]:
     """Resolve what lies between an EtherType and the network layer.
 
@@ -283,7 +283,7 @@ def by_ethertype(b: Bytes, o: int, end: int, kind: int) -> tuple[int, int]:
     return kind, o
 
 
-@jit
+@part
 def ethernet(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Find the network layer of the Ethernet frame at ``o``, as `by_ethertype` does."""
     kind, at = type_at(b, o + 12, end)

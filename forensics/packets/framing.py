@@ -14,7 +14,7 @@ References
 
 from __future__ import annotations
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import jit, part
 from forensics.packets.layout import (
     ABSURD_LENGTH,
     AT,
@@ -67,19 +67,19 @@ JOURNAL_ENTRY, SECRETS = 9, 10
 _FAR = 4_600_000_000  # seconds; the difference of two such times in nanoseconds still fits into 63 bits
 
 
-@jit
+@part
 def u8(b: Bytes, o: int) -> int:
     """Read a byte; the sum makes it a signed word where it is compiled, since unsigned and signed mix to a float."""
     return int(b[o]) + 0
 
 
-@jit
+@part
 def u16(b: Bytes, o: int) -> int:
     """Read a big-endian 16-bit number."""
     return u8(b, o) << 8 | u8(b, o + 1)
 
 
-@jit
+@part
 def u32(b: Bytes, o: int, big: int) -> int:
     """Read a 32-bit number of either byte order."""
     if big:
@@ -87,7 +87,7 @@ def u32(b: Bytes, o: int, big: int) -> int:
     return u8(b, o + 3) << 24 | u8(b, o + 2) << 16 | u8(b, o + 1) << 8 | u8(b, o)
 
 
-@jit
+@part
 def _put(rows: Longs, i: int, start: int, captured: int, wire: int, time: int, link: int) -> None:
     """Write one framed packet into the batch."""
     rows[i, Q_START] = start
@@ -98,7 +98,7 @@ def _put(rows: Longs, i: int, start: int, captured: int, wire: int, time: int, l
     rows[i, Q_KIND] = OK
 
 
-@jit
+@part
 def frame_pcap(b: Bytes, cursor: Longs, rows: Longs, room: int) -> tuple[int, int]:
     """Frame packets of a pcap file from the cursor on.
 
@@ -137,7 +137,7 @@ def frame_pcap(b: Bytes, cursor: Longs, rows: Longs, room: int) -> tuple[int, in
     return i, status
 
 
-@jit
+@part
 def frame_snoop(b: Bytes, cursor: Longs, rows: Longs, room: int) -> tuple[int, int]:
     """Frame packets of a snoop file from the cursor on.
 
@@ -175,7 +175,7 @@ def frame_snoop(b: Bytes, cursor: Longs, rows: Longs, room: int) -> tuple[int, i
     return i, status
 
 
-@jit
+@part
 def ticks_to_time(high: int, low: int, interfaces: Longs, k: int) -> int:
     """Turn a pcapng timestamp into nanoseconds since 1970, or `NO_TIME` where that does not fit.
 
@@ -200,7 +200,7 @@ def ticks_to_time(high: int, low: int, interfaces: Longs, k: int) -> int:
     return whole * SECOND + fraction
 
 
-@jit
+@part
 def _missing_before(b: Bytes, o: int, end: int, big: int) -> int:
     """Return what the options at ``o`` say of packets lost since the packet before (``epb_dropcount``)."""
     for _ in range(64):
@@ -218,7 +218,7 @@ def _missing_before(b: Bytes, o: int, end: int, big: int) -> int:
     return 0
 
 
-@jit
+@part
 def _timed_packet(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, i: int, o: int, room: int, old: int) -> int:
     """Read an Enhanced Packet Block, or an old Packet Block, whose content is ``room`` bytes at ``o``."""
     big = int(cursor[BIG])
@@ -248,7 +248,7 @@ def _timed_packet(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, i: in
     return 1
 
 
-@jit
+@part
 def _simple_packet(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, i: int, o: int, room: int) -> int:
     """Read a Simple Packet Block: interface 0, no time of its own, so that the last time seen is taken and counted."""
     if room < 4:
@@ -268,7 +268,7 @@ def _simple_packet(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, i: i
     return 1
 
 
-@jit
+@part
 def _block_status(b: Bytes, o: int, big: int) -> int:  # noqa: PLR0911 - one per check
     """Check the frame of the block at ``o``: all of it there, its two lengths equal, its type no business of Python."""
     n = b.shape[0]
@@ -289,7 +289,7 @@ def _block_status(b: Bytes, o: int, big: int) -> int:  # noqa: PLR0911 - one per
     return NEED_CONTROL if kind in (IDB, NAMES, STATISTICS, SECRETS) else GO_ON
 
 
-@jit
+@part
 def frame_pcapng(b: Bytes, cursor: Longs, rows: Longs, interfaces: Longs, room: int) -> tuple[int, int]:
     """Frame packets of a pcapng file from the cursor on; blocks that describe the file are left to Python.
 

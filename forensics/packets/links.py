@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import jit, part
 from forensics.packets.ethertypes import (
     CUT,
     IPV4,
@@ -44,7 +44,7 @@ ETHERNET, TOKEN_RING, PPP, FDDI, CISCO_HDLC, FRAME_RELAY = 1, 6, 9, 10, 104, 107
 _WRAPPINGS = 4  # headers of capturing programs, one in the other
 
 
-@jit
+@part
 def _by_version(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Tell IPv4 from IPv6 where the link says only that it is IP."""
     if o >= end:
@@ -53,7 +53,7 @@ def _by_version(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return (IPV6 if version == 6 else IPV4), o
 
 
-@jit
+@part
 def _by_family(family: int, o: int) -> tuple[int, int]:
     """Return the EtherType of an address family, whose number is below 65536 in one of the two byte orders."""
     if family > 0xFFFF:
@@ -63,7 +63,7 @@ def _by_family(family: int, o: int) -> tuple[int, int]:
     return (IPV6 if family in (10, 23, 24, 26, 28, 30) else family), o  # Linux, Windows, Solaris, and the BSDs
 
 
-@jit
+@part
 def _nflog(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Look for the packet among the attributes of a Linux netfilter log, written in the byte order of their machine."""
     if o + 8 > end:
@@ -83,7 +83,7 @@ def _nflog(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return OTHER, o
 
 
-@jit
+@part
 def _cooked(b: Bytes, o: int, device: int, at: int, end: int) -> tuple[int, int]:
     """Read the protocol at ``o`` of a Linux cooked header; the packet begins at ``at``."""
     kind = u16(b, o)
@@ -94,7 +94,7 @@ def _cooked(b: Bytes, o: int, device: int, at: int, end: int) -> tuple[int, int]
     return (LLC if kind == 1 else kind), at  # 1: 802.3 without LLC
 
 
-@jit
+@part
 def _of_hosts(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa: PLR0911 - one per link type
     """Read what operating systems hand out in place of a link header."""
     if link in (0, 108):
@@ -114,7 +114,7 @@ def _of_hosts(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa
     return UNREAD, o
 
 
-@jit
+@part
 def _arcnet(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     """Read an ARCNET header: of RFC 1051, or of RFC 1201, which has numbered fragments."""
     at = o + (4 if link == 129 else 2)  # Linux keeps the two bytes of the length
@@ -135,7 +135,7 @@ def _arcnet(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     return (IPV4 if kind == 0xD4 else 0x0806 if kind == 0xD5 else IPV6), at
 
 
-@jit
+@part
 def _of_rings(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     """Read a token ring or an FDDI header."""
     if o + 14 > end:
@@ -152,7 +152,7 @@ def _of_rings(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     return llc(b, at, end)
 
 
-@jit
+@part
 def _docsis(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read the header of a cable modem's frame."""
     if o + 6 > end:
@@ -165,7 +165,7 @@ def _docsis(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return ethernet(b, o + 6 + (u8(b, o + 1) if u8(b, o) & 1 else 0), end)
 
 
-@jit
+@part
 def _juniper(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Pass what a Juniper router puts before an Ethernet frame, or before a packet without one."""
     if o + 6 > end:
@@ -177,7 +177,7 @@ def _juniper(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return _by_version(b, at + 4, end) if flags & 2 else ethernet(b, at, end)
 
 
-@jit
+@part
 def _of_lans(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa: PLR0911 - one per link type
     """Read the headers of local networks other than plain Ethernet."""
     if link in (WLAN, WLAN_PADDED):
@@ -201,7 +201,7 @@ def _of_lans(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa:
     return type_at(b, o + 20, end) if link == 285 else (UNREAD, o)
 
 
-@jit
+@part
 def _ppp_or_hdlc(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     """Read PPP, or Cisco's HDLC, which captures of PPP links hold as well."""
     if link == CISCO_HDLC or (o < end and u8(b, o) in (0x0F, 0x8F)):
@@ -209,7 +209,7 @@ def _ppp_or_hdlc(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     return ppp(b, o, end)
 
 
-@jit
+@part
 def _frame_relay(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read a frame relay header: an address of two to four bytes, then as RFC 2427 has it, or Cisco's EtherType."""
     at = o
@@ -229,7 +229,7 @@ def _frame_relay(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return type_at(b, at, end)
 
 
-@jit
+@part
 def _atm(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     """Read what is carried in AAL5: LLC; bare IP where classical IP over ATM is told to do without; LAN emulation."""
     if link == 123:
@@ -244,7 +244,7 @@ def _atm(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     return llc(b, o, end)
 
 
-@jit
+@part
 def _of_lines(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa: PLR0911 - one per link type
     """Read the headers of serial lines and wide area networks."""
     if link in (PPP, 50, CISCO_HDLC):
@@ -267,7 +267,7 @@ def _of_lines(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa
     return (0x8847, o) if link == 219 else (UNREAD, o)
 
 
-@jit
+@part
 def _of_device(kind: int, link: int) -> int:
     """Return the link type behind a Linux cooked header whose device, by its ARPHRD number, has headers of its own."""
     if kind in (801, 802, 803):
@@ -275,7 +275,7 @@ def _of_device(kind: int, link: int) -> int:
     return FRAME_RELAY if kind == 770 else link
 
 
-@jit
+@part
 def _erf(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Pass the header of an Endace record at ``o``, which programs that convert such captures leave in place."""
     if o + 16 > end:
@@ -294,7 +294,7 @@ def _erf(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return (228 if kind == 22 else 229 if kind == 23 else UNREAD), at
 
 
-@jit
+@part
 def _unwrap(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa: PLR0911 - one per link type
     """Take off what a capturing program put before the link header; the same link type where there is nothing."""
     if link in (127, 119, 163):
@@ -320,7 +320,7 @@ def _unwrap(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:  # noqa: 
     return link, o
 
 
-@jit
+@part
 def _by_link(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     """Read the link header of any link type but Ethernet's."""
     if link in (12, 14, 101):
@@ -335,7 +335,7 @@ def _by_link(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     return kind, at
 
 
-@jit
+@part
 def _other_link(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     """Find the network layer behind any link type but Ethernet's."""
     for _ in range(_WRAPPINGS):

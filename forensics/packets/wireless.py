@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import part
 from forensics.packets.ethertypes import CUT, ENCRYPTED, LINK_CONTROL, LINK_FRAGMENT, llc
 from forensics.packets.framing import u8, u32
 
@@ -24,7 +24,7 @@ WLAN_PADDED = 1 << 16 | WLAN
 """Link type of ours: 802.11 whose MAC header is padded to four bytes."""
 
 
-@jit
+@part
 def _radiotap(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Pass a radiotap header at ``o``; its flags say whether the MAC header is padded."""
     if o + 8 > end:
@@ -42,7 +42,7 @@ def _radiotap(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return (WLAN_PADDED if padded else WLAN), o + length
 
 
-@jit
+@part
 def _prism(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Pass a Prism header at ``o``, of either byte order, or the AVS header that took its place."""
     if o + 8 > end:
@@ -54,7 +54,7 @@ def _prism(b: Bytes, o: int, end: int) -> tuple[int, int]:
     return WLAN, o + length
 
 
-@jit
+@part
 def past_radio(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     """Pass the header of radiotap, Prism or AVS at ``o``; return the link type behind it, or `CUT`, and its place."""
     if link == 127:
@@ -62,7 +62,7 @@ def past_radio(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     return _prism(b, o, end)
 
 
-@jit
+@part
 def wlan(b: Bytes, o: int, end: int, padded: int) -> tuple[int, int]:  # noqa: PLR0911 - one per kind of frame
     """Read an 802.11 frame at ``o``; of an aggregate (A-MSDU) the first frame."""
     if o + 24 > end:
