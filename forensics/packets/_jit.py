@@ -32,7 +32,7 @@ def _switched_off() -> bool:
     return os.environ.get("FORENSICS_JIT") == "0" or os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
-def _choose(*, inner: bool) -> Callable[[_Loop], _Loop] | None:
+def _choose(*, inner: bool = False) -> Callable[[_Loop], _Loop] | None:
     """Return numba's compiler, or None where the loops stay plain Python."""
     if _switched_off():
         return None
@@ -45,7 +45,7 @@ def _choose(*, inner: bool) -> Callable[[_Loop], _Loop] | None:
     return cast("Callable[[_Loop], _Loop]", numba.njit(**options))
 
 
-_compiler = _choose(inner=False)
+_compiler = _choose()
 _inner_compiler = _choose(inner=True)
 
 COMPILED: bool = _compiler is not None
