@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -360,12 +360,12 @@ def test_a_file_that_is_no_capture_gives_a_note(plain: Build) -> None:
 class Damaged(io.BytesIO):
     """A stream of a damaged compressed file: its bytes, then an error."""
 
-    def read(self, size: int | None = -1) -> bytes:
-        """Return bytes while there are any."""
-        data = super().read(size)
-        if not data:
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        """Give bytes while there are any."""
+        count = super().readinto(buffer)
+        if not count:
             raise EvidenceError("sample", "compressed data is damaged")
-        return data
+        return count
 
 
 @pytest.mark.parametrize("end", [10, 500, 1000, None])

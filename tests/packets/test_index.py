@@ -37,9 +37,11 @@ class Forward(io.RawIOBase):
     def __init__(self, data: bytes) -> None:
         self._inner = gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(data, 1)))
 
-    def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes, fewer than asked for."""
-        return self._inner.read(min(size, 7000))
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        """Fill some of the buffer, less than there is room."""
+        data = self._inner.read(min(len(buffer), 7000))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def made(build: Build, data: bytes, **options: object) -> tuple[Any, Any, dict[str, object]]:
@@ -52,7 +54,7 @@ def made(build: Build, data: bytes, **options: object) -> tuple[Any, Any, dict[s
             closed.append(event.closed)
             for name, batch in (
                 *build.index.packet_batches(event.members),
-                *build.index.block_batches(engine.checkpoints),
+                *build.index.block_batches(event.checkpoints),
             ):
                 writer.write(name, batch)
     return np.concatenate(closed), writer.close(), engine.facts()
@@ -62,14 +64,18 @@ def scanned(build: Build, data: bytes) -> Iterator[tuple[list[int], bytes]]:
     """Yield every packet of a capture, by one pass without an index: its columns and its bytes."""
     engine = build.engine.Engine(io.BytesIO(data), build.layout.FlowOptions(pick=False))
     engine.open()
-    batch = build.engine.BATCH
+    layout, window, t = build.layout, engine._window, engine.tables
     while not engine._stopped:
-        if engine.tables.cursor[build.layout.ADDRESSES] + 2 * batch > len(engine.tables.addresses):
-            engine._grow()
-        m, status = build.assembly.frame_next(engine._buffer, engine.tables, batch)
-        build.decode.decode_batch(engine._buffer, engine.tables, m)
-        for row in engine.tables.rows[:m].tolist():
-            yield row, engine._buffer[row[build.layout.Q_START] : row[build.layout.Q_END]].tobytes()
+        t = build.arrays.grown(engine.tables, layout.BATCH)
+        engine.tables = t
+        m, status = build.assembly.frame_next(window.data, t, layout.BATCH)
+        t.cursor[layout.N_FRAMES] = m
+        t.frames[:m, layout.FR_TYPE] = layout.UNKNOWN
+        build.links.find_networks(window.data, t)
+        build.decode.decode_frames(window.data, window.words, t)
+        t.cursor[layout.NUMBER] += m
+        for row in t.rows[:m].tolist():
+            yield row, window.data[row[layout.Q_START] : row[layout.Q_END]].tobytes()
         if status != build.layout.GO_ON and not engine._serve(status):
             return
 
@@ -151,8 +157,9 @@ def test_the_index_does_not_depend_on_blocks(small: Build, samples: dict[str, by
     for size in (block, small.engine.BLOCK_BYTES):
         engine = small.engine.Engine(io.BytesIO(samples[name]), block=size)
         engine.open()
-        members = [event.members for event in engine.events() if not isinstance(event, list)]
-        found.append((engine.checkpoints, np.concatenate(members).tolist()))
+        harvests = [event for event in engine.events() if not isinstance(event, list)]
+        checkpoints = [checkpoint for event in harvests for checkpoint in event.checkpoints]
+        found.append((checkpoints, np.concatenate([event.members for event in harvests]).tolist()))
 
     assert found[0] == found[1]
 
@@ -283,6 +290,6 @@ def test_both_builds_index_alike(plain: Build, compiled: Build, samples: dict[st
         for build in (plain, compiled):
             engine = build.engine.Engine(io.BytesIO(data))
             engine.open()
-            members = [event.members.tolist() for event in engine.events() if not isinstance(event, list)]
-            found.append((members, [tuple(c) for c in engine.checkpoints]))
+            harvests = [event for event in engine.events() if not isinstance(event, list)]
+            found.append([(event.members.tolist(), [tuple(c) for c in event.checkpoints]) for event in harvests])
         assert found[0] == found[1]
