@@ -389,4 +389,5 @@ def _new_tables(options: FlowOptions) -> Tables:
         links=np.zeros(65536, dtype=np.int64),
         ethertypes=np.zeros(65536, dtype=np.int64),
         ports=port_table(),
+        streams=_rows(layout.STREAM_ROWS, layout.S_COLUMNS),
     )

@@ -20,7 +20,8 @@ __all__ = ["HTTP_PORTS", "port_table"]
 HTTP_PORTS = (80, 81, 631, 1080, 3128, 8000, 8008, 8080, 8081, 8088, 8118, 8888)
 """Ports on which every segment is looked at for the beginning of an HTTP message."""
 
-DNS_PORTS = (53, 5353)
+DNS_PORTS = (53, 5353, 5355)
+"""DNS, mDNS (RFC 6762) and LLMNR (RFC 4795)."""
 
 _SERVERS_TCP = (
     21, 22, 25, 53, 80, 81, 88, 102, 110, 135, 139, 143, 389, 443, 445, 464, 465, 502, 514, 563, 585, 587, 593, 614,

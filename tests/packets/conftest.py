@@ -30,12 +30,20 @@ MODULES: tuple[str, ...] = (
     "containers",
     "decode",
     "engine",
+    "exchanges",
     "find",
     "framing",
     "hashing",
     "layout",
-    "messages",
     "pipeline",
+    "protocols.aes",
+    "protocols.certificates",
+    "protocols.dns",
+    "protocols.http",
+    "protocols.quic",
+    "protocols.socks",
+    "protocols.streams",
+    "protocols.tls",
     "tcp",
 )
 
@@ -48,7 +56,9 @@ class Build:
         before = os.environ.pop("FORENSICS_JIT", None)
         if plain:
             os.environ["FORENSICS_JIT"] = "0"
-        self.modules = {name: importlib.import_module(f"forensics.packets.{name}") for name in MODULES}
+        self.modules = {
+            name.rpartition(".")[2]: importlib.import_module(f"forensics.packets.{name}") for name in MODULES
+        }
         os.environ.pop("FORENSICS_JIT", None)
         if before is not None:
             os.environ["FORENSICS_JIT"] = before

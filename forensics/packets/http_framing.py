@@ -1,0 +1,387 @@
+"""HTTP/1 framing: where each message of a connection begins, its head, and how long its body is, without the body.
+
+Heads are handed to Python, bodies are passed over by their length, chunk by chunk where they come in chunks, so that a
+download of any size costs next to nothing. A gap inside a body is passed over too: sizes go by sequence number. A gap
+anywhere else ends the certainty; the next segment that begins as a message does restores it.
+
+A followed connection has a row of the ring of streams. Where the ring has come round, the older connection is looked
+at segment by segment from then on.
+
+References
+----------
+.. [1] RFC 9112, sections 6.3 (message body length) and 7.1 (chunked coding); RFC 9110, sections 9.3.6 (CONNECT) and
+   15.2 (informational replies).
+"""
+
+# ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
+
+from __future__ import annotations
+
+from forensics.packets._jit import jit
+from forensics.packets.framing import u8
+from forensics.packets.http_heads import (
+    ASKED_CONNECT,
+    ASKED_HEAD,
+    W_CHUNKED,
+    W_FRESH,
+    W_GAP,
+    W_LENGTH,
+    W_REPLY,
+    W_UNSURE,
+    scan_head,
+    what_asked,
+    what_status,
+)
+from forensics.packets.layout import (
+    BEGINS_HTTP,
+    BIT_HTTP,
+    CONTINUES,
+    EARLY,
+    ENDS,
+    F_BITS,
+    F_PICK,
+    F_SERIAL,
+    N_STREAMS,
+    P_BODY,
+    PICK_TCP,
+    Q_DATA,
+    Q_DATA_END,
+    Q_PAYLOAD,
+    Q_SIDE,
+    Q_TIME,
+    S_ASKED,
+    S_BODY,
+    S_COLUMNS,
+    S_LEFT,
+    S_MODE,
+    S_NEXT,
+    S_OWNER,
+    S_SIDE,
+    S_TIME,
+    S_WHAT,
+    STREAM_ROWS,
+    Bytes,
+    Longs,
+    Tables,
+)
+from forensics.packets.recognising import HEAD_BYTES, begins, distance, first_seq, hand_out
+
+__all__ = ["AGAIN", "FRAMED", "body_so_far", "follow_http", "stream_of", "stream_row"]
+
+FRAMED, AGAIN = 4, 6
+"""States of a direction, as `picking` has them: its messages are followed; look at its next segment anew."""
+
+_TAG = 40
+_ROW_MASK = (1 << _TAG) - 1
+
+# Modes: looking for a message at the beginning of a segment; at the place where one begins; inside a head; inside a
+# body of known length, of one that lasts until the end; at a chunk's size, behind it on its line, inside a chunk, at
+# the line end behind it; in the trailer.
+_LOOK, _START, _HEAD, _BODY, _CLOSE, _SIZE, _EXTENSION, _CHUNK, _CHUNK_END, _TRAILER = range(10)
+
+_MAX_CHUNK = 1 << 40
+_MARKED = 1 << 32  # above a sequence number: there is one
+_MAX_GAPS = 8
+_ASKED_ROOM = 1 << 60
+
+
+@jit
+def stream_of(t: Tables, j: int) -> int:
+    """Return the row of a connection's stream; a connection without one gets the next of the ring."""
+    owner = int(t.flows[j, F_SERIAL]) + 1
+    for side in range(2):
+        state = int(t.flows[j, F_PICK + side])
+        if state >> _TAG in (FRAMED, AGAIN) and t.streams[state & _ROW_MASK, S_OWNER] == owner:
+            return state & _ROW_MASK
+    r = int(t.cursor[N_STREAMS]) % STREAM_ROWS
+    t.cursor[N_STREAMS] += 1
+    for c in range(S_COLUMNS):
+        t.streams[r, c] = 0
+    t.streams[r, S_OWNER] = owner
+    return r
+
+
+@jit
+def _end_message(t: Tables, i: int, j: int, r: int, o: int, told: int) -> None:
+    """Tell that a message has ended, beside its head where that is of the same packet."""
+    s = S_SIDE * int(t.rows[i, Q_SIDE])
+    p = told if told >= 0 else hand_out(t, i, j, PICK_TCP, ENDS, o, o)
+    t.picks[p, P_BODY] = t.streams[r, S_BODY + s]
+    t.streams[r, S_MODE + s] = _START
+
+
+@jit
+def _pass(t: Tables, r: int, s: int, count: int) -> int:
+    """Pass over bytes of a body; return how many of them belonged to it."""
+    mode = int(t.streams[r, S_MODE + s])
+    if mode == _CLOSE:
+        n = count
+    elif mode in (_BODY, _CHUNK):
+        n = min(count, int(t.streams[r, S_LEFT + s]))
+        t.streams[r, S_LEFT + s] -= n
+    else:
+        return 0
+    t.streams[r, S_BODY + s] += n
+    if mode == _CHUNK and t.streams[r, S_LEFT + s] == 0:
+        t.streams[r, S_MODE + s] = _CHUNK_END
+    return n
+
+
+@jit
+def _tunnel(t: Tables, j: int, r: int) -> None:
+    """Make both directions begin anew: what follows is what a proxy carries."""
+    t.flows[j, F_BITS] &= ~BIT_HTTP
+    t.flows[j, F_PICK] = AGAIN << _TAG | r
+    t.flows[j, F_PICK + 1] = AGAIN << _TAG | r
+    t.streams[r, S_MODE] = _START
+    t.streams[r, S_MODE + S_SIDE] = _START
+
+
+@jit
+def _answered(t: Tables, r: int) -> int:
+    """Return what the oldest request without a reply asked for, 0 where none waits."""
+    asked = int(t.streams[r, S_ASKED])
+    t.streams[r, S_ASKED] = asked >> 2
+    return asked & 3
+
+
+@jit
+def _note_asked(t: Tables, r: int, code: int) -> None:
+    """Put a request behind those that wait; behind thirty it is forgotten."""
+    asked = int(t.streams[r, S_ASKED])
+    place = 1
+    while place < _ASKED_ROOM and asked >= place:
+        place *= 4
+    if place < _ASKED_ROOM:
+        t.streams[r, S_ASKED] = asked + code * place
+
+
+@jit
+def _after_reply(t: Tables, j: int, r: int, s: int, what: int) -> int:
+    """Choose the mode behind a reply's head; return 1 where no body follows."""
+    status = what_status(what)
+    if status == 101:
+        t.flows[j, F_PICK] = t.flows[j, F_PICK + 1] = -1
+        t.flows[j, F_BITS] &= ~BIT_HTTP
+        return 1
+    if status // 100 == 1:
+        return 1
+    asked = _answered(t, r)
+    if asked == ASKED_CONNECT and status // 100 == 2:
+        _tunnel(t, j, r)
+        return 1
+    if asked == ASKED_HEAD or status in (204, 304):
+        return 1
+    t.streams[r, S_MODE + s] = _CLOSE
+    return 0
+
+
+@jit
+def _after_head(t: Tables, j: int, r: int, s: int) -> int:
+    """Choose the mode behind a head; return 1 where the message ends with it."""
+    what = int(t.streams[r, S_WHAT + s])
+    t.streams[r, S_BODY + s] = 0
+    over = 1
+    if what & W_REPLY:
+        over = _after_reply(t, j, r, s, what)
+        if over:
+            return 1
+    else:
+        _note_asked(t, r, what_asked(what))
+    if what & W_UNSURE:
+        t.streams[r, S_MODE + s] = _LOOK
+        return 0
+    if what & W_CHUNKED:
+        t.streams[r, S_MODE + s] = _SIZE
+        t.streams[r, S_LEFT + s] = 0
+        return 0
+    if what & W_LENGTH:
+        t.streams[r, S_MODE + s] = _BODY
+        return int(t.streams[r, S_LEFT + s] == 0)
+    return over
+
+
+@jit
+def _hex(c: int) -> int:
+    """Return the value of a hexadecimal digit, -1 where it is none."""
+    if 48 <= c <= 57:
+        return c - 48
+    lower = c | 32
+    return lower - 87 if 97 <= lower <= 102 else -1
+
+
+@jit
+def _chunk_size(b: Bytes, t: Tables, r: int, s: int, p: int, end: int) -> int:
+    """Read a chunk's line; return where it goes on."""
+    while p < end:
+        c = u8(b, p)
+        p += 1
+        if c == 10:
+            t.streams[r, S_MODE + s] = _CHUNK if t.streams[r, S_LEFT + s] else _TRAILER
+            t.streams[r, S_WHAT + s] = W_FRESH
+            return p
+        digit = _hex(c)
+        if t.streams[r, S_MODE + s] == _SIZE and digit >= 0 and t.streams[r, S_LEFT + s] < _MAX_CHUNK:
+            t.streams[r, S_LEFT + s] = t.streams[r, S_LEFT + s] * 16 + digit
+        elif c in (13, 32, 9, 59) or t.streams[r, S_MODE + s] == _EXTENSION:
+            t.streams[r, S_MODE + s] = _EXTENSION
+        else:
+            t.streams[r, S_MODE + s] = _LOOK
+            return end
+    return p
+
+
+@jit
+def _chunk_end(b: Bytes, t: Tables, r: int, s: int, p: int, end: int) -> int:
+    """Pass over the line end behind a chunk; return where it goes on."""
+    while p < end:
+        c = u8(b, p)
+        p += 1
+        if c == 10:
+            t.streams[r, S_MODE + s] = _SIZE
+            return p
+        if c != 13:
+            t.streams[r, S_MODE + s] = _LOOK
+            return end
+    return p
+
+
+@jit
+def _head(b: Bytes, t: Tables, i: int, j: int, r: int, p: int, end: int) -> tuple[int, int]:
+    """Hand out the part of a head that begins at ``p``; return where it goes on, and the pick's row."""
+    s = S_SIDE * int(t.rows[i, Q_SIDE])
+    fresh = t.streams[r, S_MODE + s] == _START
+    if fresh:
+        t.streams[r, S_MODE + s] = _HEAD
+        t.streams[r, S_WHAT + s] = W_FRESH
+        t.streams[r, S_BODY + s] = 0
+        t.streams[r, S_LEFT + s] = 0
+    after = scan_head(b, p, end, t.streams, r, s)
+    stop = after if after >= 0 else end
+    told = hand_out(t, i, j, PICK_TCP, BEGINS_HTTP if fresh else CONTINUES, p, stop)
+    t.streams[r, S_BODY + s] += stop - p
+    if after >= 0:
+        if _after_head(t, j, r, s):
+            _end_message(t, i, j, r, stop, told)
+    elif t.streams[r, S_BODY + s] >= HEAD_BYTES:
+        t.streams[r, S_MODE + s] = _LOOK
+    return stop, told
+
+
+@jit
+def _start(b: Bytes, p: int, end: int) -> int:
+    """Return where the next message begins: stray line ends before it are passed over (RFC 9112, section 2.2)."""
+    while p < end and (b[p] == 13 or b[p] == 10):
+        p += 1
+    return p
+
+
+@jit
+def _walk(b: Bytes, t: Tables, i: int, j: int, r: int, p: int, end: int) -> int:
+    """Go through the messages of a segment from ``p`` on; return 1 where something else than HTTP begins."""
+    s = S_SIDE * int(t.rows[i, Q_SIDE])
+    told = -1
+    while p < end and t.flows[j, F_PICK + int(t.rows[i, Q_SIDE])] >> _TAG == FRAMED:
+        mode = int(t.streams[r, S_MODE + s])
+        if mode in (_START, _HEAD):
+            if mode == _START:
+                p = _start(b, p, end)
+                if begins(b, p, end) != BEGINS_HTTP:
+                    t.streams[r, S_MODE + s] = _LOOK
+                    return int(p == t.rows[i, Q_DATA])
+            p, told = _head(b, t, i, j, r, p, end)
+        elif mode in (_BODY, _CLOSE, _CHUNK):
+            p += _pass(t, r, s, end - p)
+            if mode == _BODY and t.streams[r, S_LEFT + s] == 0:
+                _end_message(t, i, j, r, p, told)
+        elif mode in (_SIZE, _EXTENSION):
+            p = _chunk_size(b, t, r, s, p, end)
+        elif mode == _CHUNK_END:
+            p = _chunk_end(b, t, r, s, p, end)
+        elif mode == _TRAILER:
+            after = scan_head(b, p, end, t.streams, r, s)
+            p = after if after >= 0 else end
+            if after >= 0:
+                _end_message(t, i, j, r, p, told)
+        else:
+            break
+    return 0
+
+
+@jit
+def _gap(b: Bytes, t: Tables, i: int, j: int, r: int, ahead: int) -> int:
+    """Deal with a segment that lies ``ahead`` of the stream; return 1 where it can be read on from its beginning."""
+    s = S_SIDE * int(t.rows[i, Q_SIDE])
+    o = int(t.rows[i, Q_DATA])
+    end = int(t.rows[i, Q_DATA_END])
+    mode = int(t.streams[r, S_MODE + s])
+    left = int(t.streams[r, S_LEFT + s])
+    if mode == _CLOSE or (mode in (_BODY, _CHUNK) and left >= ahead):
+        _pass(t, r, s, ahead)
+        if mode == _BODY and left == ahead:
+            _end_message(t, i, j, r, o, -1)
+        return 1
+    if begins(b, o, end) == BEGINS_HTTP:
+        t.streams[r, S_MODE + s] = _START
+        return 1
+    t.streams[r, S_WHAT + s] += W_GAP
+    if mode not in (_START, _HEAD) or t.streams[r, S_WHAT + s] >= _MAX_GAPS * W_GAP:
+        t.streams[r, S_MODE + s] = _LOOK
+    else:
+        hand_out(t, i, j, PICK_TCP, CONTINUES if mode == _HEAD else EARLY, o, end)
+    return 0
+
+
+@jit
+def follow_http(b: Bytes, t: Tables, i: int, j: int) -> int:
+    """Take a segment of a followed direction; return 1 where it begins as something else than HTTP does."""
+    side = int(t.rows[i, Q_SIDE])
+    s = S_SIDE * side
+    r = int(t.flows[j, F_PICK + side]) & _ROW_MASK
+    o = int(t.rows[i, Q_DATA])
+    end = int(t.rows[i, Q_DATA_END])
+    length = int(t.rows[i, Q_PAYLOAD])
+    if t.streams[r, S_OWNER] != t.flows[j, F_SERIAL] + 1:
+        t.flows[j, F_PICK + side] = -1
+        return 1
+    seq = first_seq(t, i)
+    p = o
+    if t.streams[r, S_NEXT + s]:  # a direction's first segment sets the mark
+        ahead = distance(seq, int(t.streams[r, S_NEXT + s]))
+        if ahead + length <= 0:
+            return 0
+        p = o - min(ahead, 0)
+        if ahead > 0 and t.streams[r, S_MODE + s] != _LOOK and not _gap(b, t, i, j, r, ahead):
+            return 0
+    t.streams[r, S_NEXT + s] = seq + length & 0xFFFF_FFFF | _MARKED
+    t.streams[r, S_TIME + s] = t.rows[i, Q_TIME]
+    if t.streams[r, S_MODE + s] == _LOOK:
+        if p > o or begins(b, o, end) != BEGINS_HTTP:
+            return 0
+        t.streams[r, S_MODE + s] = _START
+    other = _walk(b, t, i, j, r, p, end)
+    missing = length - (max(end, p) - o)  # behind what was captured of the packet
+    if missing > 0 and t.streams[r, S_MODE + s] != _LOOK:
+        mode = int(t.streams[r, S_MODE + s])
+        if _pass(t, r, s, missing) < missing:
+            t.streams[r, S_MODE + s] = _LOOK
+        elif mode == _BODY and t.streams[r, S_LEFT + s] == 0:
+            _end_message(t, i, j, r, end, -1)
+    return other
+
+
+def stream_row(flow: Longs, streams: Longs, side: int) -> list[int] | None:
+    """Return the stream that a closed flow's direction had, None where it has none, or the ring has come round."""
+    state = int(flow[F_PICK + side])
+    if state >> _TAG not in (FRAMED, AGAIN):
+        return None
+    found: list[int] = streams[state & _ROW_MASK].tolist()
+    return found if found[S_OWNER] == flow[F_SERIAL] + 1 else None
+
+
+def body_so_far(stream: list[int], side: int) -> tuple[int, int] | None:
+    """Return the size of the body that a direction is in the middle of [B], and its last time [ns]; None: in none."""
+    s = S_SIDE * side
+    if stream[S_MODE + s] not in (_BODY, _CLOSE, _SIZE, _EXTENSION, _CHUNK, _CHUNK_END, _TRAILER):
+        return None
+    return stream[S_BODY + s], stream[S_TIME + s]
