@@ -35,7 +35,6 @@ from forensics.packets.http_heads import (
 from forensics.packets.layout import (
     BEGINS_HTTP,
     BIT_HTTP,
-    CONTINUES,
     EARLY,
     ENDS,
     F_BITS,
@@ -43,7 +42,7 @@ from forensics.packets.layout import (
     F_SERIAL,
     N_STREAMS,
     P_BODY,
-    PICK_TCP,
+    P_START,
     Q_DATA,
     Q_DATA_END,
     Q_PAYLOAD,
@@ -62,9 +61,8 @@ from forensics.packets.layout import (
     STREAM_ROWS,
     Bytes,
     Longs,
-    Tables,
 )
-from forensics.packets.recognising import HEAD_BYTES, begins, distance, first_seq, hand_out
+from forensics.packets.recognising import HEAD_BYTES, Picking, begins, distance, first_seq, hand_out
 
 __all__ = ["AGAIN", "FRAMED", "body_so_far", "follow_http", "stream_of", "stream_row"]
 
@@ -86,7 +84,7 @@ _ASKED_ROOM = 1 << 60
 
 
 @jit
-def stream_of(t: Tables, j: int) -> int:
+def stream_of(t: Picking, j: int) -> int:
     """Return the row of a connection's stream; a connection without one gets the next of the ring."""
     owner = int(t.flows[j, F_SERIAL]) + 1
     for side in range(2):
@@ -102,102 +100,105 @@ def stream_of(t: Tables, j: int) -> int:
 
 
 @jit
-def _end_message(t: Tables, i: int, j: int, r: int, o: int, told: int) -> None:
+def _end_message(t: Picking, i: int, j: int, r: int, o: int, told: int) -> None:
     """Tell that a message has ended, beside its head where that is of the same packet."""
     s = S_SIDE * int(t.rows[i, Q_SIDE])
-    p = told if told >= 0 else hand_out(t, i, j, PICK_TCP, ENDS, o, o)
+    p = told
+    if p < 0:
+        p = hand_out(t, i, j, o, o)
+        t.picks[p, P_START] = ENDS
     t.picks[p, P_BODY] = t.streams[r, S_BODY + s]
     t.streams[r, S_MODE + s] = _START
 
 
 @jit
-def _pass(t: Tables, r: int, s: int, count: int) -> int:
+def _pass(streams: Longs, r: int, s: int, count: int) -> int:
     """Pass over bytes of a body; return how many of them belonged to it."""
-    mode = int(t.streams[r, S_MODE + s])
+    mode = int(streams[r, S_MODE + s])
     if mode == _CLOSE:
         n = count
     elif mode in (_BODY, _CHUNK):
-        n = min(count, int(t.streams[r, S_LEFT + s]))
-        t.streams[r, S_LEFT + s] -= n
+        n = min(count, int(streams[r, S_LEFT + s]))
+        streams[r, S_LEFT + s] -= n
     else:
         return 0
-    t.streams[r, S_BODY + s] += n
-    if mode == _CHUNK and t.streams[r, S_LEFT + s] == 0:
-        t.streams[r, S_MODE + s] = _CHUNK_END
+    streams[r, S_BODY + s] += n
+    if mode == _CHUNK and streams[r, S_LEFT + s] == 0:
+        streams[r, S_MODE + s] = _CHUNK_END
     return n
 
 
 @jit
-def _tunnel(t: Tables, j: int, r: int) -> None:
+def _tunnel(flows: Longs, streams: Longs, j: int, r: int) -> None:
     """Make both directions begin anew: what follows is what a proxy carries."""
-    t.flows[j, F_BITS] &= ~BIT_HTTP
-    t.flows[j, F_PICK] = AGAIN << _TAG | r
-    t.flows[j, F_PICK + 1] = AGAIN << _TAG | r
-    t.streams[r, S_MODE] = _START
-    t.streams[r, S_MODE + S_SIDE] = _START
+    flows[j, F_BITS] &= ~BIT_HTTP
+    flows[j, F_PICK] = AGAIN << _TAG | r
+    flows[j, F_PICK + 1] = AGAIN << _TAG | r
+    streams[r, S_MODE] = _START
+    streams[r, S_MODE + S_SIDE] = _START
 
 
 @jit
-def _answered(t: Tables, r: int) -> int:
+def _answered(streams: Longs, r: int) -> int:
     """Return what the oldest request without a reply asked for, 0 where none waits."""
-    asked = int(t.streams[r, S_ASKED])
-    t.streams[r, S_ASKED] = asked >> 2
+    asked = int(streams[r, S_ASKED])
+    streams[r, S_ASKED] = asked >> 2
     return asked & 3
 
 
 @jit
-def _note_asked(t: Tables, r: int, code: int) -> None:
+def _note_asked(streams: Longs, r: int, code: int) -> None:
     """Put a request behind those that wait; behind thirty it is forgotten."""
-    asked = int(t.streams[r, S_ASKED])
+    asked = int(streams[r, S_ASKED])
     place = 1
     while place < _ASKED_ROOM and asked >= place:
         place *= 4
     if place < _ASKED_ROOM:
-        t.streams[r, S_ASKED] = asked + code * place
+        streams[r, S_ASKED] = asked + code * place
 
 
 @jit
-def _after_reply(t: Tables, j: int, r: int, s: int, what: int) -> int:
+def _after_reply(flows: Longs, streams: Longs, j: int, r: int, s: int, what: int) -> int:
     """Choose the mode behind a reply's head; return 1 where no body follows."""
     status = what_status(what)
     if status == 101:
-        t.flows[j, F_PICK] = t.flows[j, F_PICK + 1] = -1
-        t.flows[j, F_BITS] &= ~BIT_HTTP
+        flows[j, F_PICK] = flows[j, F_PICK + 1] = -1
+        flows[j, F_BITS] &= ~BIT_HTTP
         return 1
     if status // 100 == 1:
         return 1
-    asked = _answered(t, r)
+    asked = _answered(streams, r)
     if asked == ASKED_CONNECT and status // 100 == 2:
-        _tunnel(t, j, r)
+        _tunnel(flows, streams, j, r)
         return 1
     if asked == ASKED_HEAD or status in (204, 304):
         return 1
-    t.streams[r, S_MODE + s] = _CLOSE
+    streams[r, S_MODE + s] = _CLOSE
     return 0
 
 
 @jit
-def _after_head(t: Tables, j: int, r: int, s: int) -> int:
+def _after_head(flows: Longs, streams: Longs, j: int, r: int, s: int) -> int:
     """Choose the mode behind a head; return 1 where the message ends with it."""
-    what = int(t.streams[r, S_WHAT + s])
-    t.streams[r, S_BODY + s] = 0
+    what = int(streams[r, S_WHAT + s])
+    streams[r, S_BODY + s] = 0
     over = 1
     if what & W_REPLY:
-        over = _after_reply(t, j, r, s, what)
+        over = _after_reply(flows, streams, j, r, s, what)
         if over:
             return 1
     else:
-        _note_asked(t, r, what_asked(what))
+        _note_asked(streams, r, what_asked(what))
     if what & W_UNSURE:
-        t.streams[r, S_MODE + s] = _LOOK
+        streams[r, S_MODE + s] = _LOOK
         return 0
     if what & W_CHUNKED:
-        t.streams[r, S_MODE + s] = _SIZE
-        t.streams[r, S_LEFT + s] = 0
+        streams[r, S_MODE + s] = _SIZE
+        streams[r, S_LEFT + s] = 0
         return 0
     if what & W_LENGTH:
-        t.streams[r, S_MODE + s] = _BODY
-        return int(t.streams[r, S_LEFT + s] == 0)
+        streams[r, S_MODE + s] = _BODY
+        return int(streams[r, S_LEFT + s] == 0)
     return over
 
 
@@ -211,43 +212,34 @@ def _hex(c: int) -> int:
 
 
 @jit
-def _chunk_size(b: Bytes, t: Tables, r: int, s: int, p: int, end: int) -> int:
-    """Read a chunk's line; return where it goes on."""
-    while p < end:
+def _chunk_line(b: Bytes, streams: Longs, r: int, s: int, p: int, end: int) -> int:
+    """Read a chunk's size and the rest of its line, or the line end behind a chunk; return where it goes on."""
+    mode = int(streams[r, S_MODE + s])
+    left = int(streams[r, S_LEFT + s])
+    c = 0
+    while p < end and c != 10:
         c = u8(b, p)
         p += 1
-        if c == 10:
-            t.streams[r, S_MODE + s] = _CHUNK if t.streams[r, S_LEFT + s] else _TRAILER
-            t.streams[r, S_WHAT + s] = W_FRESH
-            return p
         digit = _hex(c)
-        if t.streams[r, S_MODE + s] == _SIZE and digit >= 0 and t.streams[r, S_LEFT + s] < _MAX_CHUNK:
-            t.streams[r, S_LEFT + s] = t.streams[r, S_LEFT + s] * 16 + digit
-        elif c in (13, 32, 9, 59) or t.streams[r, S_MODE + s] == _EXTENSION:
-            t.streams[r, S_MODE + s] = _EXTENSION
-        else:
-            t.streams[r, S_MODE + s] = _LOOK
+        if mode == _SIZE and digit >= 0 and left < _MAX_CHUNK:
+            left = left * 16 + digit
+        elif mode != _CHUNK_END and c in (13, 32, 9, 59):
+            mode = _EXTENSION
+        elif c not in (10, 13) and mode != _EXTENSION:
+            streams[r, S_MODE + s] = _LOOK
             return end
+    if c == 10 and mode == _CHUNK_END:
+        mode = _SIZE
+    elif c == 10:
+        mode = _CHUNK if left else _TRAILER
+        streams[r, S_WHAT + s] = W_FRESH
+    streams[r, S_MODE + s] = mode
+    streams[r, S_LEFT + s] = left
     return p
 
 
 @jit
-def _chunk_end(b: Bytes, t: Tables, r: int, s: int, p: int, end: int) -> int:
-    """Pass over the line end behind a chunk; return where it goes on."""
-    while p < end:
-        c = u8(b, p)
-        p += 1
-        if c == 10:
-            t.streams[r, S_MODE + s] = _SIZE
-            return p
-        if c != 13:
-            t.streams[r, S_MODE + s] = _LOOK
-            return end
-    return p
-
-
-@jit
-def _head(b: Bytes, t: Tables, i: int, j: int, r: int, p: int, end: int) -> tuple[int, int]:
+def _head(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int) -> tuple[int, int]:
     """Hand out the part of a head that begins at ``p``; return where it goes on, and the pick's row."""
     s = S_SIDE * int(t.rows[i, Q_SIDE])
     fresh = t.streams[r, S_MODE + s] == _START
@@ -258,10 +250,12 @@ def _head(b: Bytes, t: Tables, i: int, j: int, r: int, p: int, end: int) -> tupl
         t.streams[r, S_LEFT + s] = 0
     after = scan_head(b, p, end, t.streams, r, s)
     stop = after if after >= 0 else end
-    told = hand_out(t, i, j, PICK_TCP, BEGINS_HTTP if fresh else CONTINUES, p, stop)
+    told = hand_out(t, i, j, p, stop)
+    if fresh:
+        t.picks[told, P_START] = BEGINS_HTTP
     t.streams[r, S_BODY + s] += stop - p
     if after >= 0:
-        if _after_head(t, j, r, s):
+        if _after_head(t.flows, t.streams, j, r, s):
             _end_message(t, i, j, r, stop, told)
     elif t.streams[r, S_BODY + s] >= HEAD_BYTES:
         t.streams[r, S_MODE + s] = _LOOK
@@ -277,7 +271,7 @@ def _start(b: Bytes, p: int, end: int) -> int:
 
 
 @jit
-def _walk(b: Bytes, t: Tables, i: int, j: int, r: int, p: int, end: int) -> int:
+def _walk(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int) -> int:
     """Go through the messages of a segment from ``p`` on; return 1 where something else than HTTP begins."""
     s = S_SIDE * int(t.rows[i, Q_SIDE])
     told = -1
@@ -291,13 +285,11 @@ def _walk(b: Bytes, t: Tables, i: int, j: int, r: int, p: int, end: int) -> int:
                     return int(p == t.rows[i, Q_DATA])
             p, told = _head(b, t, i, j, r, p, end)
         elif mode in (_BODY, _CLOSE, _CHUNK):
-            p += _pass(t, r, s, end - p)
+            p += _pass(t.streams, r, s, end - p)
             if mode == _BODY and t.streams[r, S_LEFT + s] == 0:
                 _end_message(t, i, j, r, p, told)
-        elif mode in (_SIZE, _EXTENSION):
-            p = _chunk_size(b, t, r, s, p, end)
-        elif mode == _CHUNK_END:
-            p = _chunk_end(b, t, r, s, p, end)
+        elif mode in (_SIZE, _EXTENSION, _CHUNK_END):
+            p = _chunk_line(b, t.streams, r, s, p, end)
         elif mode == _TRAILER:
             after = scan_head(b, p, end, t.streams, r, s)
             p = after if after >= 0 else end
@@ -309,7 +301,7 @@ def _walk(b: Bytes, t: Tables, i: int, j: int, r: int, p: int, end: int) -> int:
 
 
 @jit
-def _gap(b: Bytes, t: Tables, i: int, j: int, r: int, ahead: int) -> int:
+def _gap(b: Bytes, t: Picking, i: int, j: int, r: int, ahead: int) -> int:
     """Deal with a segment that lies ``ahead`` of the stream; return 1 where it can be read on from its beginning."""
     s = S_SIDE * int(t.rows[i, Q_SIDE])
     o = int(t.rows[i, Q_DATA])
@@ -317,7 +309,7 @@ def _gap(b: Bytes, t: Tables, i: int, j: int, r: int, ahead: int) -> int:
     mode = int(t.streams[r, S_MODE + s])
     left = int(t.streams[r, S_LEFT + s])
     if mode == _CLOSE or (mode in (_BODY, _CHUNK) and left >= ahead):
-        _pass(t, r, s, ahead)
+        _pass(t.streams, r, s, ahead)
         if mode == _BODY and left == ahead:
             _end_message(t, i, j, r, o, -1)
         return 1
@@ -328,12 +320,14 @@ def _gap(b: Bytes, t: Tables, i: int, j: int, r: int, ahead: int) -> int:
     if mode not in (_START, _HEAD) or t.streams[r, S_WHAT + s] >= _MAX_GAPS * W_GAP:
         t.streams[r, S_MODE + s] = _LOOK
     else:
-        hand_out(t, i, j, PICK_TCP, CONTINUES if mode == _HEAD else EARLY, o, end)
+        told = hand_out(t, i, j, o, end)
+        if mode == _START:
+            t.picks[told, P_START] = EARLY
     return 0
 
 
 @jit
-def follow_http(b: Bytes, t: Tables, i: int, j: int) -> int:
+def follow_http(b: Bytes, t: Picking, i: int, j: int) -> int:
     """Take a segment of a followed direction; return 1 where it begins as something else than HTTP does."""
     side = int(t.rows[i, Q_SIDE])
     s = S_SIDE * side
@@ -344,7 +338,7 @@ def follow_http(b: Bytes, t: Tables, i: int, j: int) -> int:
     if t.streams[r, S_OWNER] != t.flows[j, F_SERIAL] + 1:
         t.flows[j, F_PICK + side] = -1
         return 1
-    seq = first_seq(t, i)
+    seq = first_seq(t.rows, i)
     p = o
     if t.streams[r, S_NEXT + s]:  # a direction's first segment sets the mark
         ahead = distance(seq, int(t.streams[r, S_NEXT + s]))
@@ -363,7 +357,7 @@ def follow_http(b: Bytes, t: Tables, i: int, j: int) -> int:
     missing = length - (max(end, p) - o)  # behind what was captured of the packet
     if missing > 0 and t.streams[r, S_MODE + s] != _LOOK:
         mode = int(t.streams[r, S_MODE + s])
-        if _pass(t, r, s, missing) < missing:
+        if _pass(t.streams, r, s, missing) < missing:
             t.streams[r, S_MODE + s] = _LOOK
         elif mode == _BODY and t.streams[r, S_LEFT + s] == 0:
             _end_message(t, i, j, r, end, -1)

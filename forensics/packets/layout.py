@@ -84,7 +84,7 @@ HISTORY_ROOM = 15
  C_PAYLOAD_HIGH, C_START) = range(13)  # fmt: skip
 C_COLUMNS = 13
 
-# Columns of a pick: a packet, or a part of one, that Python looks at. P_BODY: body of the message that ends here, or -1.
+# Columns of a pick: a packet, or a part of one, that Python looks at. P_BODY: the body of a message that ends, or -1.
 (P_NUMBER, P_TIME, P_SERIAL, P_KIND, P_SIDE, P_BITS, P_SEQ, P_DATA, P_DATA_END, P_LENGTH, P_KEY1, P_KEY2,
  P_START, P_BODY) = range(14)  # fmt: skip
 P_COLUMNS = 14

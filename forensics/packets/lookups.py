@@ -1,4 +1,4 @@
-"""DNS of a capture: messages are collected, over UDP as they are, over TCP out of their streams, and read in batches."""
+"""DNS of a capture: messages are collected, out of datagrams and out of TCP streams, and read in batches."""
 
 from __future__ import annotations
 

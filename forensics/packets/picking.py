@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from forensics.packets._jit import jit
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.http_framing import AGAIN, FRAMED, follow_http, stream_of
+from forensics.packets.http_framing import FRAMED, follow_http, stream_of
 from forensics.packets.layout import (
     BEGINS_HTTP,
     BEGINS_HTTP2,
@@ -34,13 +34,18 @@ from forensics.packets.layout import (
     F_BITS,
     F_ISN,
     F_PICK,
+    N_PICKS,
+    NUMBER,
     P_DATA,
     P_DATA_END,
+    P_KIND,
+    P_NUMBER,
+    P_SERIAL,
     P_START,
+    P_TIME,
     PICK_DNS,
     PICK_DNS_STREAM,
     PICK_QUIC,
-    PICK_TCP,
     PORT_DNS,
     PORT_HTTP,
     Q_DATA,
@@ -49,17 +54,18 @@ from forensics.packets.layout import (
     Q_PAYLOAD,
     Q_PROTO,
     Q_SIDE,
+    Q_TIME,
     Bytes,
     Tables,
 )
 from forensics.packets.recognising import (
     HEAD_BYTES,
+    Picking,
     begins,
     distance,
     first_seq,
     hand_out,
     looks_like_socks,
-    put,
 )
 
 __all__ = ["pick_packet", "pick_reject"]
@@ -84,15 +90,27 @@ _QUIC_V2 = 0x6B3343CF
 @jit
 def pick_reject(t: Tables, i: int, start: int, end: int, kind: int, link: int) -> None:
     """Hand out a packet that belongs to no flow."""
-    p = put(t, i, -1, kind)
+    p = int(t.cursor[N_PICKS])
+    t.cursor[N_PICKS] = p + 1
+    t.picks[p, P_NUMBER] = t.cursor[NUMBER] + i + 1
+    t.picks[p, P_TIME] = t.rows[i, Q_TIME]
+    t.picks[p, P_KIND] = kind
+    t.picks[p, P_SERIAL] = -1
     t.picks[p, P_DATA] = start
     t.picks[p, P_DATA_END] = end
     t.picks[p, P_START] = link
 
 
 @jit
-def _hello_end(b: Bytes, o: int, end: int) -> int:
-    """Return how many bytes a ClientHello that begins here may take, record headers included."""
+def _wanted(b: Bytes, o: int, end: int, kind: int) -> int:
+    """Return how many bytes of a message that begins here may be wanted."""
+    if kind == BEGINS_SSH:
+        for k in range(o, end):
+            if b[k] == 10:
+                return 0
+        return _SSH_LINE
+    if kind == BEGINS_HTTP2:
+        return 0
     record = 5 + u16(b, o + 3)
     if o + 9 > end:
         return min(record, HEAD_BYTES)
@@ -101,45 +119,17 @@ def _hello_end(b: Bytes, o: int, end: int) -> int:
 
 
 @jit
-def _ends_line(b: Bytes, o: int, end: int) -> int:
-    """Tell whether a line ends between ``o`` and ``end``."""
-    for k in range(o, end):
-        if b[k] == 10:
-            return 1
-    return 0
+def _server_tls(b: Bytes, o: int, end: int, state: int) -> tuple[int, int]:
+    """Go through what a TLS server says in the clear: records of handshake, up to the first of another type.
 
-
-@jit
-def _begin_copy(t: Tables, i: int, j: int, kind: int, wanted: int) -> None:
-    """Hand out the first piece of a message of ``wanted`` bytes, and want the others."""
-    side = int(t.rows[i, Q_SIDE])
-    hand_out(t, i, j, PICK_TCP, kind, int(t.rows[i, Q_DATA]), int(t.rows[i, Q_DATA_END]))
-    t.flows[j, F_PICK + side] = _IDLE
-    if t.rows[i, Q_PAYLOAD] < wanted:
-        t.flows[j, F_PICK + side] = _COPY << _TAG | (first_seq(t, i) + wanted & 0xFFFF_FFFF)
-
-
-@jit
-def _copy(t: Tables, i: int, j: int, state: int) -> None:
-    """Hand out a piece of a message, in whatever order they come, until the stream has gone beyond its end."""
-    side = int(t.rows[i, Q_SIDE])
-    if distance(first_seq(t, i), state & 0xFFFF_FFFF) >= 0 or state >> 32 & 255 >= _MAX_PIECES:
-        t.flows[j, F_PICK + side] = _IDLE
-        return
-    t.flows[j, F_PICK + side] = state + (1 << 32)
-    hand_out(t, i, j, PICK_TCP, CONTINUES, int(t.rows[i, Q_DATA]), int(t.rows[i, Q_DATA_END]))
-
-
-@jit
-def _server_tls(b: Bytes, t: Tables, i: int, j: int, kind: int, state: int) -> None:
-    """Hand out what a TLS server says in the clear: records of handshake, up to the first of another type."""
-    side = int(t.rows[i, Q_SIDE])
-    o = int(t.rows[i, Q_DATA])
-    end = int(t.rows[i, Q_DATA_END])
+    Returns
+    -------
+    tuple
+        Where the bytes to hand out end, and the next state of the direction.
+    """
     left = state & _RECORD_MASK
     pieces = state >> 20 & 255
     at = o
-    over = int(end - o < t.rows[i, Q_PAYLOAD] or pieces >= _MAX_PIECES)
     while at < end:
         if left >= end - at:
             left -= end - at
@@ -149,108 +139,107 @@ def _server_tls(b: Bytes, t: Tables, i: int, j: int, kind: int, state: int) -> N
             left = _RECORD_MASK
             break
         if u8(b, at) != 22:
-            end = at
-            over = 1
-            break
+            return at, _IDLE
         left = 5 + u16(b, at + 3)
-    t.flows[j, F_PICK + side] = _IDLE if over else _SERVER_TLS << _TAG | (pieces + 1) << 20 | left
-    if end > o:
-        hand_out(t, i, j, PICK_TCP, kind, o, end)
+    return end, (_IDLE if pieces >= _MAX_PIECES else _SERVER_TLS << _TAG | (pieces + 1) << 20 | left)
 
 
 @jit
-def _begin(b: Bytes, t: Tables, i: int, j: int, kind: int) -> None:
-    """Begin to follow a message of a known kind."""
+def _begin(b: Bytes, t: Picking, i: int, j: int, kind: int) -> None:
+    """Begin to follow a message of a known kind, other than HTTP."""
+    side = int(t.rows[i, Q_SIDE])
+    o = int(t.rows[i, Q_DATA])
+    end = int(t.rows[i, Q_DATA_END])
+    state = _IDLE
+    if kind == BEGINS_TLS and u8(b, o + 5) == 2:
+        end, state = _server_tls(b, o, end, 0)
+    else:
+        wanted = _wanted(b, o, end, kind)
+        if t.rows[i, Q_PAYLOAD] < wanted:
+            state = _COPY << _TAG | (first_seq(t.rows, i) + wanted & 0xFFFF_FFFF)
+    if kind == BEGINS_HTTP2:
+        t.flows[j, F_PICK + 1 - side] = _IDLE
+    t.flows[j, F_PICK + side] = state
+    t.picks[hand_out(t, i, j, o, end), P_START] = kind
+
+
+@jit
+def _first(b: Bytes, t: Picking, i: int, j: int, state: int) -> int:
+    """Look at the first payload of a direction that is none of what is known; return what it is handed out as, or -1.
+
+    It may have come from behind a gap before it, or be the beginning of SOCKS.
+    """
+    side = int(t.rows[i, Q_SIDE])
+    o = int(t.rows[i, Q_DATA])
+    isn = int(t.flows[j, F_ISN + side])
+    ahead = distance(first_seq(t.rows, i), isn & 0xFFFF_FFFF) if isn else 0
+    if 0 < ahead < HEAD_BYTES and state > _MAX_EARLY:
+        t.flows[j, F_PICK + side] = min(state, _IDLE) - 1
+        return EARLY
+    t.flows[j, F_PICK + side] = _IDLE
+    if int(t.flows[j, F_BITS]) & BIT_ORIGIN == side and looks_like_socks(b, o, int(t.rows[i, Q_DATA_END])):
+        t.flows[j, F_BITS] |= BIT_SOCKS
+        t.flows[j, F_PICK] = _SOCKS << _TAG
+        t.flows[j, F_PICK + 1] = _SOCKS << _TAG
+        return BEGINS_SOCKS
+    return -1
+
+
+@jit
+def _go_on(b: Bytes, t: Picking, i: int, j: int, state: int) -> None:
+    """Decide on a segment in which no message begins."""
+    side = int(t.rows[i, Q_SIDE])
+    o = int(t.rows[i, Q_DATA])
+    end = int(t.rows[i, Q_DATA_END])
+    tag = state >> _TAG
+    begin = CONTINUES
+    following = _IDLE
+    if tag <= 0:
+        begin = _first(b, t, i, j, state)
+        following = int(t.flows[j, F_PICK + side])
+    elif tag == _COPY:  # in whatever order the pieces come, until the stream has gone beyond the message's end
+        begin = -1
+        if distance(first_seq(t.rows, i), state & 0xFFFF_FFFF) < 0 and state >> 32 & 255 < _MAX_PIECES:
+            begin = CONTINUES
+            following = state + (1 << 32)
+    elif tag == _SERVER_TLS:
+        end, following = _server_tls(b, o, end, state)
+    elif tag == _SOCKS:
+        following = state + 1 if state & 255 < _DIALOGUE_PIECES else _IDLE
+    else:
+        begin = -1
+    t.flows[j, F_PICK + side] = following
+    if begin >= 0 and end > o:
+        t.picks[hand_out(t, i, j, o, end), P_START] = begin
+
+
+@jit
+def _pick_segment(b: Bytes, t: Picking, i: int, j: int, use: int) -> None:
+    """Decide on a TCP segment."""
     f = t.flows
     side = int(t.rows[i, Q_SIDE])
     o = int(t.rows[i, Q_DATA])
     end = int(t.rows[i, Q_DATA_END])
-    if kind == BEGINS_HTTP:
-        f[j, F_BITS] |= BIT_HTTP
-        f[j, F_PICK + side] = FRAMED << _TAG | stream_of(t, j)
-        follow_http(b, t, i, j)
-    elif kind == BEGINS_TLS:
-        if u8(b, o + 5) == 1:
-            _begin_copy(t, i, j, kind, _hello_end(b, o, end))
-        else:
-            _server_tls(b, t, i, j, kind, 0)
-    elif kind == BEGINS_SSH:
-        _begin_copy(t, i, j, kind, 0 if _ends_line(b, o, end) else _SSH_LINE)
-    elif kind == BEGINS_HTTP2:
-        _begin_copy(t, i, j, kind, 0)
-        f[j, F_PICK + 1 - side] = _IDLE
-
-
-@jit
-def _first(b: Bytes, t: Tables, i: int, j: int, state: int) -> None:
-    """Look at the first payload of a direction, or at what came from behind a gap before it."""
-    side = int(t.rows[i, Q_SIDE])
-    o = int(t.rows[i, Q_DATA])
-    end = int(t.rows[i, Q_DATA_END])
-    kind = begins(b, o, end)
-    if kind != CONTINUES:
-        _begin(b, t, i, j, kind)
+    state = int(f[j, F_PICK + side])
+    kind = CONTINUES
+    if state == _IDLE and not use & PORT_HTTP and not f[j, F_BITS] & BIT_HTTP:
         return
-    isn = int(t.flows[j, F_ISN + side])
-    ahead = distance(first_seq(t, i), isn & 0xFFFF_FFFF) if isn else 0
-    if 0 < ahead < HEAD_BYTES and state > _MAX_EARLY:
-        t.flows[j, F_PICK + side] = min(state, _IDLE) - 1
-        hand_out(t, i, j, PICK_TCP, EARLY, o, end)
-        return
-    t.flows[j, F_PICK + side] = _IDLE
-    if int(t.flows[j, F_BITS]) & BIT_ORIGIN == side and looks_like_socks(b, o, end):
-        t.flows[j, F_BITS] |= BIT_SOCKS
-        t.flows[j, F_PICK] = _SOCKS << _TAG
-        t.flows[j, F_PICK + 1] = _SOCKS << _TAG
-        hand_out(t, i, j, PICK_TCP, BEGINS_SOCKS, o, end)
-
-
-@jit
-def _again(b: Bytes, t: Tables, i: int, j: int) -> None:
-    """Look for the beginning of a message in a direction of which nothing else is wanted."""
-    kind = begins(b, int(t.rows[i, Q_DATA]), int(t.rows[i, Q_DATA_END]))
-    if kind != CONTINUES:
-        _begin(b, t, i, j, kind)
-
-
-@jit
-def _dialogue(b: Bytes, t: Tables, i: int, j: int, state: int) -> None:
-    """Hand out the dialogue of a SOCKS connection until what it carries begins, or it is too long for one."""
-    side = int(t.rows[i, Q_SIDE])
-    o = int(t.rows[i, Q_DATA])
-    end = int(t.rows[i, Q_DATA_END])
-    kind = begins(b, o, end)
-    if kind != CONTINUES:
-        _begin(b, t, i, j, kind)
-        return
-    t.flows[j, F_PICK + side] = state + 1 if state & 255 < _DIALOGUE_PIECES else _IDLE
-    hand_out(t, i, j, PICK_TCP, CONTINUES, o, end)
-
-
-@jit
-def _pick_segment(b: Bytes, t: Tables, i: int, j: int, use: int) -> None:
-    """Decide on a TCP segment."""
-    state = int(t.flows[j, F_PICK + int(t.rows[i, Q_SIDE])])
     tag = state >> _TAG
-    if use & PORT_DNS:
-        hand_out(t, i, j, PICK_DNS_STREAM, CONTINUES, int(t.rows[i, Q_DATA]), int(t.rows[i, Q_DATA_END]))
-    elif state == _IDLE:
-        if use & PORT_HTTP or t.flows[j, F_BITS] & BIT_HTTP:
-            _again(b, t, i, j)
-    elif tag <= 0:
-        _first(b, t, i, j, state)
-    elif tag == FRAMED:
-        if follow_http(b, t, i, j):
-            _again(b, t, i, j)
-    elif tag == _COPY:
-        _copy(t, i, j, state)
-    elif tag == _SERVER_TLS:
-        _server_tls(b, t, i, j, CONTINUES, state)
-    elif tag == _SOCKS:
-        _dialogue(b, t, i, j, state)
-    elif tag == AGAIN:
-        t.flows[j, F_PICK + int(t.rows[i, Q_SIDE])] = _IDLE
-        _again(b, t, i, j)
+    if tag not in (FRAMED, _COPY, _SERVER_TLS):
+        kind = begins(b, o, end)
+        if kind == BEGINS_HTTP:
+            f[j, F_BITS] |= BIT_HTTP
+            f[j, F_PICK + side] = FRAMED << _TAG | stream_of(t, j)
+            tag = FRAMED
+    if tag == FRAMED:
+        if not follow_http(b, t, i, j):
+            return
+        kind = begins(b, o, end)
+        state = FRAMED << _TAG
+    if kind not in (CONTINUES, BEGINS_HTTP):
+        _begin(b, t, i, j, kind)
+    elif state != _IDLE and tag != FRAMED:
+        _go_on(b, t, i, j, state)
 
 
 @jit
@@ -268,7 +257,7 @@ def _is_initial(b: Bytes, o: int, end: int) -> int:
 
 
 @jit
-def _pick_quic(b: Bytes, t: Tables, i: int, j: int) -> None:
+def _pick_quic(b: Bytes, t: Picking, i: int, j: int) -> None:
     """Hand out a client's first Initial packets; the first datagram that is none of QUIC ends it."""
     side = int(t.rows[i, Q_SIDE])
     state = int(t.flows[j, F_PICK + side])
@@ -281,7 +270,7 @@ def _pick_quic(b: Bytes, t: Tables, i: int, j: int) -> None:
         t.flows[j, F_PICK + side] = _IDLE
     elif found > 0 and t.rows[i, Q_PAYLOAD] >= _INITIAL_BYTES:
         t.flows[j, F_PICK + side] = _QUIC << _TAG | (state & 255) + 1
-        hand_out(t, i, j, PICK_QUIC, CONTINUES, o, end)
+        t.picks[hand_out(t, i, j, o, end), P_KIND] = PICK_QUIC
 
 
 @jit
@@ -290,10 +279,11 @@ def pick_packet(b: Bytes, t: Tables, i: int, j: int) -> None:
     key2 = int(t.rows[i, Q_KEY2])
     use = int(t.ports[key2 >> 32 & 0xFFFF]) | int(t.ports[key2 >> 16 & 0xFFFF])
     proto = int(t.rows[i, Q_PROTO])
-    if proto == _TCP:
-        _pick_segment(b, t, i, j, use)
+    p = Picking(t.cursor, t.rows, t.flows, t.picks, t.streams)
+    if proto in (_TCP, _UDP) and use & PORT_DNS:
+        k = hand_out(p, i, j, int(t.rows[i, Q_DATA]), int(t.rows[i, Q_DATA_END]))
+        t.picks[k, P_KIND] = PICK_DNS if proto == _UDP else PICK_DNS_STREAM
+    elif proto == _TCP:
+        _pick_segment(b, p, i, j, use)
     elif proto == _UDP:
-        if use & PORT_DNS:
-            hand_out(t, i, j, PICK_DNS, CONTINUES, int(t.rows[i, Q_DATA]), int(t.rows[i, Q_DATA_END]))
-        else:
-            _pick_quic(b, t, i, j)
+        _pick_quic(b, p, i, j)

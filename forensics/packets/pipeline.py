@@ -35,7 +35,8 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     Yields
     ------
     tuple
-        A table name (``flows``, ``volumes``, ``names``, ``requests``, ``fingerprints``, ``rejects``) and a batch of its rows.
+        A table name (``flows``, ``volumes``, ``names``, ``requests``, ``fingerprints``, ``rejects``) and a batch of
+        its rows.
 
     Raises
     ------

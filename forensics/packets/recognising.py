@@ -7,9 +7,11 @@ References
 .. [3] RFC 1928, section 3 (SOCKS 5); Y. Lee, *SOCKS: A protocol for TCP proxy across firewalls* (SOCKS 4, 4a).
 """
 
-# ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
+
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from forensics.packets._jit import jit
 from forensics.packets.framing import u8, u32
@@ -37,6 +39,7 @@ from forensics.packets.layout import (
     P_SIDE,
     P_START,
     P_TIME,
+    PICK_TCP,
     Q_DATA,
     Q_FLAGS,
     Q_KEY1,
@@ -45,10 +48,10 @@ from forensics.packets.layout import (
     Q_SIDE,
     Q_TIME,
     Bytes,
-    Tables,
+    Longs,
 )
 
-__all__ = ["HEAD_BYTES", "begins", "distance", "first_seq", "hand_out", "looks_like_socks", "put"]
+__all__ = ["HEAD_BYTES", "Picking", "begins", "distance", "first_seq", "hand_out", "looks_like_socks"]
 
 HEAD_BYTES = 16 * 1024
 """How much of the head of a message is followed. [B]"""
@@ -101,32 +104,38 @@ def distance(seq: int, mark: int) -> int:
 
 
 @jit
-def first_seq(t: Tables, i: int) -> int:
+def first_seq(rows: Longs, i: int) -> int:
     """Return the sequence number of a segment's first byte of payload."""
-    return int(t.rows[i, Q_SEQ]) + int(int(t.rows[i, Q_FLAGS]) & _SYN != 0) & 0xFFFF_FFFF
+    return int(rows[i, Q_SEQ]) + int(int(rows[i, Q_FLAGS]) & _SYN != 0) & 0xFFFF_FFFF
+
+
+class Picking(NamedTuple):
+    """The arrays of `layout.Tables` that picking needs; each more would be carried through every call."""
+
+    cursor: Longs
+    rows: Longs
+    flows: Longs
+    picks: Longs
+    streams: Longs
 
 
 @jit
-def put(t: Tables, i: int, serial: int, kind: int) -> int:
-    """Write what every pick has; return its row."""
+def hand_out(t: Picking, i: int, j: int, start: int, end: int) -> int:
+    """Hand the bytes from ``start`` to ``end`` of packet ``i`` of flow ``j`` to Python; return the row of the pick.
+
+    It goes as a part of a TCP stream that goes on; a caller to whom it is something else writes that into the row.
+    """
     p = int(t.cursor[N_PICKS])
     t.cursor[N_PICKS] = p + 1
     t.picks[p, P_NUMBER] = t.cursor[NUMBER] + i + 1
     t.picks[p, P_TIME] = t.rows[i, Q_TIME]
-    t.picks[p, P_KIND] = kind
-    t.picks[p, P_SERIAL] = serial
+    t.picks[p, P_KIND] = PICK_TCP
+    t.picks[p, P_SERIAL] = t.flows[j, F_SERIAL]
     t.picks[p, P_BODY] = -1
-    return p
-
-
-@jit
-def hand_out(t: Tables, i: int, j: int, kind: int, begin: int, start: int, end: int) -> int:
-    """Hand the bytes from ``start`` to ``end`` of packet ``i`` of flow ``j`` to Python; return the row of the pick."""
-    p = put(t, i, int(t.flows[j, F_SERIAL]), kind)
-    t.picks[p, P_START] = begin
+    t.picks[p, P_START] = CONTINUES
     t.picks[p, P_SIDE] = t.rows[i, Q_SIDE]
     t.picks[p, P_BITS] = t.flows[j, F_BITS]
-    t.picks[p, P_SEQ] = first_seq(t, i) + start - t.rows[i, Q_DATA] & 0xFFFF_FFFF
+    t.picks[p, P_SEQ] = first_seq(t.rows, i) + start - t.rows[i, Q_DATA] & 0xFFFF_FFFF
     t.picks[p, P_DATA] = start
     t.picks[p, P_DATA_END] = end
     t.picks[p, P_LENGTH] = end - start
