@@ -206,7 +206,9 @@ FINGERPRINTS = Table(
             "What was given away: `ja3`, `ja4` and `alpn` of TLS clients, `certificate` of TLS servers, `ssh`.",
         ),
         Column(
-            "fingerprint", TEXT, "The fingerprint itself, the protocols offered, the subject of the certificate, the SSH version."
+            "fingerprint",
+            TEXT,
+            "The fingerprint itself, the protocols offered, the subject of the certificate, the SSH version.",
         ),
         _SOURCE,
         _RECORD,

@@ -228,7 +228,7 @@ def _room_status(t: Tables) -> int:
     """Tell whether a whole batch still fits into every table."""
     if t.cursor[N_CLOSED] + BATCH > t.closed.shape[0] or t.cursor[N_CELLS] + 2 * BATCH > t.cells.shape[0]:
         return OUTPUT_FULL
-    if t.cursor[N_PICKS] + 2 * BATCH > t.picks.shape[0]:
+    if t.cursor[N_PICKS] + 4 * BATCH > t.picks.shape[0]:
         return OUTPUT_FULL
     if t.cursor[OPEN] + BATCH > t.flows.shape[0] or t.cursor[ADDRESSES] + 2 * BATCH > t.addresses.shape[0]:
         return TABLE_FULL

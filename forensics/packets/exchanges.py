@@ -63,9 +63,7 @@ def tell_request(teller: Teller, conversation: Conversation, seen: tuple[int, in
         conversation.tunnel, conversation.tunnel_port = request.host, request.port
 
 
-def _note_host(
-    teller: Teller, conversation: Conversation, seen: tuple[int, int], request: Request, host: str
-) -> None:
+def _note_host(teller: Teller, conversation: Conversation, seen: tuple[int, int], request: Request, host: str) -> None:
     """Write the name a request asks for; behind a proxy it belongs to an address nobody saw."""
     inside = conversation.tunnel is not None and request.method != "CONNECT"
     if inside:

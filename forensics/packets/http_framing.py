@@ -33,6 +33,7 @@ from forensics.packets.http_heads import (
     what_status,
 )
 from forensics.packets.layout import (
+    BATCH,
     BEGINS_HTTP,
     BIT_HTTP,
     EARLY,
@@ -40,6 +41,7 @@ from forensics.packets.layout import (
     F_BITS,
     F_PICK,
     F_SERIAL,
+    N_PICKS,
     N_STREAMS,
     P_BODY,
     P_START,
@@ -52,6 +54,7 @@ from forensics.packets.layout import (
     S_BODY,
     S_COLUMNS,
     S_LEFT,
+    S_LINE,
     S_MODE,
     S_NEXT,
     S_OWNER,
@@ -64,7 +67,7 @@ from forensics.packets.layout import (
 )
 from forensics.packets.recognising import HEAD_BYTES, Picking, begins, distance, first_seq, hand_out
 
-__all__ = ["AGAIN", "FRAMED", "body_so_far", "follow_http", "stream_of", "stream_row"]
+__all__ = ["AGAIN", "FRAMED", "body_so_far", "follow_http", "owns_stream", "stream_of", "stream_row"]
 
 FRAMED, AGAIN = 4, 6
 """States of a direction, as `picking` has them: its messages are followed; look at its next segment anew."""
@@ -84,18 +87,23 @@ _ASKED_ROOM = 1 << 60
 
 
 @jit
+def owns_stream(t: Picking, j: int, state: int) -> int:
+    """Tell whether the row that a direction's state names is still its connection's."""
+    return int(t.streams[state & _ROW_MASK, S_OWNER] == t.flows[j, F_SERIAL] + 1)
+
+
+@jit
 def stream_of(t: Picking, j: int) -> int:
     """Return the row of a connection's stream; a connection without one gets the next of the ring."""
-    owner = int(t.flows[j, F_SERIAL]) + 1
     for side in range(2):
         state = int(t.flows[j, F_PICK + side])
-        if state >> _TAG in (FRAMED, AGAIN) and t.streams[state & _ROW_MASK, S_OWNER] == owner:
+        if state >> _TAG in (FRAMED, AGAIN) and owns_stream(t, j, state):
             return state & _ROW_MASK
     r = int(t.cursor[N_STREAMS]) % STREAM_ROWS
     t.cursor[N_STREAMS] += 1
     for c in range(S_COLUMNS):
         t.streams[r, c] = 0
-    t.streams[r, S_OWNER] = owner
+    t.streams[r, S_OWNER] = t.flows[j, F_SERIAL] + 1
     return r
 
 
@@ -232,7 +240,8 @@ def _chunk_line(b: Bytes, streams: Longs, r: int, s: int, p: int, end: int) -> i
         mode = _SIZE
     elif c == 10:
         mode = _CHUNK if left else _TRAILER
-        streams[r, S_WHAT + s] = W_FRESH
+        streams[r, S_WHAT + s] = 0
+        streams[r, S_LINE + s] = 0
     streams[r, S_MODE + s] = mode
     streams[r, S_LEFT + s] = left
     return p
@@ -248,6 +257,7 @@ def _head(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int) -> tup
         t.streams[r, S_WHAT + s] = W_FRESH
         t.streams[r, S_BODY + s] = 0
         t.streams[r, S_LEFT + s] = 0
+        t.streams[r, S_LINE + s] = 0
     after = scan_head(b, p, end, t.streams, r, s)
     stop = after if after >= 0 else end
     told = hand_out(t, i, j, p, stop)
@@ -263,11 +273,35 @@ def _head(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int) -> tup
 
 
 @jit
+def _may_begin(b: Bytes, p: int, end: int) -> int:
+    """Tell whether a message begins where one is expected; of its first bytes a few will do."""
+    if end - p < 6:
+        return int(p == end or 65 <= u8(b, p) <= 90)
+    return int(begins(b, p, end) == BEGINS_HTTP)
+
+
+@jit
 def _start(b: Bytes, p: int, end: int) -> int:
     """Return where the next message begins: stray line ends before it are passed over (RFC 9112, section 2.2)."""
     while p < end and (b[p] == 13 or b[p] == 10):
         p += 1
     return p
+
+
+@jit
+def _message(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int, told: int) -> tuple[int, int]:
+    """Begin a message at ``p``, or go on with its head; return where it goes on, and the pick's row.
+
+    Where no message begins, nothing more is believed. Only a flood of small messages fills the room for picks.
+    """
+    s = S_SIDE * int(t.rows[i, Q_SIDE])
+    if t.streams[r, S_MODE + s] == _START:
+        p = _start(b, p, end)
+        flood = told >= 0 and t.cursor[N_PICKS] + 4 * BATCH > t.picks.shape[0]
+        if flood or not _may_begin(b, p, end):
+            t.streams[r, S_MODE + s] = _LOOK
+            return p, told
+    return _head(b, t, i, j, r, p, end) if p < end else (p, told)
 
 
 @jit
@@ -278,12 +312,7 @@ def _walk(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int) -> int
     while p < end and t.flows[j, F_PICK + int(t.rows[i, Q_SIDE])] >> _TAG == FRAMED:
         mode = int(t.streams[r, S_MODE + s])
         if mode in (_START, _HEAD):
-            if mode == _START:
-                p = _start(b, p, end)
-                if begins(b, p, end) != BEGINS_HTTP:
-                    t.streams[r, S_MODE + s] = _LOOK
-                    return int(p == t.rows[i, Q_DATA])
-            p, told = _head(b, t, i, j, r, p, end)
+            p, told = _message(b, t, i, j, r, p, end, told)
         elif mode in (_BODY, _CLOSE, _CHUNK):
             p += _pass(t.streams, r, s, end - p)
             if mode == _BODY and t.streams[r, S_LEFT + s] == 0:
@@ -296,7 +325,7 @@ def _walk(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int) -> int
             if after >= 0:
                 _end_message(t, i, j, r, p, told)
         else:
-            break
+            return int(p == t.rows[i, Q_DATA])
     return 0
 
 
@@ -335,9 +364,6 @@ def follow_http(b: Bytes, t: Picking, i: int, j: int) -> int:
     o = int(t.rows[i, Q_DATA])
     end = int(t.rows[i, Q_DATA_END])
     length = int(t.rows[i, Q_PAYLOAD])
-    if t.streams[r, S_OWNER] != t.flows[j, F_SERIAL] + 1:
-        t.flows[j, F_PICK + side] = -1
-        return 1
     seq = first_seq(t.rows, i)
     p = o
     if t.streams[r, S_NEXT + s]:  # a direction's first segment sets the mark

@@ -97,8 +97,8 @@ CONTINUES, BEGINS_HTTP, BEGINS_TLS, BEGINS_SSH, BEGINS_SOCKS, BEGINS_HTTP2, EARL
 
 # Columns of a stream: an HTTP connection whose messages are followed. The columns from S_MODE on are the low end's, as
 # many after them the high end's.
-(S_OWNER, S_ASKED, S_MODE, S_NEXT, S_LEFT, S_BODY, S_TIME, S_WHAT) = range(8)
-S_SIDE = 6
+(S_OWNER, S_ASKED, S_MODE, S_NEXT, S_LEFT, S_BODY, S_TIME, S_WHAT, S_LINE) = range(9)
+S_SIDE = 7
 S_COLUMNS = 16
 STREAM_ROWS = 1 << 15
 

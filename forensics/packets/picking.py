@@ -2,7 +2,9 @@
 
 What a direction of a TCP connection holds is told from its first bytes, and from the bytes behind a tunnel's request.
 Then only what is wanted of it is handed out: of HTTP the heads of all messages, of TLS the first flight, of SSH the
-first line, of SOCKS the dialogue. UDP is picked on the ports of DNS, mDNS and LLMNR, and where it begins as QUIC does.
+first line, of SOCKS the dialogue. In what is none of these the first segments are still looked at for TLS, which mail,
+directory and desktop servers begin after a few lines. UDP is picked on the ports of DNS, mDNS and LLMNR, and where it
+begins as QUIC does.
 
 The state of a direction is one number per flow: what it is in the upper bits, how far it went in the lower ones.
 
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 from forensics.packets._jit import jit
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.http_framing import FRAMED, follow_http, stream_of
+from forensics.packets.http_framing import AGAIN, FRAMED, follow_http, owns_stream, stream_of
 from forensics.packets.layout import (
     BEGINS_HTTP,
     BEGINS_HTTP2,
@@ -75,13 +77,14 @@ _TCP, _UDP = 6, 17
 # States of a direction: nothing seen yet, nothing wanted, or one of these in the bits above 40. `http_framing` has two
 # more. Between _IDLE and _MAX_EARLY: nothing seen yet but so many pieces from behind a gap.
 _NEW, _IDLE, _MAX_EARLY = 0, -1, -9
-_COPY, _SERVER_TLS, _SOCKS, _QUIC = 1, 2, 3, 5
+_COPY, _SERVER_TLS, _SOCKS, _QUIC, _WATCH = 1, 2, 3, 5, 7
 _TAG = 40
 
 _MAX_PIECES = 32
 _SSH_LINE = 255
 _RECORD_MASK = (1 << 20) - 1
 _DIALOGUE_PIECES = 12
+_WATCHED_PIECES = 24
 _INITIALS = 10
 _INITIAL_BYTES = 1200
 _QUIC_V2 = 0x6B3343CF
@@ -176,7 +179,7 @@ def _first(b: Bytes, t: Picking, i: int, j: int, state: int) -> int:
     if 0 < ahead < HEAD_BYTES and state > _MAX_EARLY:
         t.flows[j, F_PICK + side] = min(state, _IDLE) - 1
         return EARLY
-    t.flows[j, F_PICK + side] = _IDLE
+    t.flows[j, F_PICK + side] = _WATCH << _TAG
     if int(t.flows[j, F_BITS]) & BIT_ORIGIN == side and looks_like_socks(b, o, int(t.rows[i, Q_DATA_END])):
         t.flows[j, F_BITS] |= BIT_SOCKS
         t.flows[j, F_PICK] = _SOCKS << _TAG
@@ -208,6 +211,7 @@ def _go_on(b: Bytes, t: Picking, i: int, j: int, state: int) -> None:
         following = state + 1 if state & 255 < _DIALOGUE_PIECES else _IDLE
     else:
         begin = -1
+        following = state + 1 if tag == _WATCH and state & 255 < _WATCHED_PIECES else _IDLE
     t.flows[j, F_PICK + side] = following
     if begin >= 0 and end > o:
         t.picks[hand_out(t, i, j, o, end), P_START] = begin
@@ -225,8 +229,12 @@ def _pick_segment(b: Bytes, t: Picking, i: int, j: int, use: int) -> None:
     if state == _IDLE and not use & PORT_HTTP and not f[j, F_BITS] & BIT_HTTP:
         return
     tag = state >> _TAG
+    if tag == FRAMED and not owns_stream(t, j, state):
+        tag = AGAIN
     if tag not in (FRAMED, _COPY, _SERVER_TLS):
         kind = begins(b, o, end)
+        if tag == _WATCH and kind != BEGINS_TLS and not use & PORT_HTTP and not f[j, F_BITS] & BIT_HTTP:
+            kind = CONTINUES
         if kind == BEGINS_HTTP:
             f[j, F_BITS] |= BIT_HTTP
             f[j, F_PICK + side] = FRAMED << _TAG | stream_of(t, j)

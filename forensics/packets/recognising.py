@@ -7,8 +7,6 @@ References
 .. [3] RFC 1928, section 3 (SOCKS 5); Y. Lee, *SOCKS: A protocol for TCP proxy across firewalls* (SOCKS 4, 4a).
 """
 
-
-
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -34,6 +34,7 @@ MODULES: tuple[str, ...] = (
     "find",
     "framing",
     "hashing",
+    "http_framing",
     "layout",
     "pipeline",
     "protocols.aes",

@@ -285,8 +285,7 @@ def test_numbers_in_heads(plain: Build) -> None:
     """A length is a number or unknown."""
     lengths = [b"12", b"-1", b"1e3", b"9" * 30, b"9" * 19, "\u0663".encode()]
     found = [
-        plain.http.parse_reply(b"HTTP/1.1 200 OK\r\nContent-Length: " + n + b"\r\n\r\n").content_length
-        for n in lengths
+        plain.http.parse_reply(b"HTTP/1.1 200 OK\r\nContent-Length: " + n + b"\r\n\r\n").content_length for n in lengths
     ]
 
     assert found == [12, None, None, None, 2**63 - 1, None]

@@ -13,11 +13,15 @@ References
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from forensics.packets._jit import jit
 from forensics.packets.framing import u8
-from forensics.packets.layout import Bytes, Longs
+
+if TYPE_CHECKING:
+    from forensics.packets.layout import Bytes, Longs
 
 __all__ = ["block", "counter_mode", "expand_key"]
 

@@ -23,10 +23,11 @@ import numpy as np
 from forensics.addresses import address_text, host_name
 from forensics.packets._jit import jit
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.layout import Bytes, Longs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from forensics.packets.layout import Bytes, Longs
 
 __all__ = ["parse_messages"]
 
@@ -141,7 +142,9 @@ def _word(b: Bytes, o: int) -> int:
 
 
 @jit
-def _record(b: Bytes, base: int, at: int, end: int, out: Longs, n: int, arena: Bytes, used: int) -> tuple[int, int, int]:
+def _record(
+    b: Bytes, base: int, at: int, end: int, out: Longs, n: int, arena: Bytes, used: int
+) -> tuple[int, int, int]:
     """Read the record at ``at``; return where the next one is (-1: this one is cut), the rows and the arena's end."""
     start = used
     at, used = _name(b, base, at, end, arena, start)

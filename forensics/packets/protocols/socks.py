@@ -57,7 +57,7 @@ class Dialogue:
 
 def _target4(said: bytes, answer: bytes) -> Target | None:
     """Return the target of a SOCKS 4 request that was answered."""
-    user, end, rest = said[8:].partition(b"\0")
+    _, end, rest = said[8:].partition(b"\0")
     if len(said) < 9 or said[1] != _CONNECT or not end or answer[0] != 0:
         return None
     port = int.from_bytes(said[2:4], "big")

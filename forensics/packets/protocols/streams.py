@@ -32,7 +32,8 @@ class Stream:
         """Take in a piece."""
         offset = (seq - self._seq + (1 << 31) & 0xFFFF_FFFF) - (1 << 31)
         if offset > len(self.data):
-            if offset < self._limit and len(self._ahead) < _MAX_PIECES and len(data) > len(self._ahead.get(offset, b"")):
+            room = offset < self._limit and len(self._ahead) < _MAX_PIECES
+            if room and len(data) > len(self._ahead.get(offset, b"")):
                 self._ahead[offset] = data
             return
         self._join(offset, data)

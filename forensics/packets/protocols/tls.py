@@ -2,7 +2,8 @@
 
 References
 ----------
-.. [1] RFC 8446, sections 4.1.2 (ClientHello), 4.2 (extensions) and 5.1 (records); RFC 5246, section 7.4.2 (Certificate).
+.. [1] RFC 8446, sections 4.1.2 (ClientHello), 4.2 (extensions) and 5.1 (records); RFC 5246, section 7.4.2
+   (Certificate).
 .. [2] RFC 6066, section 3 (server name); RFC 7301, section 3.1 (ALPN); RFC 8701 (GREASE).
 .. [3] J. Althouse, J. Atkinson, J. Atkins, *JA3* (2017), https://github.com/salesforce/ja3.
 .. [4] FoxIO, *JA4: TLS Client Fingerprint* (BSD 3-Clause),
