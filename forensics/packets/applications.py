@@ -16,7 +16,8 @@ from forensics.packets import layout
 from forensics.packets.conversations import Conversation, ends_of
 from forensics.packets.exchanges import close_exchange, end_message, tell_reply, tell_request
 from forensics.packets.hellos import Certificates, tell_hello, tell_ssh
-from forensics.packets.http_framing import body_so_far, stream_row
+from forensics.packets.http_bodies import body_so_far
+from forensics.packets.http_framing import stream_row
 from forensics.packets.lookups import Lookups
 from forensics.packets.protocols.http import ends_head
 from forensics.packets.protocols.quic import Initials

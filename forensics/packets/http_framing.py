@@ -19,6 +19,20 @@ from __future__ import annotations
 
 from forensics.packets._jit import jit
 from forensics.packets.framing import u8
+from forensics.packets.http_bodies import (
+    BODY,
+    CHUNK,
+    CHUNK_END,
+    CLOSE,
+    EXTENSION,
+    HEAD,
+    LOOK,
+    SIZE,
+    START,
+    TRAILER,
+    chunk_line,
+    pass_over,
+)
 from forensics.packets.http_heads import (
     ASKED_CONNECT,
     ASKED_HEAD,
@@ -67,7 +81,7 @@ from forensics.packets.layout import (
 )
 from forensics.packets.recognising import HEAD_BYTES, Picking, begins, distance, first_seq, hand_out
 
-__all__ = ["AGAIN", "FRAMED", "body_so_far", "follow_http", "owns_stream", "stream_of", "stream_row"]
+__all__ = ["AGAIN", "FRAMED", "follow_http", "owns_stream", "stream_of", "stream_row"]
 
 FRAMED, AGAIN = 4, 6
 """States of a direction, as `picking` has them: its messages are followed; look at its next segment anew."""
@@ -75,12 +89,6 @@ FRAMED, AGAIN = 4, 6
 _TAG = 40
 _ROW_MASK = (1 << _TAG) - 1
 
-# Modes: looking for a message at the beginning of a segment; at the place where one begins; inside a head; inside a
-# body of known length, of one that lasts until the end; at a chunk's size, behind it on its line, inside a chunk, at
-# the line end behind it; in the trailer.
-_LOOK, _START, _HEAD, _BODY, _CLOSE, _SIZE, _EXTENSION, _CHUNK, _CHUNK_END, _TRAILER = range(10)
-
-_MAX_CHUNK = 1 << 40
 _MARKED = 1 << 32  # above a sequence number: there is one
 _MAX_GAPS = 8
 _ASKED_ROOM = 1 << 60
@@ -116,24 +124,7 @@ def _end_message(t: Picking, i: int, j: int, r: int, o: int, told: int) -> None:
         p = hand_out(t, i, j, o, o)
         t.picks[p, P_START] = ENDS
     t.picks[p, P_BODY] = t.streams[r, S_BODY + s]
-    t.streams[r, S_MODE + s] = _START
-
-
-@jit
-def _pass(streams: Longs, r: int, s: int, count: int) -> int:
-    """Pass over bytes of a body; return how many of them belonged to it."""
-    mode = int(streams[r, S_MODE + s])
-    if mode == _CLOSE:
-        n = count
-    elif mode in (_BODY, _CHUNK):
-        n = min(count, int(streams[r, S_LEFT + s]))
-        streams[r, S_LEFT + s] -= n
-    else:
-        return 0
-    streams[r, S_BODY + s] += n
-    if mode == _CHUNK and streams[r, S_LEFT + s] == 0:
-        streams[r, S_MODE + s] = _CHUNK_END
-    return n
+    t.streams[r, S_MODE + s] = START
 
 
 @jit
@@ -142,8 +133,8 @@ def _tunnel(flows: Longs, streams: Longs, j: int, r: int) -> None:
     flows[j, F_BITS] &= ~BIT_HTTP
     flows[j, F_PICK] = AGAIN << _TAG | r
     flows[j, F_PICK + 1] = AGAIN << _TAG | r
-    streams[r, S_MODE] = _START
-    streams[r, S_MODE + S_SIDE] = _START
+    streams[r, S_MODE] = START
+    streams[r, S_MODE + S_SIDE] = START
 
 
 @jit
@@ -181,7 +172,7 @@ def _after_reply(flows: Longs, streams: Longs, j: int, r: int, s: int, what: int
         return 1
     if asked == ASKED_HEAD or status in (204, 304):
         return 1
-    streams[r, S_MODE + s] = _CLOSE
+    streams[r, S_MODE + s] = CLOSE
     return 0
 
 
@@ -198,62 +189,25 @@ def _after_head(flows: Longs, streams: Longs, j: int, r: int, s: int) -> int:
     else:
         _note_asked(streams, r, what_asked(what))
     if what & W_UNSURE:
-        streams[r, S_MODE + s] = _LOOK
+        streams[r, S_MODE + s] = LOOK
         return 0
     if what & W_CHUNKED:
-        streams[r, S_MODE + s] = _SIZE
+        streams[r, S_MODE + s] = SIZE
         streams[r, S_LEFT + s] = 0
         return 0
     if what & W_LENGTH:
-        streams[r, S_MODE + s] = _BODY
+        streams[r, S_MODE + s] = BODY
         return int(streams[r, S_LEFT + s] == 0)
     return over
-
-
-@jit
-def _hex(c: int) -> int:
-    """Return the value of a hexadecimal digit, -1 where it is none."""
-    if 48 <= c <= 57:
-        return c - 48
-    lower = c | 32
-    return lower - 87 if 97 <= lower <= 102 else -1
-
-
-@jit
-def _chunk_line(b: Bytes, streams: Longs, r: int, s: int, p: int, end: int) -> int:
-    """Read a chunk's size and the rest of its line, or the line end behind a chunk; return where it goes on."""
-    mode = int(streams[r, S_MODE + s])
-    left = int(streams[r, S_LEFT + s])
-    c = 0
-    while p < end and c != 10:
-        c = u8(b, p)
-        p += 1
-        digit = _hex(c)
-        if mode == _SIZE and digit >= 0 and left < _MAX_CHUNK:
-            left = left * 16 + digit
-        elif mode != _CHUNK_END and c in (13, 32, 9, 59):
-            mode = _EXTENSION
-        elif c not in (10, 13) and mode != _EXTENSION:
-            streams[r, S_MODE + s] = _LOOK
-            return end
-    if c == 10 and mode == _CHUNK_END:
-        mode = _SIZE
-    elif c == 10:
-        mode = _CHUNK if left else _TRAILER
-        streams[r, S_WHAT + s] = 0
-        streams[r, S_LINE + s] = 0
-    streams[r, S_MODE + s] = mode
-    streams[r, S_LEFT + s] = left
-    return p
 
 
 @jit
 def _head(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int) -> tuple[int, int]:
     """Hand out the part of a head that begins at ``p``; return where it goes on, and the pick's row."""
     s = S_SIDE * int(t.rows[i, Q_SIDE])
-    fresh = t.streams[r, S_MODE + s] == _START
+    fresh = t.streams[r, S_MODE + s] == START
     if fresh:
-        t.streams[r, S_MODE + s] = _HEAD
+        t.streams[r, S_MODE + s] = HEAD
         t.streams[r, S_WHAT + s] = W_FRESH
         t.streams[r, S_BODY + s] = 0
         t.streams[r, S_LEFT + s] = 0
@@ -268,7 +222,7 @@ def _head(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int) -> tup
         if _after_head(t.flows, t.streams, j, r, s):
             _end_message(t, i, j, r, stop, told)
     elif t.streams[r, S_BODY + s] >= HEAD_BYTES:
-        t.streams[r, S_MODE + s] = _LOOK
+        t.streams[r, S_MODE + s] = LOOK
     return stop, told
 
 
@@ -295,11 +249,11 @@ def _message(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int, tol
     Where no message begins, nothing more is believed. Only a flood of small messages fills the room for picks.
     """
     s = S_SIDE * int(t.rows[i, Q_SIDE])
-    if t.streams[r, S_MODE + s] == _START:
+    if t.streams[r, S_MODE + s] == START:
         p = _start(b, p, end)
         flood = told >= 0 and t.cursor[N_PICKS] + 4 * BATCH > t.picks.shape[0]
         if flood or not _may_begin(b, p, end):
-            t.streams[r, S_MODE + s] = _LOOK
+            t.streams[r, S_MODE + s] = LOOK
             return p, told
     return _head(b, t, i, j, r, p, end) if p < end else (p, told)
 
@@ -311,15 +265,15 @@ def _walk(b: Bytes, t: Picking, i: int, j: int, r: int, p: int, end: int) -> int
     told = -1
     while p < end and t.flows[j, F_PICK + int(t.rows[i, Q_SIDE])] >> _TAG == FRAMED:
         mode = int(t.streams[r, S_MODE + s])
-        if mode in (_START, _HEAD):
+        if mode in (START, HEAD):
             p, told = _message(b, t, i, j, r, p, end, told)
-        elif mode in (_BODY, _CLOSE, _CHUNK):
-            p += _pass(t.streams, r, s, end - p)
-            if mode == _BODY and t.streams[r, S_LEFT + s] == 0:
+        elif mode in (BODY, CLOSE, CHUNK):
+            p += pass_over(t.streams, r, s, end - p)
+            if mode == BODY and t.streams[r, S_LEFT + s] == 0:
                 _end_message(t, i, j, r, p, told)
-        elif mode in (_SIZE, _EXTENSION, _CHUNK_END):
-            p = _chunk_line(b, t.streams, r, s, p, end)
-        elif mode == _TRAILER:
+        elif mode in (SIZE, EXTENSION, CHUNK_END):
+            p = chunk_line(b, t.streams, r, s, p, end)
+        elif mode == TRAILER:
             after = scan_head(b, p, end, t.streams, r, s)
             p = after if after >= 0 else end
             if after >= 0:
@@ -337,20 +291,20 @@ def _gap(b: Bytes, t: Picking, i: int, j: int, r: int, ahead: int) -> int:
     end = int(t.rows[i, Q_DATA_END])
     mode = int(t.streams[r, S_MODE + s])
     left = int(t.streams[r, S_LEFT + s])
-    if mode == _CLOSE or (mode in (_BODY, _CHUNK) and left >= ahead):
-        _pass(t.streams, r, s, ahead)
-        if mode == _BODY and left == ahead:
+    if mode == CLOSE or (mode in (BODY, CHUNK) and left >= ahead):
+        pass_over(t.streams, r, s, ahead)
+        if mode == BODY and left == ahead:
             _end_message(t, i, j, r, o, -1)
         return 1
     if begins(b, o, end) == BEGINS_HTTP:
-        t.streams[r, S_MODE + s] = _START
+        t.streams[r, S_MODE + s] = START
         return 1
     t.streams[r, S_WHAT + s] += W_GAP
-    if mode not in (_START, _HEAD) or t.streams[r, S_WHAT + s] >= _MAX_GAPS * W_GAP:
-        t.streams[r, S_MODE + s] = _LOOK
+    if mode not in (START, HEAD) or t.streams[r, S_WHAT + s] >= _MAX_GAPS * W_GAP:
+        t.streams[r, S_MODE + s] = LOOK
     else:
         told = hand_out(t, i, j, o, end)
-        if mode == _START:
+        if mode == START:
             t.picks[told, P_START] = EARLY
     return 0
 
@@ -371,21 +325,21 @@ def follow_http(b: Bytes, t: Picking, i: int, j: int) -> int:
         if ahead + length <= 0:
             return 0
         p = o - min(ahead, 0)
-        if ahead > 0 and t.streams[r, S_MODE + s] != _LOOK and not _gap(b, t, i, j, r, ahead):
+        if ahead > 0 and t.streams[r, S_MODE + s] != LOOK and not _gap(b, t, i, j, r, ahead):
             return 0
     t.streams[r, S_NEXT + s] = seq + length & 0xFFFF_FFFF | _MARKED
     t.streams[r, S_TIME + s] = t.rows[i, Q_TIME]
-    if t.streams[r, S_MODE + s] == _LOOK:
+    if t.streams[r, S_MODE + s] == LOOK:
         if p > o or begins(b, o, end) != BEGINS_HTTP:
             return 0
-        t.streams[r, S_MODE + s] = _START
+        t.streams[r, S_MODE + s] = START
     other = _walk(b, t, i, j, r, p, end)
     missing = length - (max(end, p) - o)  # behind what was captured of the packet
-    if missing > 0 and t.streams[r, S_MODE + s] != _LOOK:
+    if missing > 0 and t.streams[r, S_MODE + s] != LOOK:
         mode = int(t.streams[r, S_MODE + s])
-        if _pass(t.streams, r, s, missing) < missing:
-            t.streams[r, S_MODE + s] = _LOOK
-        elif mode == _BODY and t.streams[r, S_LEFT + s] == 0:
+        if pass_over(t.streams, r, s, missing) < missing:
+            t.streams[r, S_MODE + s] = LOOK
+        elif mode == BODY and t.streams[r, S_LEFT + s] == 0:
             _end_message(t, i, j, r, end, -1)
     return other
 
@@ -397,11 +351,3 @@ def stream_row(flow: Longs, streams: Longs, side: int) -> list[int] | None:
         return None
     found: list[int] = streams[state & _ROW_MASK].tolist()
     return found if found[S_OWNER] == flow[F_SERIAL] + 1 else None
-
-
-def body_so_far(stream: list[int], side: int) -> tuple[int, int] | None:
-    """Return the size of the body that a direction is in the middle of [B], and its last time [ns]; None: in none."""
-    s = S_SIDE * side
-    if stream[S_MODE + s] not in (_BODY, _CLOSE, _SIZE, _EXTENSION, _CHUNK, _CHUNK_END, _TRAILER):
-        return None
-    return stream[S_BODY + s], stream[S_TIME + s]
