@@ -93,9 +93,10 @@ class Lookups:
                 self._labels[pick[2]] = _LABEL
             else:
                 self._teller.fail("dns")
+        write, source = self._teller.add_name, self._teller.source
         for message, name, address in answers:
             time, number, _, client = picks[message]
-            self._teller.name((time, number), address, name, "dns", client)
+            write((time // 1000, address, name, "dns", client, source, number))
 
     def forget(self, closed: set[int]) -> None:
         """Drop the streams of closed flows."""

@@ -27,13 +27,15 @@ class Teller:
     ----------
     failures
         How many messages could not be read, by kind.
+    add_name
+        Writes one row of ``names`` from time [us], address, name in canonical form, how, client, source and record.
     """
 
     def __init__(self, rows: Rows, origin: Origin) -> None:
         self.failures: dict[str, int] = {}
         self.rows = rows
         self.source = origin.source
-        self._names = rows.appender("names", "time", "address", "name", "how", "client", "source", "record")
+        self.add_name = rows.appender("names", "time", "address", "name", "how", "client", "source", "record")
         columns = ("time", "address", "peer", "peer_port", "kind", "fingerprint", "source", "record")
         self._fingerprints = rows.appender("fingerprints", *columns)
 
@@ -49,7 +51,7 @@ class Teller:
         """
         canonical = host_name(name)
         if canonical is not None:
-            self._names((seen[0] // 1000, address, canonical, how, client, self.source, seen[1]))
+            self.add_name((seen[0] // 1000, address, canonical, how, client, self.source, seen[1]))
 
     def fingerprint(
         self, seen: tuple[int, int], speaker: str, peer: tuple[str, int | None], kind: str, fingerprint: str
