@@ -93,6 +93,11 @@ class Case:
         return self._table("requests")
 
     @property
+    def fingerprints(self) -> View:
+        """What programs gave away of themselves: JA3, JA4, ALPN, SSH versions, subjects of certificates."""
+        return self._table("fingerprints")
+
+    @property
     def rejects(self) -> View:
         """Every record that could not be read, with its reason."""
         return self._table("rejects")

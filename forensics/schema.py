@@ -161,7 +161,7 @@ NAMES = Table(
         Column(
             "how",
             TEXT,
-            "How it is known: `dns`, `sni`, `http`, `connect`, `proxy`, `certificate`, `capture` (listed in it).",
+            "How it is known: `dns`, `sni`, `http`, `connect`, `socks`, `proxy`, `certificate`, `capture` (listed in it).",
         ),
         Column("client", TEXT, "Address that asked for or used the name.", "not observed"),
         _SOURCE,
@@ -172,7 +172,7 @@ NAMES = Table(
 
 REQUESTS = Table(
     "requests",
-    "One HTTP request, of a capture, a proxy or a sensor.",
+    "One HTTP request of a capture, a proxy or a sensor; or a CONNECT of SOCKS.",
     (
         Column("start", TIME, "Start of the request."),
         Column("end", TIME, "End of the reply.", "not observed"),
@@ -188,12 +188,36 @@ REQUESTS = Table(
         Column("user_agent", TEXT, "User-Agent header.", "absent or not logged"),
         Column("referer", TEXT, "Referer header.", "absent or not logged"),
         Column("content_type", TEXT, "Media type of the reply.", "absent or not logged"),
-        Column("request_bytes", COUNT, "Size of the request. [B]", "not observed"),
-        Column("response_bytes", COUNT, "Size of the reply. [B]", "not observed"),
+        Column("request_bytes", COUNT, "Size of the request; its body, in captures. [B]", "not observed"),
+        Column("response_bytes", COUNT, "Size of the reply; its body, in captures. [B]", "not observed"),
         _SOURCE,
         _RECORD,
     ),
     ("start", "source", "record"),
+)
+
+FINGERPRINTS = Table(
+    "fingerprints",
+    "What a program gave away of itself in one connection.",
+    (
+        Column("time", TIME, "When it was seen."),
+        Column("address", TEXT, "Address of the host whose program it is, canonical text."),
+        Column("peer", TEXT, "Address that it spoke to.", "not observed"),
+        Column("peer_port", SMALL, "Port of the peer, where the peer is the server.", "the peer is the client"),
+        Column(
+            "kind",
+            TEXT,
+            "What was given away: `ja3`, `ja4` and `alpn` of TLS clients, `certificate` of TLS servers, `ssh`.",
+        ),
+        Column(
+            "fingerprint",
+            TEXT,
+            "The fingerprint itself, the protocols offered, the subject of the certificate, the SSH version.",
+        ),
+        _SOURCE,
+        _RECORD,
+    ),
+    ("time", "source", "record", "address", "kind"),
 )
 
 REJECTS = Table(
@@ -231,7 +255,7 @@ SOURCES = Table(
     ("source",),
 )
 
-TABLES: dict[str, Table] = {t.name: t for t in (FLOWS, VOLUMES, NAMES, REQUESTS, REJECTS, SOURCES)}
+TABLES: dict[str, Table] = {t.name: t for t in (FLOWS, VOLUMES, NAMES, REQUESTS, FINGERPRINTS, REJECTS, SOURCES)}
 
 FINDINGS = Table(
     "findings",

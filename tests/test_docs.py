@@ -173,5 +173,5 @@ def test_changes_are_named_by_the_rule() -> None:
     """Each fragment of the release notes is ``<n>.<kind>.md`` and one sentence."""
     for path in (DOCS / "changes").glob("*.md"):
         if path.name != "README.md":
-            assert re.fullmatch(r"\d+\.(added|changed|fixed|removed)\.md", path.name)
+            assert re.fullmatch(r"\d+(\.[a-z]+)?\.(added|changed|fixed|removed)\.md", path.name)
             assert path.read_text(encoding="utf-8").strip().endswith((".", "`"))

@@ -33,7 +33,7 @@ Batches = list[tuple[str, "pa.RecordBatch"]]
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_pcaps" / "formats"
 FORMATS = all_formats()
-FILLED = {"volumes", "flows", "names", "requests", "rejects"}
+FILLED = {"volumes", "flows", "names", "requests", "fingerprints", "rejects"}
 SIDE = re.compile(r"\.(expected\.jsonl|hints\.json|other|py|md)$")
 POSITIONS = 300  # at most so many truncations of a sample, and every one of its last 40 bytes
 DOCUMENTATION = re.compile(r"^(192\.0\.2|198\.51\.100|203\.0\.113)\.\d+$|^2001:db8:|^(fe80|ff0[0-9a-f]):|^::$")

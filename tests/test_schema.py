@@ -14,8 +14,8 @@ each_table = pytest.mark.parametrize("table", EVERY, ids=lambda table: table.nam
 
 
 def test_tables_go_by_their_names() -> None:
-    """The six tables of a case are found by the names they bear in SQL."""
-    assert list(TABLES) == ["flows", "volumes", "names", "requests", "rejects", "sources"]
+    """The seven tables of a case are found by the names they bear in SQL."""
+    assert list(TABLES) == ["flows", "volumes", "names", "requests", "fingerprints", "rejects", "sources"]
     assert all(name == table.name for name, table in TABLES.items())
 
 

@@ -1,83 +1,88 @@
-"""Names and requests out of picked packets: DNS answers, TLS server names, HTTP requests and what answered them.
+"""Names, requests and fingerprints out of picked packets: each is given to what reads its protocol.
 
-dpkt takes the messages apart; what it raises on hostile bytes is contained and counted here.
-
-References
-----------
-.. [1] RFC 1035, section 4 (DNS messages); RFC 6066, section 3 (server name indication).
-.. [2] RFC 9112 (HTTP/1.1); RFC 9110, section 9.3.6 (CONNECT).
+What an attacker wrote is contained here: heads and dialogues that never end are given up, the oldest first, and what
+cannot be read is counted.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensics.addresses import address_text, host_name
+from forensics.addresses import address_text
 from forensics.packets import layout
-from forensics.packets.columns import Label, address_of
-from forensics.packets.messages import Reply, Request, dns_answers, parse_reply, parse_request, server_name
-from forensics.packets.picking import HEAD_BYTES
+from forensics.packets.conversations import Conversation, ends_of
+from forensics.packets.exchanges import close_exchange, end_message, tell_reply, tell_request
+from forensics.packets.hellos import Certificates, tell_hello, tell_ssh
+from forensics.packets.http_bodies import body_so_far
+from forensics.packets.http_framing import stream_row
+from forensics.packets.lookups import Lookups
+from forensics.packets.protocols.http import ends_head
+from forensics.packets.protocols.quic import Initials
+from forensics.packets.protocols.socks import Dialogue
+from forensics.packets.protocols.streams import Stream
+from forensics.packets.protocols.tls import CLIENT_HELLO, certificate, handshake_bytes, is_whole
+from forensics.packets.recognising import HEAD_BYTES
+from forensics.packets.telling import Teller
 
 if TYPE_CHECKING:
-    from forensics.packets.columns import Origin
+    from forensics.packets.columns import Label, Origin
     from forensics.packets.engine import Pick
     from forensics.packets.layout import Longs
+    from forensics.packets.protocols.socks import Target
     from forensics.rows import Rows
 
 __all__ = ["Applications"]
 
-MAX_PENDING = 64
-"""Requests of one connection that wait for their replies; the oldest is told without one where there are more."""
-
 MAX_FOLLOWED = 4096
-"""Messages whose heads are followed over several segments at once; the oldest is given up where there are more."""
+"""Messages whose heads are followed over several packets at once; the oldest is given up where there are more."""
+
+_SERVICES = {
+    layout.BEGINS_HTTP: "http",
+    layout.BEGINS_TLS: "ssl",
+    layout.BEGINS_SSH: "ssh",
+    layout.BEGINS_HTTP2: "http2",
+}
+
+_Key = tuple[int, int]  # serial of the flow, side
 
 
 @dataclass(slots=True)
 class _Head:
-    """The first bytes of a message of one direction, in order."""
+    """The first bytes of a message of one direction."""
 
     kind: int
-    number: int
-    time: int
-    next_seq: int
-    data: bytes
+    seen: tuple[int, int]
+    stream: Stream
+    body: int = -1
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is there, or as much as is followed."""
+        data = self.stream.data
+        if len(data) >= HEAD_BYTES or self.body >= 0 or self.kind == layout.BEGINS_HTTP2:
+            return True
+        if self.kind == layout.BEGINS_SSH:
+            return b"\n" in data
+        if self.kind == layout.BEGINS_HTTP:
+            return ends_head(data)
+        handshake = handshake_bytes(data)
+        return is_whole(handshake) if data[5:6] == b"\1" else certificate(handshake) is not None
 
 
 @dataclass(slots=True)
-class _Conversation:
-    """What one TCP connection has told so far."""
+class _Followed:
+    """What is not yet complete: heads, pieces from before a head, QUIC hellos; of each a bounded number."""
 
-    client: str
-    client_port: int
-    server: str
-    server_port: int
-    targets: set[str] = field(default_factory=set)
-    pending: deque[dict[str, object]] = field(default_factory=deque)
-    through_proxy: bool = True
-    tunnel: str | None = None
-    server_name: str | None = None
-    told: dict[int, int] = field(default_factory=dict)  # per side: sequence number behind the last message told
-
-    def label(self) -> Label:
-        """Return what is known of the connection as a whole."""
-        host = next(iter(self.targets)) if len(self.targets) == 1 else None
-        if not self.targets:
-            return Label("ssl", self.server_name)
-        literal = None if host is None else address_text(host)
-        name = None if literal else host
-        if self.tunnel and literal and self.server_name:  # CONNECT to an address, and a name inside the tunnel
-            name = self.server_name
-        return Label("http", name, self.through_proxy and host is not None, literal)
+    heads: dict[_Key, _Head] = field(default_factory=dict)
+    early: dict[_Key, list[tuple[int, bytes]]] = field(default_factory=dict)
+    initials: dict[int, Initials] = field(default_factory=dict)
 
 
 class Applications:
-    """Reads picked packets, writes rows of ``names`` and ``requests``, and keeps a label per flow.
+    """Reads picked packets, writes rows of ``names``, ``requests`` and ``fingerprints``, and keeps a label per flow.
 
     Parameters
     ----------
@@ -96,11 +101,12 @@ class Applications:
 
     def __init__(self, rows: Rows, origin: Origin) -> None:
         self.labels: dict[int, Label] = {}
-        self.failures: dict[str, int] = {}
-        self._rows = rows
-        self._origin = origin
-        self._conversations: dict[int, _Conversation] = {}
-        self._heads: dict[tuple[int, int], _Head] = {}
+        self._teller = Teller(rows, origin)
+        self.failures = self._teller.failures
+        self._lookups = Lookups(self._teller, self.labels)
+        self._certificates = Certificates()
+        self._conversations: dict[int, Conversation] = {}
+        self._followed = _Followed()
 
     def take(self, pick: Pick, addresses: Longs) -> None:
         """Read one picked packet.
@@ -112,212 +118,196 @@ class Applications:
         addresses
             The engine's IPv6 addresses.
         """
-        if pick.columns[layout.P_KIND] == layout.PICK_DNS:
-            self._take_dns(pick, addresses)
+        kind = pick.columns[layout.P_KIND]
+        if kind in (layout.PICK_DNS, layout.PICK_DNS_STREAM):
+            self._lookups.take(pick, addresses)
+        elif kind == layout.PICK_QUIC:
+            self._take_initial(pick, addresses)
         else:
             self._take_segment(pick, addresses)
 
+    def finish(self, closed: Longs, streams: Longs) -> None:
+        """Read what closed flows left unfinished, as far as it goes; call it before their rows are made.
+
+        Parameters
+        ----------
+        closed
+            The flows, columns ``layout.F_*``.
+        streams
+            The engine's streams, columns ``layout.S_*``.
+        """
+        self._lookups.finish()
+        over = set(closed[:, layout.F_SERIAL].tolist())
+        for key in [key for key in self._followed.heads if key[0] in over]:
+            self._tell(key, self._followed.heads.pop(key))
+        serials = closed[:, layout.F_SERIAL]
+        for k in np.flatnonzero(self._known(serials)).tolist():
+            conversation = self._conversations.get(int(serials[k]))
+            if conversation is not None and (conversation.sending or conversation.replying):
+                self._end_bodies(conversation, closed[k], streams)
+
     def forget(self, serials: Longs) -> None:
         """Tell what closed flows still owe, and drop what is known of them; call it after their rows were made."""
-        told = np.fromiter(self.labels, dtype=np.int64, count=len(self.labels))
-        for serial in np.intersect1d(serials, told).tolist():
+        over = set(serials.tolist())
+        for serial in serials[self._known(serials)].tolist():
             conversation = self._conversations.pop(serial, None)
             if conversation is not None:
-                for request in conversation.pending:
-                    self._rows.add("requests", **request)
-            del self.labels[serial]
+                close_exchange(self._teller, conversation)
+            self.labels.pop(serial, None)
+        self._lookups.forget(over)
+        followed = self._followed
+        for key in [key for key in followed.early if key[0] in over]:
+            del followed.early[key]
+        for serial in [serial for serial in followed.initials if serial in over]:
+            del followed.initials[serial]
 
-    def finish(self, serials: Longs) -> None:
-        """Read the heads of closed flows that never became whole, as far as they go."""
-        if not self._heads:
-            return
-        over = set(serials.tolist())
-        for key in [key for key in self._heads if key[0] in over]:
-            self._tell(key, self._heads.pop(key))
+    def _known(self, serials: Longs) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Tell for each flow whether something is known of it."""
+        known = np.fromiter({*self.labels, *self._conversations}, dtype=np.int64)
+        return np.isin(serials, known)
 
-    # -- DNS ---------------------------------------------------------------------------------------------------------
+    def _end_bodies(self, conversation: Conversation, flow: Longs, streams: Longs) -> None:
+        """Take in how far bodies went that did not end, or that end with their connection."""
+        for side in (conversation.origin, 1 - conversation.origin):
+            stream = stream_row(flow, streams, side)
+            progress = None if stream is None else body_so_far(stream, side)
+            if progress is not None:
+                end_message(self._teller, conversation, side, progress[1], progress[0])
 
-    def _take_dns(self, pick: Pick, addresses: Longs) -> None:
-        """Write the answers of a DNS or mDNS reply."""
-        answers = dns_answers(pick.data)
-        if answers is None:
-            self._fail("dns")
-            return
+    # -- UDP ---------------------------------------------------------------------------------------------------------
+
+    def _take_initial(self, pick: Pick, addresses: Longs) -> None:
+        """Read a QUIC Initial packet, and the ClientHello once it is whole."""
         columns = pick.columns
-        self.labels[columns[layout.P_SERIAL]] = Label("dns")
-        _, _, receiver, _ = _ends(columns, columns[layout.P_SIDE], addresses)
-        client = None if ipaddress.ip_address(receiver).is_multicast else receiver
-        for name, address in answers:
-            self._name(columns[layout.P_TIME], columns[layout.P_NUMBER], address, name, "dns", client)
+        serial = columns[layout.P_SERIAL]
+        initials = self._followed.initials
+        if serial in self.labels and serial not in initials:
+            return
+        entry = initials.setdefault(serial, Initials(columns[layout.P_NUMBER], columns[layout.P_TIME]))
+        hello = entry.add(pick.data)
+        if not entry.is_quic:
+            return
+        conversation = self._open(serial, columns, addresses)
+        conversation.service = "quic"
+        if hello is not None:
+            tell_hello(self._teller, conversation, (entry.time, entry.number), hello, "q")
+            del initials[serial]
+        elif len(initials) > MAX_FOLLOWED:
+            del initials[next(iter(initials))]
+        self.labels[serial] = conversation.label()
 
     # -- TCP ---------------------------------------------------------------------------------------------------------
 
     def _take_segment(self, pick: Pick, addresses: Longs) -> None:
-        """Begin a message or take its head further, and tell it once it is whole."""
+        """Take a part of a stream to the message it belongs to."""
         columns = pick.columns
-        serial, side, seq = columns[layout.P_SERIAL], columns[layout.P_SIDE], columns[layout.P_SEQ]
+        serial, side, begin = columns[layout.P_SERIAL], columns[layout.P_SIDE], columns[layout.P_START]
         key = (serial, side)
-        begins = columns[layout.P_START]
-        head = self._heads.get(key)
-        if head is not None and (begins == layout.CONTINUES or _behind(seq, head.next_seq)):
-            if seq != head.next_seq:
-                return  # sent again, or out of order; what was missed ends the head where the flow ends
-            head.data += pick.data[: HEAD_BYTES - len(head.data)]
-        elif begins != layout.CONTINUES and not self._is_repeat(serial, side, seq):
-            if head is not None:
-                self._tell(key, self._heads.pop(key))
-            self._open(serial, columns, addresses)
-            head = _Head(begins, columns[layout.P_NUMBER], columns[layout.P_TIME], 0, pick.data[:HEAD_BYTES])
-            self._heads[key] = head
-        else:
-            return
-        head.next_seq = seq + columns[layout.P_LENGTH] & 0xFFFF_FFFF
-        if _is_whole(head) or columns[layout.P_LENGTH] > len(pick.data):
-            self._tell(key, self._heads.pop(key))
-        elif len(self._heads) > MAX_FOLLOWED:
-            oldest = next(iter(self._heads))
-            self._tell(oldest, self._heads.pop(oldest))
-
-    def _is_repeat(self, serial: int, side: int, seq: int) -> bool:
-        """Tell whether a message that begins here was told before: a retransmission."""
         conversation = self._conversations.get(serial)
-        return conversation is not None and side in conversation.told and _behind(seq, conversation.told[side])
+        if begin == layout.CONTINUES:
+            self._go_on(key, pick)
+        elif begin == layout.EARLY:
+            self._keep_early(key, pick)
+        elif begin == layout.ENDS:
+            if conversation is not None:
+                end_message(self._teller, conversation, side, columns[layout.P_TIME], columns[layout.P_BODY])
+        elif begin == layout.BEGINS_SOCKS:
+            self._open(serial, columns, addresses).dialogue = Dialogue(columns[layout.P_SEQ])
+            self._go_on(key, pick)
+        else:
+            self._begin(key, pick, addresses)
 
-    def _open(self, serial: int, columns: list[int], addresses: Longs) -> None:
-        """Begin a conversation; its client is the flow's originator."""
-        if serial not in self._conversations:
-            side = columns[layout.P_BITS] & layout.BIT_ORIGIN
-            self._conversations[serial] = _Conversation(*_ends(columns, side, addresses))
+    def _open(self, serial: int, columns: list[int], addresses: Longs) -> Conversation:
+        """Return the conversation of a flow; its client is the flow's originator."""
+        conversation = self._conversations.get(serial)
+        if conversation is None:
+            origin = columns[layout.P_BITS] & layout.BIT_ORIGIN
+            conversation = Conversation(*ends_of(columns, origin, addresses), origin)
+            self._conversations[serial] = conversation
+        return conversation
 
-    def _tell(self, key: tuple[int, int], head: _Head) -> None:
+    def _keep_early(self, key: _Key, pick: Pick) -> None:
+        """Keep a piece from behind a gap, until the message begins before it."""
+        early = self._followed.early
+        early.setdefault(key, []).append((pick.columns[layout.P_SEQ], pick.data))
+        if len(early) > MAX_FOLLOWED:
+            del early[next(iter(early))]
+
+    def _begin(self, key: _Key, pick: Pick, addresses: Longs) -> None:
+        """Begin a message."""
+        columns = pick.columns
+        heads = self._followed.heads
+        if key in heads:
+            self._tell(key, heads.pop(key))
+        conversation = self._open(key[0], columns, addresses)
+        conversation.service = conversation.service or _SERVICES[columns[layout.P_START]]
+        seen = columns[layout.P_TIME], columns[layout.P_NUMBER]
+        stream = Stream(columns[layout.P_SEQ], HEAD_BYTES)
+        heads[key] = _Head(columns[layout.P_START], seen, stream)
+        self._go_on(key, pick)
+        head = heads.get(key)
+        if head is None:
+            return
+        for seq, data in self._followed.early.pop(key, ()):
+            stream.add(seq, data)
+        if head.whole:
+            self._tell(key, heads.pop(key))
+        elif len(heads) > MAX_FOLLOWED:
+            oldest = next(iter(heads))
+            self._tell(oldest, heads.pop(oldest))
+
+    def _go_on(self, key: _Key, pick: Pick) -> None:
+        """Take a message or a SOCKS dialogue further, and tell it once it is whole."""
+        columns = pick.columns
+        head = self._followed.heads.get(key)
+        conversation = self._conversations.get(key[0])
+        if head is not None:
+            head.stream.add(columns[layout.P_SEQ], pick.data)
+            head.body = max(head.body, columns[layout.P_BODY])
+            if head.whole:
+                self._tell(key, self._followed.heads.pop(key))
+        elif conversation is not None and conversation.dialogue is not None:
+            from_client = key[1] == conversation.origin
+            target = conversation.dialogue.add(columns[layout.P_SEQ], pick.data, from_client=from_client)
+            if target is not None:
+                conversation.dialogue = None
+                seen = columns[layout.P_TIME], columns[layout.P_NUMBER]
+                self._tell_target(key[0], conversation, seen, target)
+
+    def _tell(self, key: _Key, head: _Head) -> None:
         """Write what a message says."""
-        conversation = self._conversations[key[0]]
-        conversation.told[key[1]] = head.next_seq
-        if head.kind == layout.BEGINS_TLS:
-            self._tell_hello(conversation, head)
-        elif head.data.startswith(b"HTTP/"):
-            self._tell_reply(conversation, head)
-        else:
-            self._tell_request(conversation, head)
-        if conversation.targets or conversation.server_name:
-            self.labels[key[0]] = conversation.label()
+        conversation, side, data = self._conversations[key[0]], key[1], head.stream.data
+        if head.kind == layout.BEGINS_HTTP:
+            tell = tell_reply if data.startswith(b"HTTP/") else tell_request
+            tell(self._teller, conversation, head.seen, data, head.body)
+        elif head.kind == layout.BEGINS_SSH:
+            tell_ssh(self._teller, conversation, head.seen, side, data)
         elif head.kind == layout.BEGINS_TLS:
-            self.labels.setdefault(key[0], Label("ssl"))
-        else:
-            self.labels.setdefault(key[0], Label("http"))
+            if data[5:6] == bytes([CLIENT_HELLO]):
+                tell_hello(self._teller, conversation, head.seen, handshake_bytes(data))
+            else:
+                self._certificates.tell(self._teller, conversation, head.seen, side, data)
+        self.labels[key[0]] = conversation.label()
 
-    def _tell_hello(self, conversation: _Conversation, head: _Head) -> None:
-        """Write the name that a TLS client asked for; inside a tunnel the address is the proxy's and is not written."""
-        name = server_name(head.data)
-        if name is None:
-            self._fail("tls")
-        elif name:
-            conversation.server_name = name
-            address = None if conversation.tunnel else conversation.server
-            if conversation.tunnel:
-                address = address_text(conversation.tunnel)
-            self._name(head.time, head.number, address, name, "sni", conversation.client)
-
-    def _tell_request(self, conversation: _Conversation, head: _Head) -> None:
-        """Write an HTTP request, or keep it until its reply comes."""
-        request = parse_request(head.data)
-        if request is None:
-            self._fail("http")
-            return
-        conversation.through_proxy &= request.to_proxy
-        if request.host is not None:
-            if len(conversation.targets) < 2:  # more would tell nothing more
-                conversation.targets.add(request.host)
-            self._name_target(conversation, head, request)
-        if request.method == "CONNECT":
-            conversation.tunnel = request.host
-        if len(conversation.pending) >= MAX_PENDING:
-            self._rows.add("requests", **conversation.pending.popleft())
-        conversation.pending.append(self._request_row(conversation, head, request))
-
-    def _name_target(self, conversation: _Conversation, head: _Head, request: Request) -> None:
-        """Write the name a request asks for; behind a proxy it belongs to an address nobody saw."""
-        host = request.host
-        if host is None or address_text(host):
-            return
-        address = None if request.to_proxy else conversation.server
-        how = "connect" if request.method == "CONNECT" else "http"
-        self._name(head.time, head.number, address, host, how, conversation.client)
-
-    def _request_row(self, conversation: _Conversation, head: _Head, request: Request) -> dict[str, object]:
-        """Return the row of a request, without its reply."""
-        via = conversation.server if request.to_proxy else None
-        literal = address_text(request.host) if request.to_proxy and request.host else None
-        return {
-            "start": head.time // 1000,
-            "src": conversation.client,
-            "src_port": conversation.client_port,
-            "dst": literal if via else conversation.server,
-            "dst_port": request.port if via else conversation.server_port,
-            "name": request.host,
-            "via": via,
-            "method": request.method,
-            "url": request.url,
-            "user_agent": request.user_agent,
-            "referer": request.referer,
-            "request_bytes": request.content_length,
-            "source": self._origin.source,
-            "record": head.number,
-        }
-
-    def _tell_reply(self, conversation: _Conversation, head: _Head) -> None:
-        """Put a reply beside the oldest request that waits for one; an interim reply (1xx) answers nothing."""
-        reply: Reply | None = parse_reply(head.data)
-        if reply is None:
-            self._fail("http")
-        elif reply.status // 100 != 1 and conversation.pending:
-            row = conversation.pending.popleft()
-            row["end"] = head.time // 1000
-            row["status"] = reply.status
-            row["content_type"] = reply.content_type
-            row["response_bytes"] = reply.content_length
-            self._rows.add("requests", **row)
-
-    def _name(  # noqa: PLR0917 - a row of six values
-        self, time: int, number: int, address: str | None, name: str, how: str, client: str | None
-    ) -> None:
-        """Write one row of ``names``."""
-        canonical = host_name(name)
-        if canonical is not None:
-            self._rows.add(
-                "names",
-                time=time // 1000,
-                address=address,
-                name=canonical,
-                how=how,
-                client=client,
-                source=self._origin.source,
-                record=number,
-            )
-
-    def _fail(self, kind: str) -> None:
-        """Count a message that could not be read."""
-        self.failures[kind] = self.failures.get(kind, 0) + 1
-
-
-def _ends(columns: list[int], side: int, addresses: Longs) -> tuple[str, int, str, int]:
-    """Return address and port of one side of a picked packet's flow, then those of the other."""
-    key1, key2 = columns[layout.P_KEY1], columns[layout.P_KEY2]
-    table = addresses if key2 & layout.KEY_IPV6 else None
-    low = address_of((key1 >> 32) + (1 << 31), table), key2 >> 32 & 0xFFFF
-    high = address_of(key1 & 0xFFFF_FFFF, table), key2 >> 16 & 0xFFFF
-    return (*high, *low) if side else (*low, *high)
-
-
-def _behind(seq: int, mark: int) -> bool:
-    """Tell whether a sequence number lies before another one (RFC 9293, section 3.4)."""
-    return seq != mark and (mark - seq & 0xFFFF_FFFF) < 1 << 31
-
-
-def _is_whole(head: _Head) -> bool:
-    """Tell whether all of a message's head is there, or as much as is followed."""
-    if len(head.data) >= HEAD_BYTES:
-        return True
-    if head.kind == layout.BEGINS_TLS:
-        return len(head.data) >= 5 + int.from_bytes(head.data[3:5], "big")
-    return b"\r\n\r\n" in head.data or b"\n\n" in head.data
+    def _tell_target(self, serial: int, conversation: Conversation, seen: tuple[int, int], target: Target) -> None:
+        """Write where a SOCKS proxy was told to connect to."""
+        conversation.service = "socks"
+        conversation.tunnel, conversation.tunnel_port = target.host, target.port
+        conversation.targets = [target.host]
+        literal = address_text(target.host)
+        if literal is None:
+            self._teller.name(seen, None, target.host, "socks", conversation.client)
+        self._teller.rows.add(
+            "requests",
+            start=seen[0] // 1000,
+            src=conversation.client,
+            src_port=conversation.client_port,
+            dst=literal,
+            dst_port=target.port,
+            name=target.host,
+            via=conversation.server,
+            method="CONNECT",
+            source=self._teller.source,
+            record=seen[1],
+        )
+        self.labels[serial] = conversation.label()

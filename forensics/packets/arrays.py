@@ -98,4 +98,5 @@ def new_tables(options: FlowOptions) -> Tables:
         links=np.zeros(65536, dtype=np.int64),
         ethertypes=np.zeros(65536, dtype=np.int64),
         ports=port_table(),
+        streams=rows_of(layout.STREAM_ROWS, layout.S_COLUMNS),
     )

@@ -81,6 +81,8 @@ class Harvest:
         the innermost one that it carries; 0 for none.
     checkpoints
         Places where framing can begin anew.
+    streams
+        HTTP connections that are followed, columns ``layout.S_*``.
     """
 
     closed: Longs
@@ -88,6 +90,7 @@ class Harvest:
     addresses: Longs
     members: Longs
     checkpoints: list[Checkpoint]
+    streams: Longs
 
 
 @dataclass
@@ -230,7 +233,7 @@ class Engine:
         cursor[layout.EPOCH_START] = cursor[NUMBER]
         cursor[layout.EPOCH_END] = cursor[NUMBER] + EPOCH_PACKETS
         checkpoints, self._checkpoints = self._checkpoints, []
-        return Harvest(closed.take(), cells.take(), t.addresses, members, checkpoints)
+        return Harvest(closed.take(), cells.take(), t.addresses, members, checkpoints, self._streams())
 
     def _serve(self, status: int) -> bool:
         """Do what the loop came back for; False where the capture has ended."""
@@ -261,6 +264,11 @@ class Engine:
             self._checkpoints.append(Checkpoint(record, self._window.offset + offset, time, section_state(t)))
         t.cursor[layout.N_MARKS] = 0
 
+    def _streams(self) -> Longs:
+        """Return the streams as they stand."""
+        count = min(int(self.tables.cursor[layout.N_STREAMS]), layout.STREAM_ROWS)
+        return self.tables.streams[:count].copy()
+
     def _picks(self) -> list[Pick]:
         """Copy the picked packets out of the buffer."""
         t = self.tables
@@ -290,7 +298,9 @@ class Engine:
             done = bool(sweep(self.tables, before, int(everything)))
             closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
             self._collect(closed, cells)
-            yield Harvest(closed.take(), cells.take(), self.tables.addresses, self.tables.members[:0], [])
+            yield Harvest(
+                closed.take(), cells.take(), self.tables.addresses, self.tables.members[:0], [], self._streams()
+            )
         self.tables.slots[:] = -1
         rehash_flows(self.tables.cursor, self.tables.flows, self.tables.slots)
 

@@ -93,6 +93,7 @@ BIT_FLIPPED = 4  # the first packet was the responder's
 BIT_HTTP = 8  # begins messages as HTTP does
 BIT_FIN = 16  # 16, 32: FIN of the low, the high end
 BIT_NEW = 64  # no minute of it was told
+BIT_SOCKS = 128  # began as SOCKS does
 STATE_SHIFT = 8  # three bits of endpoint state, low end
 STATE_SHIFT_HIGH = 11
 BIT_OUTER = 1 << 14  # carries other connections
@@ -112,23 +113,31 @@ HISTORY_ROOM = 12
  C_PAYLOAD_HIGH, C_START) = range(13)  # fmt: skip
 C_COLUMNS = 13
 
-# Columns of a pick: a packet that Python looks at.
+# Columns of a pick: a packet, or a part of one, that Python looks at. P_BODY: the body of a message that ends, or -1.
 (P_NUMBER, P_TIME, P_SERIAL, P_KIND, P_SIDE, P_BITS, P_SEQ, P_DATA, P_DATA_END, P_LENGTH, P_KEY1, P_KEY2,
- P_START) = range(13)  # fmt: skip
-P_COLUMNS = 13
+ P_START, P_BODY) = range(14)  # fmt: skip
+P_COLUMNS = 14
 
 # Kinds of picks; the kinds of packets above are used for rejected ones.
-PICK_DNS, PICK_TCP = 100, 101
-# How a picked TCP segment begins.
-CONTINUES, BEGINS_HTTP, BEGINS_TLS = 0, 1, 2
+PICK_DNS, PICK_TCP, PICK_DNS_STREAM, PICK_QUIC = 100, 101, 102, 103
+# What a picked part of a TCP stream is: more of a message, the beginning of one, more that came before its beginning,
+# or no bytes, only the news that a message has ended.
+CONTINUES, BEGINS_HTTP, BEGINS_TLS, BEGINS_SSH, BEGINS_SOCKS, BEGINS_HTTP2, EARLY, ENDS = range(8)
+
+# Columns of a stream: an HTTP connection whose messages are followed. The columns from S_MODE on are the low end's, as
+# many after them the high end's.
+(S_OWNER, S_ASKED, S_MODE, S_NEXT, S_LEFT, S_BODY, S_TIME, S_WHAT, S_LINE) = range(9)
+S_SIDE = 7
+S_COLUMNS = 16
+STREAM_ROWS = 1 << 15
 
 # Cursor: where the engine stands, and what it has counted.
 (AT, NUMBER, EPOCH_END, OPEN, N_FRAMES, N_CLOSED, N_CELLS, N_PICKS, NOW, ADDRESSES, UNTIMED, IN_FLOWS, NOT_IP_COUNT,
  UNREAD_COUNT, REJECT_COUNT, SNAPPED, SINK, SWEEP_READ, SWEEP_WRITE, CONTAINER, BIG, UNIT, LINK, N_INTERFACES, FIRST,
  LAST, SEEN_TIME, LIMIT, BACKWARD, BAD_IP_SUMS, BAD_SUMS, CHECKED, DROPPED_COUNT, TUNNELLED, HOLE_FREE, HOLE_TOP,
  HOLES_LOST, PHASE, ROWS, EPOCH_START, RECORD_HEAD, OLD_LENGTHS, DROPPED, OTHER_BLOCKS,
- JOURNAL, N_MARKS, MARKED) = range(47)  # fmt: skip
-CURSOR_COLUMNS = 47
+ JOURNAL, N_MARKS, MARKED, N_STREAMS) = range(48)  # fmt: skip
+CURSOR_COLUMNS = 48
 
 FRAMED_BY = (CONTAINER, BIG, UNIT, LINK, LIMIT, RECORD_HEAD, OLD_LENGTHS)
 """What of the cursor decides how packets are framed, besides the interfaces of a section."""
@@ -234,3 +243,4 @@ class Tables(NamedTuple):
     links: Longs
     ethertypes: Longs
     ports: Bytes
+    streams: Longs

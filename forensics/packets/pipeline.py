@@ -38,8 +38,8 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     Yields
     ------
     tuple
-        A table name (``flows``, ``volumes``, ``names``, ``requests``, ``rejects``, and of the index ``packets``,
-        ``blocks``) and a batch of its rows.
+        A table name (``flows``, ``volumes``, ``names``, ``requests``, ``fingerprints``, ``rejects``, and of the index
+        ``packets``, ``blocks``) and a batch of its rows.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
         addresses = engine.tables.addresses
         if isinstance(event, Harvest):
             serials = event.closed[:, layout.F_SERIAL]
-            applications.finish(serials)
+            applications.finish(event.closed, event.streams)
             yield from flow_batches(event.closed, addresses, applications.labels, origin)
             yield from volume_batches(event.cells, addresses, applications.labels, origin)
             applications.forget(serials)

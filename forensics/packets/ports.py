@@ -21,7 +21,8 @@ __all__ = ["HTTP_PORTS", "port_table"]
 HTTP_PORTS = (80, 81, 631, 1080, 3128, 8000, 8008, 8080, 8081, 8088, 8118, 8888)
 """Ports on which every segment is looked at for the beginning of an HTTP message."""
 
-DNS_PORTS = (53, 5353)
+DNS_PORTS = (53, 5353, 5355)
+"""DNS, mDNS (RFC 6762) and LLMNR (RFC 4795)."""
 
 TUNNEL_PORTS = (1701, 2152, 3544, 4754, 4789, 4790, 5072, 6081, 6635, 8472)
 """Ports of UDP behind which `forensics.packets.tunnels` looks for a tunnel's header."""

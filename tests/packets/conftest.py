@@ -33,14 +33,23 @@ MODULES: tuple[str, ...] = (
     "decode",
     "engine",
     "ethertypes",
+    "exchanges",
     "index",
     "framing",
     "hashing",
+    "http_framing",
     "layout",
     "links",
-    "messages",
     "opening",
     "pipeline",
+    "protocols.aes",
+    "protocols.certificates",
+    "protocols.dns",
+    "protocols.http",
+    "protocols.quic",
+    "protocols.socks",
+    "protocols.streams",
+    "protocols.tls",
     "seek",
     "tcp",
     "wireless",
@@ -55,7 +64,9 @@ class Build:
         before = os.environ.pop("FORENSICS_JIT", None)
         if plain:
             os.environ["FORENSICS_JIT"] = "0"
-        self.modules = {name: importlib.import_module(f"forensics.packets.{name}") for name in MODULES}
+        self.modules = {
+            name.rpartition(".")[2]: importlib.import_module(f"forensics.packets.{name}") for name in MODULES
+        }
         os.environ.pop("FORENSICS_JIT", None)
         if before is not None:
             os.environ["FORENSICS_JIT"] = before

@@ -1,0 +1,107 @@
+"""What clients and servers give away when they begin to speak TLS, QUIC or SSH.
+
+References
+----------
+.. [1] RFC 8446, section 4.1.2 (ClientHello); RFC 9001, section 4 (TLS inside QUIC); RFC 4253, section 4.2 (SSH).
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from forensics.packets.protocols.certificates import certificate_names
+from forensics.packets.protocols.tls import certificate, handshake_bytes, parse_client_hello
+
+if TYPE_CHECKING:
+    from forensics.packets.conversations import Conversation
+    from forensics.packets.telling import Teller
+
+__all__ = ["Certificates", "tell_hello", "tell_ssh"]
+
+_MAX_KNOWN = 65_536
+
+
+def tell_hello(
+    teller: Teller, conversation: Conversation, seen: tuple[int, int], hello: bytes, transport: str = "t"
+) -> None:
+    """Write the name that a client asks for, and its fingerprints.
+
+    Parameters
+    ----------
+    teller
+        Writes the rows.
+    conversation
+        The connection; inside a tunnel the server's address is the proxy's and is not written.
+    seen
+        Time [ns] and number of the packet it begins in.
+    hello
+        The ClientHello, with its handshake header.
+    transport
+        ``t`` for TCP, ``q`` for QUIC, as JA4 has it.
+    """
+    parsed = parse_client_hello(hello)
+    if parsed is None:
+        teller.fail("tls")
+        return
+    if parsed.server_name:
+        conversation.server_name = parsed.server_name
+        teller.name(seen, conversation.named_address, parsed.server_name, "sni", conversation.client)
+    speaker, peer = conversation.speakers(conversation.origin)
+    teller.fingerprint(seen, speaker, peer, "ja3", parsed.ja3)
+    teller.fingerprint(seen, speaker, peer, "ja4", parsed.ja4(transport))
+    if parsed.alpn:
+        teller.fingerprint(seen, speaker, peer, "alpn", parsed.protocols)
+
+
+def tell_ssh(teller: Teller, conversation: Conversation, seen: tuple[int, int], side: int, data: bytes) -> None:
+    """Write the version that one end of an SSH connection names.
+
+    Parameters
+    ----------
+    teller, conversation, seen
+        As in `tell_hello`.
+    side
+        Who speaks.
+    data
+        Its first line.
+    """
+    line = data.partition(b"\n")[0].rstrip(b"\r").decode("utf-8", "backslashreplace")
+    speaker, peer = conversation.speakers(side)
+    teller.fingerprint(seen, speaker, peer, "ssh", line)
+
+
+class Certificates:
+    """Writes whom the certificates of TLS servers name: each certificate once per address."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], None] = {}
+
+    def tell(self, teller: Teller, conversation: Conversation, seen: tuple[int, int], side: int, data: bytes) -> None:
+        """Write the names in a server's certificate, where it is there and not known.
+
+        Parameters
+        ----------
+        teller, conversation, seen
+            As in `tell_hello`.
+        side
+            Who speaks.
+        data
+            TLS records, from the server's first on.
+        """
+        der = certificate(handshake_bytes(data))
+        speaker, peer = conversation.speakers(side)
+        key = (conversation.tunnel or speaker, sha256(der or b"").digest())
+        if der is None or key in self._known:
+            return
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[key] = None
+        named = certificate_names(der)
+        if named is None:
+            teller.fail("certificate")
+            return
+        if named.subject:
+            teller.fingerprint(seen, speaker, peer, "certificate", named.subject)
+        for name in named.names:
+            teller.name(seen, conversation.named_address, name, "certificate", conversation.client)

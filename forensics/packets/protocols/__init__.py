@@ -1,0 +1,1 @@
+"""Application protocols, one module each: messages in, what they give away out."""

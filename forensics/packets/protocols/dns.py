@@ -1,0 +1,306 @@
+"""DNS messages, many at a time: names that were asked for, each with the addresses in the answers.
+
+A busy resolver writes millions of messages, so they are taken apart in a compiled loop: a batch of them lies end to end
+in one array of bytes, and what they answer comes back as rows of integers that point into an arena of names.
+
+References
+----------
+.. [1] RFC 1035, sections 4.1 (messages) and 4.1.4 (compression); RFC 2308 (negative answers); RFC 3596 (AAAA).
+.. [2] RFC 6762 (mDNS) and RFC 4795 (LLMNR): the same messages on other ports.
+"""
+
+# ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forensics.addresses import address_text, host_name
+from forensics.packets._jit import jit
+from forensics.packets.framing import u8, u16, u32
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forensics.packets.layout import Bytes, Longs
+
+__all__ = ["parse_messages"]
+
+_MAX_MESSAGE = 65_535
+"""Longest DNS message: the length before one over TCP has 16 bits. [B]"""
+
+_MAX_NAME = 255
+_MAX_CHAIN = 16  # aliases that are followed from one to the next
+_MAX_ALIASES = 32  # of one message; a lawful reply has a handful
+_MAX_RECORDS = _MAX_MESSAGE // 11  # the shortest record has an empty name
+_ROWS = 4 * _MAX_RECORDS
+_ARENA = 4 * _MAX_RECORDS * _MAX_NAME
+_SPARE = (_MAX_RECORDS + 1) * 2 * _MAX_NAME  # what the names of one message can take, aliases included
+
+# Columns of an answer. Kinds: an address of 4 or 6; an alias; a name without an address.
+A_MESSAGE, A_KIND, A_NAME, A_NAME_END, A_HIGH, A_LOW = range(6)
+_NO_ADDRESS, _IPV4, _IPV6, _ALIAS = 0, 4, 6, 5
+_TYPE_A, _TYPE_CNAME, _TYPE_AAAA = 1, 5, 28
+
+# What became of a message.
+_UNREADABLE, _READ = -1, 0
+
+
+@jit
+def _name(b: Bytes, base: int, at: int, end: int, arena: Bytes, put: int) -> tuple[int, int]:
+    """Write the name at ``at`` into the arena at ``put``, in lower case.
+
+    Returns
+    -------
+    tuple
+        Where the message goes on behind the name, or -1 where it is none; and the name's end in the arena. A pointer
+        must lead back, before the name it stands in, so that no ring of them holds the reader up.
+    """
+    after = -1
+    start = at
+    begin = put
+    while at < end:
+        size = u8(b, at)
+        if size == 0:
+            return (after if after >= 0 else at + 1), max(put - 1, begin)
+        if size >= 0xC0:
+            if at + 2 > end or base + (u16(b, at) & 0x3FFF) >= start:
+                return -1, begin
+            if after < 0:
+                after = at + 2
+            start = base + (u16(b, at) & 0x3FFF)
+            at = start
+            continue
+        if size >= 0x40 or at + 1 + size > end or put + size + 1 - begin > _MAX_NAME:
+            return -1, begin
+        for k in range(at + 1, at + 1 + size):
+            c = u8(b, k)
+            arena[put] = c + 32 if 65 <= c <= 90 else c
+            put += 1
+        arena[put] = 46
+        put += 1
+        at += 1 + size
+    return -1, begin
+
+
+@jit
+def _equal(arena: Bytes, a: int, a_end: int, b: int, b_end: int) -> int:
+    """Tell whether two names of the arena are the same."""
+    if a_end - a != b_end - b:
+        return 0
+    for k in range(a_end - a):
+        if arena[a + k] != arena[b + k]:
+            return 0
+    return 1
+
+
+@jit
+def _move(out: Longs, first: int, n: int, to: int) -> None:
+    """Move rows up."""
+    for k in range(first, n):
+        for c in range(A_LOW + 1):
+            out[k + to - first, c] = out[k, c]
+
+
+@jit
+def _alias_of(out: Longs, first: int, n: int, arena: Bytes, name: int, name_end: int) -> int:
+    """Return the last row whose alias leads to this name, -1 where none does."""
+    for k in range(n - 1, first - 1, -1):
+        if out[k, A_KIND] == _ALIAS and _equal(arena, int(out[k, A_HIGH]), int(out[k, A_LOW]), name, name_end):
+            return k
+    return -1
+
+
+@jit
+def _unalias(out: Longs, first: int, n: int, arena: Bytes, aliases: int) -> int:
+    """Give every address the name that was asked for, and drop the aliases; return the new end of the rows.
+
+    The aliases stand in the first ``aliases`` rows.
+    """
+    middle = first + aliases
+    for k in range(middle, n):
+        for _ in range(_MAX_CHAIN):
+            found = _alias_of(out, first, middle, arena, int(out[k, A_NAME]), int(out[k, A_NAME_END]))
+            if found < 0:
+                break
+            out[k, A_NAME] = out[found, A_NAME]
+            out[k, A_NAME_END] = out[found, A_NAME_END]
+    _move(out, middle, n, first)
+    return n - aliases
+
+
+@jit
+def _word(b: Bytes, o: int) -> int:
+    """Read eight bytes as a signed number."""
+    high = u32(b, o, 1)
+    return (high - (high >> 31 << 32)) * 4294967296 + u32(b, o + 4, 1)
+
+
+@jit
+def _record(
+    b: Bytes, base: int, at: int, end: int, out: Longs, n: int, arena: Bytes, used: int
+) -> tuple[int, int, int]:
+    """Read the record at ``at``; return where the next one is (-1: this one is cut), the rows and the arena's end."""
+    start = used
+    at, used = _name(b, base, at, end, arena, start)
+    if at < 0 or at + 10 > end:
+        return -1, n, start
+    kind = u16(b, at)
+    size = u16(b, at + 8)
+    at += 10
+    if at + size > end:
+        return -1, n, start
+    out[n, A_NAME] = start
+    out[n, A_NAME_END] = used
+    if kind == _TYPE_A and size == 4:
+        out[n, A_KIND] = _IPV4
+        out[n, A_LOW] = u32(b, at, 1)
+    elif kind == _TYPE_AAAA and size == 16:
+        out[n, A_KIND] = _IPV6
+        out[n, A_HIGH] = _word(b, at)
+        out[n, A_LOW] = _word(b, at + 8)
+    elif kind == _TYPE_CNAME:
+        out[n, A_KIND] = _ALIAS
+        out[n, A_HIGH] = used
+        after, used = _name(b, base, at, end, arena, used)
+        out[n, A_LOW] = used
+        if after < 0:
+            return -1, n, start
+    else:
+        return at + size, n, start
+    return at + size, n + 1, used
+
+
+@jit
+def _answers(b: Bytes, base: int, at: int, end: int, out: Longs, n: int, arena: Bytes, used: int) -> tuple[int, int]:
+    """Read the answers of a reply that begin at ``at``, up to a cut; return the end of the rows and of the arena."""
+    first = n
+    aliases = 0
+    for _ in range(u16(b, base + 6)):
+        last = n
+        at, n, used = _record(b, base, at, end, out, n, arena, used)
+        if at < 0:
+            break
+        if n > last and out[last, A_KIND] == _ALIAS:
+            if aliases == _MAX_ALIASES:
+                n = last
+                continue
+            for c in range(A_LOW + 1):  # aliases go to the front
+                kept = int(out[last, c])
+                for k in range(last, first + aliases, -1):
+                    out[k, c] = out[k - 1, c]
+                out[first + aliases, c] = kept
+            aliases += 1
+    return _unalias(out, first, n, arena, aliases), used
+
+
+@jit
+def _message(b: Bytes, base: int, end: int, out: Longs, n: int, arena: Bytes, used: int) -> tuple[int, int]:
+    """Read one message; return the end of the rows (-1: it is none) and of the arena.
+
+    Records up to a cut are kept. A reply of "no such name", or any other error, without an address tells its questions.
+    """
+    if base + 12 > end:
+        return -1, used
+    flags = u16(b, base + 2)
+    at = base + 12
+    first = n
+    asked = used
+    for _ in range(u16(b, base + 4)):
+        start = used
+        at, used = _name(b, base, at, end, arena, start)
+        if at < 0 or at + 4 > end:
+            return -1, asked
+        at += 4
+        if used > start and n - first < _MAX_RECORDS:
+            out[n, A_KIND] = _NO_ADDRESS
+            out[n, A_NAME] = start
+            out[n, A_NAME_END] = used
+            n += 1
+    if not flags >> 15:
+        return first, asked
+    answers = n
+    n, used = _answers(b, base, at, end, out, n, arena, used)
+    if n == answers:
+        return (n if flags & 15 else first), used
+    _move(out, answers, n, first)
+    return first + n - answers, used
+
+
+@jit
+def _messages(b: Bytes, ends: Longs, m: int, out: Longs, arena: Bytes, state: Longs) -> tuple[int, int]:
+    """Read messages from number ``m`` on until they or the room end; return the next message, and the rows."""
+    n = 0
+    used = 0
+    while m < ends.shape[0] - 1:
+        if n + 2 * _MAX_RECORDS > out.shape[0] or used + _SPARE > arena.shape[0]:
+            break
+        first = n
+        n, used = _message(b, int(ends[m]), int(ends[m + 1]), out, n, arena, used)
+        state[m] = _READ
+        if n < 0:
+            n = first
+            state[m] = _UNREADABLE
+        for k in range(first, n):
+            out[k, A_MESSAGE] = m
+        m += 1
+    return m, n
+
+
+@lru_cache(maxsize=65536)
+def _text(name: bytes) -> str | None:
+    """Return a name as the tables have it."""
+    return host_name(name.decode("utf-8", "backslashreplace"))
+
+
+@lru_cache(maxsize=65536)
+def _address(kind: int, high: int, low: int) -> str | None:
+    """Return the text of an address, None where an answer has none."""
+    if kind == _NO_ADDRESS:
+        return None
+    if kind == _IPV4:
+        return ".".join(map(str, low.to_bytes(4, "big")))
+    return address_text(str(IPv6Address(struct.pack(">qq", high, low))))
+
+
+def parse_messages(messages: Sequence[bytes]) -> tuple[list[tuple[int, str, str | None]], list[bool]]:
+    """Take DNS messages apart.
+
+    Parameters
+    ----------
+    messages
+        The messages, each as it was on the wire, without the length that TCP puts before it.
+
+    Returns
+    -------
+    tuple
+        Answers in order: the place of their message, the name that was asked for, and an address; and which messages
+        could be read. A name reached through aliases is given as it was asked for. A name that does not exist has no
+        address. A query answers nothing.
+
+    Examples
+    --------
+    >>> parse_messages([b"no message"])
+    ([], [False])
+    """
+    data: Bytes = np.frombuffer(b"".join(messages) or b"\0", dtype=np.uint8)
+    ends = np.zeros(len(messages) + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, messages), dtype=np.int64, count=len(messages)), out=ends[1:])
+    state = np.full(len(messages), _UNREADABLE, dtype=np.int64)
+    out = np.zeros((_ROWS, A_LOW + 1), dtype=np.int64)
+    arena = np.zeros(_ARENA, dtype=np.uint8)
+    found: list[tuple[int, str, str | None]] = []
+    m = 0
+    while m < len(messages):
+        m, n = _messages(data, ends, m, out, arena, state)
+        raw = arena[: out[:n, A_NAME_END].max(initial=0)].tobytes()
+        for message, kind, start, end, high, low in out[:n].tolist():
+            name = _text(raw[start:end])
+            if name is not None:
+                found.append((message, name, _address(kind, high, low)))
+    return found, (state == _READ).tolist()

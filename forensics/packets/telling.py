@@ -1,0 +1,76 @@
+"""Rows of ``names`` and ``fingerprints`` on their way into the tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forensics.addresses import host_name
+
+if TYPE_CHECKING:
+    from forensics.packets.columns import Origin
+    from forensics.rows import Rows
+
+__all__ = ["Teller"]
+
+
+class Teller:
+    """Writes rows for the messages of one capture.
+
+    Parameters
+    ----------
+    rows
+        Where the rows go.
+    origin
+        The evidence file.
+
+    Attributes
+    ----------
+    failures
+        How many messages could not be read, by kind.
+    add_name
+        Writes one row of ``names`` from time [us], address, name in canonical form, how, client, source and record.
+    """
+
+    def __init__(self, rows: Rows, origin: Origin) -> None:
+        self.failures: dict[str, int] = {}
+        self.rows = rows
+        self.source = origin.source
+        self.add_name = rows.appender("names", "time", "address", "name", "how", "client", "source", "record")
+        columns = ("time", "address", "peer", "peer_port", "kind", "fingerprint", "source", "record")
+        self._fingerprints = rows.appender("fingerprints", *columns)
+
+    def name(self, seen: tuple[int, int], address: str | None, name: str, how: str, client: str | None) -> None:
+        """Write one row of ``names``, unless nothing is left of the name in its canonical form.
+
+        Parameters
+        ----------
+        seen
+            Time [ns] and number of the packet.
+        address, name, how, client
+            Columns of the table.
+        """
+        canonical = host_name(name)
+        if canonical is not None:
+            self.add_name((seen[0] // 1000, address, canonical, how, client, self.source, seen[1]))
+
+    def fingerprint(
+        self, seen: tuple[int, int], speaker: str, peer: tuple[str, int | None], kind: str, fingerprint: str
+    ) -> None:
+        """Write one row of ``fingerprints``.
+
+        Parameters
+        ----------
+        seen
+            Time [ns] and number of the packet.
+        speaker
+            Whose program it is.
+        peer
+            Address it spoke to, and the port where that is the server's.
+        kind, fingerprint
+            Columns of the table.
+        """
+        self._fingerprints((seen[0] // 1000, speaker, *peer, kind, fingerprint, self.source, seen[1]))
+
+    def fail(self, kind: str) -> None:
+        """Count a message that could not be read."""
+        self.failures[kind] = self.failures.get(kind, 0) + 1
