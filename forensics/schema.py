@@ -161,7 +161,7 @@ NAMES = Table(
         Column(
             "how",
             TEXT,
-            "How it is known: `dns`, `sni`, `http`, `connect`, `socks`, `proxy`, `certificate`, `capture` (listed in it).",
+            "How it is known: `dns`, `sni`, `http`, `connect`, `socks`, `proxy`, `certificate`, or `capture` itself.",
         ),
         Column("client", TEXT, "Address that asked for or used the name.", "not observed"),
         _SOURCE,

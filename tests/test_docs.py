@@ -170,7 +170,7 @@ def test_the_check_of_commands_is_not_blind() -> None:
 
 
 def test_changes_are_named_by_the_rule() -> None:
-    """Each fragment of the release notes is ``<n>.<kind>.md`` and one sentence."""
+    """Each fragment of the release notes is ``<n>.<kind>.md`` or ``<n>.<part>.<kind>.md`` and one sentence."""
     for path in (DOCS / "changes").glob("*.md"):
         if path.name != "README.md":
             assert re.fullmatch(r"\d+(\.[a-z]+)?\.(added|changed|fixed|removed)\.md", path.name)
