@@ -120,9 +120,15 @@ FLOWS = Table(
         Column("frame_bytes_in", COUNT, "Frame bytes on the wire from dst to src. [B]", "not a capture"),
         Column("payload_bytes_out", COUNT, "Transport payload from src to dst. [B]", "not recorded"),
         Column("payload_bytes_in", COUNT, "Transport payload from dst to src. [B]", "not recorded"),
+        Column("retransmitted_out", COUNT, "Payload that src sent again. [B]", "not a TCP connection of a capture"),
+        Column("retransmitted_in", COUNT, "Payload that dst sent again. [B]", "not a TCP connection of a capture"),
+        Column("missed_out", COUNT, "Payload of src that the capture lacks. [B]", "not a TCP connection of a capture"),
+        Column("missed_in", COUNT, "Payload of dst that the capture lacks. [B]", "not a TCP connection of a capture"),
         Column("state", TEXT, "Zeek's `conn_state` (S0, SF, RSTO, ...), or a proxy's result code.", "not known"),
         Column("history", TEXT, "Packet history as Zeek's `history` (ShADadFf ...).", "not recorded"),
-        Column("tunnel", TEXT, "`outer`: carries other connections; `inner`: is carried by one.", "not tunnelled"),
+        Column(
+            "tunnel", TEXT, "`outer`: carries other connections; `inner`: is carried; `middle`: both.", "not tunnelled"
+        ),
         _VANTAGE,
         _SOURCE,
         _RECORD,

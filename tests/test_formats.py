@@ -14,7 +14,7 @@ from collections import Counter
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -283,6 +283,13 @@ class _Breaking(io.BytesIO):
         if not found:
             raise EvidenceError("sample", "compressed data is damaged")
         return found
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        """Fill the buffer, and raise where no bytes are left."""
+        count = super().readinto(buffer)
+        if not count:
+            raise EvidenceError("sample", "compressed data is damaged")
+        return count
 
 
 @each_sample

@@ -112,12 +112,12 @@ class Reader:
             self.count("with_missed_bytes")
 
     def _tunnel(self, record: Record, service: str | None) -> str | None:
-        """Return which part of a tunnel a connection is; one that is both is ``outer``: no byte counts twice."""
+        """Return which part of a tunnel a connection is."""
         parents = _list(record, "tunnel_parents")
         if parents and len(self._parents) < PARENTS_KEPT:
             self._parents.update(uid for uid in parents if len(uid) <= LONGEST_UID)
         if _text(record, "uid") in self._parents or not CARRIERS.isdisjoint((service or "").split(",")):
-            return "outer"
+            return "middle" if parents else "outer"
         return "inner" if parents else None
 
     def _dns(self, number: int, record: Record) -> None:

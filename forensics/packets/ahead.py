@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 __all__ = ["made_ahead"]
 
@@ -53,7 +53,7 @@ class _Maker(threading.Thread):
         return False
 
 
-def made_ahead(items: Iterator[_Item], depth: int = 2) -> Iterator[_Item]:
+def made_ahead(items: Iterator[_Item], depth: int = 2) -> Generator[_Item]:
     """Yield the items of an iterator, which runs in a thread of its own.
 
     Parameters

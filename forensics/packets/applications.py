@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from forensics.addresses import address_text
 from forensics.packets import layout
 from forensics.packets.conversations import Conversation, ends_of
@@ -137,19 +135,20 @@ class Applications:
             The engine's streams, columns ``layout.S_*``.
         """
         self._lookups.finish()
-        over = set(closed[:, layout.F_SERIAL].tolist())
+        serials = closed[:, layout.F_SERIAL].tolist()
+        over = set(serials)
         for key in [key for key in self._followed.heads if key[0] in over]:
             self._tell(key, self._followed.heads.pop(key))
-        serials = closed[:, layout.F_SERIAL]
-        for k in np.flatnonzero(self._known(serials)).tolist():
-            conversation = self._conversations.get(int(serials[k]))
+        for k, serial in enumerate(serials):
+            conversation = self._conversations.get(serial)
             if conversation is not None and (conversation.sending or conversation.replying):
                 self._end_bodies(conversation, closed[k], streams)
 
     def forget(self, serials: Longs) -> None:
         """Tell what closed flows still owe, and drop what is known of them; call it after their rows were made."""
-        over = set(serials.tolist())
-        for serial in serials[self._known(serials)].tolist():
+        closed = serials.tolist()
+        over = set(closed)
+        for serial in closed:
             conversation = self._conversations.pop(serial, None)
             if conversation is not None:
                 close_exchange(self._teller, conversation)
@@ -160,11 +159,6 @@ class Applications:
             del followed.early[key]
         for serial in [serial for serial in followed.initials if serial in over]:
             del followed.initials[serial]
-
-    def _known(self, serials: Longs) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Tell for each flow whether something is known of it."""
-        known = np.fromiter({*self.labels, *self._conversations}, dtype=np.int64)
-        return np.isin(serials, known)
 
     def _end_bodies(self, conversation: Conversation, flow: Longs, streams: Longs) -> None:
         """Take in how far bodies went that did not end, or that end with their connection."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,7 @@ __all__ = [
 _HALF = 1 << 31
 _OCTETS = pa.array([str(octet) for octet in range(256)], pa.string())
 LETTERS = len(layout.HISTORY_LETTERS)
+TCP = 6
 _PROTOS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
 
 
@@ -51,8 +52,7 @@ class Origin:
     vantage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """What the packets of one flow told about it.
 
     Parameters
@@ -182,16 +182,12 @@ def protos(key2: Longs) -> pa.Array:
 
 def _labels(serials: Longs, labels: Mapping[int, Label]) -> tuple[Longs, list[Label]]:
     """Return for each flow the index of its label in a list whose first entry is the empty label."""
-    codes = np.zeros(len(serials), dtype=np.int64)
-    known = np.array(sorted(labels), dtype=np.int64)
-    if not len(known) or not len(serials):
-        return codes, [_NO_LABEL]
     distinct: dict[Label, int] = {_NO_LABEL: 0}
-    values = [distinct.setdefault(labels[serial], len(distinct)) for serial in known.tolist()]
-    at = np.minimum(np.searchsorted(known, serials), len(known) - 1)
-    hit = known[at] == serials
-    codes[hit] = np.array(values, dtype=np.int64)[at[hit]]
-    return codes, list(distinct)
+    if not labels:
+        return np.zeros(len(serials), dtype=np.int64), [_NO_LABEL]
+    found = (labels.get(serial) for serial in serials.tolist())
+    codes = [0 if label is None else distinct.setdefault(label, len(distinct)) for label in found]
+    return np.array(codes, dtype=np.int64), list(distinct)
 
 
 def _history_text(history: int, swapped: int) -> str | None:
@@ -261,6 +257,34 @@ def _states(flows: Longs, swapped: Longs) -> pa.Array:
     return _texts(np.where(proto == 6, tcp, np.where(proto == 17, udp, 132)), _STATES)
 
 
+def _services(flows: Longs, codes: Longs, known: list[Label]) -> pa.Array:
+    """Return what flows spoke: as their labels say, else as their packets looked."""
+    bits = flows[:, layout.F_BITS]
+    marks = np.where(bits & layout.BIT_TLS, 1, np.where(bits & layout.BIT_DNS, 2, 0))
+    return pc.coalesce(_texts(codes, [label.service for label in known]), _texts(marks, [None, "ssl", "dns"]))
+
+
+def _tunnels(flows: Longs) -> pa.Array:
+    """Return which part of a tunnel flows are."""
+    carries = (flows[:, layout.F_BITS] & layout.BIT_OUTER) != 0
+    carried = (flows[:, layout.F_KEY2] & layout.KEY_INNER) != 0
+    return _texts(carries + 2 * carried, [None, "outer", "inner", "middle"])
+
+
+def _sequence_columns(flows: Longs, swapped: Longs) -> dict[str, pa.Array]:
+    """Return what the sequence numbers of flows tell; nothing of what is no TCP."""
+    other = (flows[:, layout.F_KEY2] & 255) != TCP
+    columns = {}
+    for name, column, shift in (
+        ("retransmitted", layout.F_AGAIN, 0),
+        ("missed", layout.F_HOLES, layout.HOLE_BITS),
+    ):
+        low, high = flows[:, column] >> shift, flows[:, column + layout.F_HIGH] >> shift
+        columns[f"{name}_out"] = pa.array(np.where(swapped, high, low), mask=other)
+        columns[f"{name}_in"] = pa.array(np.where(swapped, low, high), mask=other)
+    return columns
+
+
 def turned(rows: Longs, column: int, swapped: Longs) -> tuple[Longs, Longs]:
     """Return a pair of columns as (originator's, responder's)."""
     low, high = rows[:, column], rows[:, column + 1]
@@ -299,10 +323,12 @@ def flow_batches(
         "dst": both.dst,
         "dst_port": both.dst_port,
         "proto": protos(flows[:, layout.F_KEY2]),
-        "service": _texts(codes, [label.service for label in known]),
+        "service": _services(flows, codes, known),
         "name": _texts(codes, [label.name for label in known]),
         "bytes_kind": _constant("ip", n),
         "state": _states(flows, both.swapped),
+        "tunnel": _tunnels(flows),
+        **_sequence_columns(flows, both.swapped),
         "history": _histories(flows[:, layout.F_HISTORY], both.swapped),
         "vantage": _constant(origin.vantage, n),
         "source": _constant(origin.source, n),

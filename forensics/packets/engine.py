@@ -11,7 +11,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -56,9 +56,8 @@ CHECKSUMS = {"verified": layout.CHECKED, "wrong": layout.BAD_SUMS, "wrong_in_ip_
 _PATIENCE = 65_536  # open flows that cause no sweep
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """One packet handed to Python: its columns (``layout.P_*``) and its bytes."""
+class Pick(NamedTuple):
+    """One packet handed to Python, or a part of one: its columns (``layout.P_*``) and its bytes."""
 
     columns: list[int]
     data: bytes
@@ -274,8 +273,8 @@ class Engine:
         t = self.tables
         rows = t.picks[: t.cursor[layout.N_PICKS]].tolist()
         t.cursor[layout.N_PICKS] = 0
-        b = self._window.data
-        return [Pick(row, b[row[layout.P_DATA] : row[layout.P_DATA_END]].tobytes()) for row in rows]
+        b = memoryview(self._window.data)
+        return [Pick(row, bytes(b[row[layout.P_DATA] : row[layout.P_DATA_END]])) for row in rows]
 
     def _tidy(self) -> Iterator[Harvest]:
         """Close idle flows where open ones have piled up, and the ones idle longest where there are too many."""

@@ -98,7 +98,9 @@ STATE_SHIFT = 8  # three bits of endpoint state, low end
 STATE_SHIFT_HIGH = 11
 BIT_OUTER = 1 << 14  # carries other connections
 BIT_SEQ = 1 << 15  # 15, 16: sequence numbers of the low, the high end are known
-SEEN_SHIFT = 18  # history letters already written, a bit each
+BIT_TLS = 1 << 17  # speaks TLS
+BIT_DNS = 1 << 18  # speaks DNS
+SEEN_SHIFT = 19  # history letters already written, a bit each
 
 # States of a TCP endpoint.
 INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET = range(7)
@@ -136,8 +138,9 @@ STREAM_ROWS = 1 << 15
  UNREAD_COUNT, REJECT_COUNT, SNAPPED, SINK, SWEEP_READ, SWEEP_WRITE, CONTAINER, BIG, UNIT, LINK, N_INTERFACES, FIRST,
  LAST, SEEN_TIME, LIMIT, BACKWARD, BAD_IP_SUMS, BAD_SUMS, CHECKED, DROPPED_COUNT, TUNNELLED, HOLE_FREE, HOLE_TOP,
  HOLES_LOST, PHASE, ROWS, EPOCH_START, RECORD_HEAD, OLD_LENGTHS, DROPPED, OTHER_BLOCKS,
- JOURNAL, N_MARKS, MARKED, N_STREAMS) = range(48)  # fmt: skip
-CURSOR_COLUMNS = 48
+ JOURNAL, N_MARKS, MARKED, N_STREAMS,
+ CUT_HELLOS) = range(49)  # fmt: skip
+CURSOR_COLUMNS = 49
 
 FRAMED_BY = (CONTAINER, BIG, UNIT, LINK, LIMIT, RECORD_HEAD, OLD_LENGTHS)
 """What of the cursor decides how packets are framed, besides the interfaces of a section."""

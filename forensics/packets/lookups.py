@@ -47,7 +47,7 @@ class Lookups:
         """Collect a picked packet: a datagram, or a segment of a stream."""
         columns = pick.columns
         if columns[layout.P_KIND] == layout.PICK_DNS:
-            self._collect(pick.data, columns, addresses)
+            self._collect(pick.data, columns, addresses, -1)  # its flow is marked already
             return
         key = (columns[layout.P_SERIAL], columns[layout.P_SIDE])
         stream = self._streams.get(key)
@@ -58,14 +58,14 @@ class Lookups:
         stream.add(columns[layout.P_SEQ], pick.data)
         while len(stream.data) >= 2 and len(stream.data) >= 2 + int.from_bytes(stream.data[:2], "big"):
             size = 2 + int.from_bytes(stream.data[:2], "big")
-            self._collect(stream.data[2:size], columns, addresses)
+            self._collect(stream.data[2:size], columns, addresses, columns[layout.P_SERIAL])
             stream.drop(size)
 
-    def _collect(self, message: bytes, columns: list[int], addresses: Longs) -> None:
+    def _collect(self, message: bytes, columns: list[int], addresses: Longs, serial: int) -> None:
         """Put a message into the batch."""
         client = self._receiver(columns, addresses)
         self._messages.append(message)
-        self._picks.append((columns[layout.P_TIME], columns[layout.P_NUMBER], columns[layout.P_SERIAL], client))
+        self._picks.append((columns[layout.P_TIME], columns[layout.P_NUMBER], serial, client))
         if len(self._messages) >= _BATCH:
             self.finish()
 
@@ -89,10 +89,10 @@ class Lookups:
         self._messages, self._picks = [], []
         answers, readable = parse_messages(messages)
         for pick, is_message in zip(picks, readable, strict=True):
-            if is_message:
-                self._labels[pick[2]] = _LABEL
-            else:
+            if not is_message:
                 self._teller.fail("dns")
+            elif pick[2] >= 0:
+                self._labels[pick[2]] = _LABEL
         write, source = self._teller.add_name, self._teller.source
         for message, name, address in answers:
             time, number, _, client = picks[message]

@@ -28,10 +28,13 @@ from forensics.packets.layout import (
     BEGINS_SOCKS,
     BEGINS_SSH,
     BEGINS_TLS,
+    BIT_DNS,
     BIT_HTTP,
     BIT_ORIGIN,
     BIT_SOCKS,
+    BIT_TLS,
     CONTINUES,
+    CUT_HELLOS,
     EARLY,
     F_BITS,
     F_HIGH,
@@ -88,6 +91,9 @@ _DIALOGUE_PIECES = 12
 _WATCHED_PIECES = 24
 _INITIALS = 10
 _INITIAL_BYTES = 1200
+_MAX_QUESTIONS = 16
+_TELLING_BYTES = 96
+"""Bytes of a ClientHello below which it names nothing: version, random, session and ciphers fill them. [B]"""
 _QUIC_V2 = 0x6B3343CF
 
 
@@ -154,12 +160,19 @@ def _begin(b: Bytes, t: Picking, i: int, j: int, kind: int) -> None:
     side = int(t.rows[i, Q_SIDE])
     o = int(t.rows[i, Q_DATA])
     end = int(t.rows[i, Q_DATA_END])
+    cut = int(t.rows[i, Q_PAYLOAD] > end - o)
     state = _IDLE
+    if kind == BEGINS_TLS:
+        t.flows[j, F_BITS] |= BIT_TLS
+        if cut and (u8(b, o + 5) == 2 or end - o < _TELLING_BYTES):
+            t.cursor[CUT_HELLOS] += u8(b, o + 5) == 1
+            t.flows[j, F_PICK + F_HIGH * side] = _IDLE
+            return
     if kind == BEGINS_TLS and u8(b, o + 5) == 2:
         end, state = _server_tls(b, o, end, 0)
     else:
         wanted = _wanted(b, o, end, kind)
-        if t.rows[i, Q_PAYLOAD] < wanted:
+        if t.rows[i, Q_PAYLOAD] < wanted and not cut:
             state = _COPY << _TAG | (first_seq(t.rows, i) + wanted & 0xFFFF_FFFF)
     if kind == BEGINS_HTTP2:
         t.flows[j, F_PICK + F_HIGH * (1 - side)] = _IDLE
@@ -207,7 +220,10 @@ def _go_on(b: Bytes, t: Picking, i: int, j: int, state: int) -> None:
             begin = CONTINUES
             following = state + (1 << 32)
     elif tag == _SERVER_TLS:
-        end, following = _server_tls(b, o, end, state)
+        begin = -1
+        if t.rows[i, Q_PAYLOAD] <= end - o:  # what the capture length has cut is never whole
+            begin = CONTINUES
+            end, following = _server_tls(b, o, end, state)
     elif tag == _SOCKS:
         following = state + 1 if state & 255 < _DIALOGUE_PIECES else _IDLE
     else:
@@ -252,6 +268,18 @@ def _pick_segment(b: Bytes, t: Picking, i: int, j: int, use: int) -> None:
 
 
 @jit
+def _pick_dns(b: Bytes, t: Picking, i: int, j: int) -> None:
+    """Hand out a datagram of DNS that is not a mere question, which tells no name of any address."""
+    o = int(t.rows[i, Q_DATA])
+    end = int(t.rows[i, Q_DATA_END])
+    asks = o + 12 <= end and u8(b, o + 2) & 0x80 == 0 and 0 < u16(b, o + 4) < _MAX_QUESTIONS and u16(b, o + 6) == 0
+    if asks or (o + 12 <= end and u8(b, o + 2) & 0x80):
+        t.flows[j, F_BITS] |= BIT_DNS
+    if not asks:
+        t.picks[hand_out(t, i, j, o, end), P_KIND] = PICK_DNS
+
+
+@jit
 def _is_initial(b: Bytes, o: int, end: int) -> int:
     """Tell whether a datagram begins with an Initial packet of QUIC; -1 where it is of QUIC, but not an Initial."""
     if o + 7 > end or u8(b, o) & 0xC0 != 0xC0:
@@ -289,9 +317,11 @@ def pick_packet(b: Bytes, t: Tables, i: int, j: int) -> None:
     use = int(t.ports[key2 >> 32 & 0xFFFF]) | int(t.ports[key2 >> 16 & 0xFFFF])
     proto = int(t.rows[i, Q_PROTO])
     p = Picking(t.cursor, t.rows, t.flows, t.picks, t.streams)
-    if proto in (_TCP, _UDP) and use & PORT_DNS:
+    if proto == _UDP and use & PORT_DNS:
+        _pick_dns(b, p, i, j)
+    elif proto == _TCP and use & PORT_DNS:
         k = hand_out(p, i, j, int(t.rows[i, Q_DATA]), int(t.rows[i, Q_DATA_END]))
-        t.picks[k, P_KIND] = PICK_DNS if proto == _UDP else PICK_DNS_STREAM
+        t.picks[k, P_KIND] = PICK_DNS_STREAM
     elif proto == _TCP:
         _pick_segment(b, p, i, j, use)
     elif proto == _UDP:

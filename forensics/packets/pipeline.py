@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from forensics.packets import layout
+from forensics.packets.ahead import made_ahead
 from forensics.packets.applications import Applications
 from forensics.packets.columns import Origin, flow_batches, volume_batches
 from forensics.packets.engine import Engine, Harvest, Pick
 from forensics.packets.index import block_batches, packet_batches
 from forensics.packets.layout import (
     FlowOptions,
+    Longs,
 )
 from forensics.packets.opening import ListedName
 from forensics.rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
     from forensics.formats import Evidence
+    from forensics.packets.layout import Longs
 
 __all__ = ["read_capture"]
 
@@ -51,36 +56,48 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     origin = Origin(evidence.source, evidence.vantage)
     rows = Rows()
     applications = Applications(rows, origin)
-    for event in engine.events():
-        addresses = engine.tables.addresses
-        if isinstance(event, Harvest):
-            serials = event.closed[:, layout.F_SERIAL]
-            applications.finish(event.closed, event.streams)
-            yield from flow_batches(event.closed, addresses, applications.labels, origin)
-            yield from volume_batches(event.cells, addresses, applications.labels, origin)
-            applications.forget(serials)
-            yield from packet_batches(event.members)
-            yield from block_batches(event.checkpoints)
-        else:
-            for item in event:
-                if isinstance(item, ListedName):
-                    _list_name(item, rows, origin)
-                elif item.columns[layout.P_KIND] >= layout.PICK_DNS:
-                    applications.take(item, addresses)
-                else:
-                    _reject(rows, origin, item)
-        if isinstance(event, Harvest) or rows.full:
-            yield from rows.drain()
+    with closing(made_ahead(engine.events())) as events:
+        for event in events:
+            if isinstance(event, Harvest):
+                yield from _tables(event, applications, origin)
+            else:
+                _take(event, engine.tables.addresses, applications, rows, origin)
+            if isinstance(event, Harvest) or rows.full:
+                yield from rows.drain()
     if engine.damage is not None:
         reason, raw = engine.damage
         rows.reject(origin.source, int(engine.tables.cursor[layout.NUMBER]) + 1, reason, raw)
     _list_last_names(engine, rows, origin)
     yield from rows.drain()
     evidence.notes.update(engine.facts())
-    if applications.failures:
-        evidence.notes["unread_messages"] = dict(sorted(applications.failures.items()))
+    unread = Counter(applications.failures) + Counter(tls=int(engine.tables.cursor[layout.CUT_HELLOS]))
+    if unread:
+        evidence.notes["unread_messages"] = dict(sorted(unread.items()))
     if engine.error is not None:
         raise engine.error
+
+
+def _tables(event: Harvest, applications: Applications, origin: Origin) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield the rows of what the engine has collected."""
+    applications.finish(event.closed, event.streams)
+    yield from flow_batches(event.closed, event.addresses, applications.labels, origin)
+    yield from volume_batches(event.cells, event.addresses, applications.labels, origin)
+    applications.forget(event.closed[:, layout.F_SERIAL])
+    yield from packet_batches(event.members)
+    yield from block_batches(event.checkpoints)
+
+
+def _take(  # noqa: PLR0917 - where each kind of item goes
+    items: Sequence[Pick | ListedName], addresses: Longs, applications: Applications, rows: Rows, origin: Origin
+) -> None:
+    """Read picked packets, those that belong to no flow, and names that the capture lists."""
+    for item in items:
+        if isinstance(item, ListedName):
+            _list_name(item, rows, origin)
+        elif item.columns[layout.P_KIND] >= layout.PICK_DNS:
+            applications.take(item, addresses)
+        else:
+            _reject(rows, origin, item)
 
 
 def _list_name(name: ListedName, rows: Rows, origin: Origin) -> None:

@@ -33,14 +33,14 @@ def spread_over_minutes(flows: pa.RecordBatch) -> pa.RecordBatch:
     Parameters
     ----------
     flows
-        Rows of ``flows``; ``outer`` tunnels are left out, since ``volumes`` are of conversations.
+        Rows of ``flows``; those that carry others are left out, since ``volumes`` are of conversations.
 
     Returns
     -------
     pyarrow.RecordBatch
         Rows of ``volumes``, one per minute and pair, in order.
     """
-    kept = pc.fill_null(pc.not_equal(flows.column("tunnel"), "outer"), True)  # noqa: FBT003  # Arrow's signature
+    kept = pc.fill_null(pc.equal(flows.column("tunnel"), "inner"), True)  # noqa: FBT003  # Arrow's signature
     flows = flows.filter(kept)
     start = flows.column("start").cast(pa.int64()).to_numpy(zero_copy_only=False)
     end = np.maximum(flows.column("end").cast(pa.int64()).to_numpy(zero_copy_only=False), start)

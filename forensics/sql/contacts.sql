@@ -12,7 +12,7 @@ proxy_logs AS (
 contacts AS (
     SELECT src, dst, name, via, start, "end", bytes_out, bytes_in, bytes_kind, vantage, source, record
     FROM flows
-    WHERE (tunnel IS NULL OR tunnel <> 'outer')
+    WHERE (tunnel IS NULL OR tunnel = 'inner')
       AND (dst IS NULL OR dst NOT IN (SELECT via FROM proxies))
     UNION ALL
     SELECT r.src, r.dst, r.name, r.via, r.start, r."end", r.request_bytes AS bytes_out,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensics.packets._jit import jit
+from forensics.packets._jit import entry, jit
 from forensics.packets.framing import u8
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _last(keys: Longs, a: int, b: int, c: int, d: int) -> int:
     return high | int(keys[_S + (c >> 8 & 255)]) << 8 | int(keys[_S + (d & 255)])
 
 
-@jit
+@entry
 def _encrypt(keys: Longs, a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
     """Encrypt one block, given and returned as four words."""
     a ^= int(keys[0])
@@ -121,7 +121,7 @@ def _encrypt(keys: Longs, a: int, b: int, c: int, d: int) -> tuple[int, int, int
     )
 
 
-@jit
+@entry
 def _apply(data: Bytes, keys: Longs, a: int, b: int, c: int, d: int) -> None:
     """Combine bytes with the key stream whose counter, the fourth word, begins at ``d``."""
     for at in range(0, data.shape[0], 16):

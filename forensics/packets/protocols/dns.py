@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forensics.addresses import address_text, host_name
-from forensics.packets._jit import jit
+from forensics.packets._jit import entry, jit
 from forensics.packets.framing import u8, u16, u32
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _message(b: Bytes, base: int, end: int, out: Longs, n: int, arena: Bytes, us
     return first + n - answers, used
 
 
-@jit
+@entry
 def _messages(b: Bytes, ends: Longs, m: int, out: Longs, arena: Bytes, state: Longs) -> tuple[int, int]:
     """Read messages from number ``m`` on until they or the room end; return the next message, and the rows."""
     n = 0
