@@ -40,6 +40,9 @@ _FIRST_HOLE = (1 << HOLE_BITS) - 1
 _FAR = 1 << 24
 """A jump by more than this is no loss: the numbers are another connection's, or damaged. [B]"""
 
+_MOST_MISSING = 1 << 38
+"""Above this nothing more is counted as missing, so that the count keeps to its bits. [B]"""
+
 
 @hot
 def initial_sequence(flows: Longs, j: int, side: int) -> int:
@@ -90,9 +93,25 @@ def release_holes(flows: Longs, holes: Longs, cursor: Longs, j: int) -> None:
 
 
 @jit
+def _give_up_oldest(holes: Longs, cursor: Longs, k: int) -> None:
+    """Give up the last of the holes from ``k`` on where there is one too many."""
+    for _ in range(MOST_HOLES - 1):
+        if holes[k, H_NEXT] == 0:
+            return
+        k = int(holes[k, H_NEXT])
+    oldest = int(holes[k, H_NEXT])
+    if oldest:
+        holes[k, H_NEXT] = 0
+        _free_hole(holes, cursor, oldest)
+
+
+@jit
 def _open_hole(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, start: int, end: int) -> None:
     """Note that the numbers from ``start`` to ``end`` were passed over."""
     at = F_HOLES + F_HIGH * side
+    if int(flows[j, at]) >> HOLE_BITS > _MOST_MISSING:
+        cursor[HOLES_LOST] += 1
+        return
     flows[j, at] += (end - start & _MASK) << HOLE_BITS
     first = int(flows[j, at]) & _FIRST_HOLE
     k = _take_hole(holes, cursor)
@@ -102,14 +121,7 @@ def _open_hole(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, sta
     holes[k, H_END] = end
     holes[k, H_NEXT] = first
     flows[j, at] += k - first
-    for _ in range(MOST_HOLES - 1):
-        if holes[k, H_NEXT] == 0:
-            return
-        k = int(holes[k, H_NEXT])
-    oldest = int(holes[k, H_NEXT])
-    if oldest:
-        holes[k, H_NEXT] = 0
-        _free_hole(holes, cursor, oldest)
+    _give_up_oldest(holes, cursor, k)
 
 
 @jit
@@ -123,14 +135,14 @@ def _shrink_hole(holes: Longs, cursor: Longs, k: int, following: int, high: int,
     """
     far = following - int(holes[k, H_START]) & _MASK
     near = following - int(holes[k, H_END]) & _MASK
-    if high < far and low > near:  # the middle: the later part becomes a hole of its own
+    if high < far and low > near:  # the middle: the earlier part becomes a hole of its own, the next to be given up
         extra = _take_hole(holes, cursor)
         if extra > 0:
-            holes[extra, H_START] = following - low & _MASK
-            holes[extra, H_END] = holes[k, H_END]
+            holes[extra, H_START] = holes[k, H_START]
+            holes[extra, H_END] = following - high & _MASK
             holes[extra, H_NEXT] = holes[k, H_NEXT]
             holes[k, H_NEXT] = extra
-        holes[k, H_END] = following - high & _MASK
+        holes[k, H_START] = following - low & _MASK
     elif high < far:
         holes[k, H_END] = following - high & _MASK
     elif low > near:
@@ -168,6 +180,9 @@ def _fill(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, start: i
             _free_hole(holes, cursor, k)
         k = after
     flows[j, at] -= filled << HOLE_BITS
+    first = int(flows[j, at]) & _FIRST_HOLE
+    if first:  # one may have fallen into two
+        _give_up_oldest(holes, cursor, first)
     return filled
 
 

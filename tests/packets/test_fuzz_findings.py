@@ -52,3 +52,15 @@ def test_a_dns_name_of_thousands_of_pointers(plain: Build, make: ModuleType) -> 
         message = struct.pack(">HHHHHH", 1, 0x8180, 0, 2, 0, 0) + record + answer
 
         assert len(plain.dns.parse_messages([message])[0]) == found
+
+
+def test_acknowledgements_that_run_away(plain: Build) -> None:
+    """Numbers that jump ahead thousands of times leave a count of missing bytes that is still one."""
+    lay = plain.layout
+    t = plain.arrays.new_tables(lay.FlowOptions())
+    t.flows[0, lay.F_BITS] = lay.BIT_SEQ
+    for k in range(1, 33_000):
+        plain.sequences.note_acknowledged(t.flows, t.holes, t.cursor, 0, 0, k * 0xFF_FFFF & 0xFFFF_FFFF)
+
+    assert t.cursor[lay.HOLES_LOST] > 0
+    assert int(t.flows[0, lay.F_HOLES]) >> lay.HOLE_BITS == ((1 << 38) // 0xFF_FFFF + 1) * 0xFF_FFFF
