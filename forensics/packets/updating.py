@@ -73,7 +73,18 @@ from forensics.packets.layout import (
 from forensics.packets.lifecycle import begin_flow, emit_cell, emit_flow, idle_limit
 from forensics.packets.picking import pick_packet, pick_reject
 from forensics.packets.sequences import follow_sequence, initial_sequence, is_hole_acknowledged, note_acknowledged
-from forensics.packets.tcp import AGAIN, BAD_SUM, DATA, GAP, NO_WINDOW, is_closed, is_noted, note_history, note_letter, step
+from forensics.packets.tcp import (
+    AGAIN,
+    BAD_SUM,
+    DATA,
+    GAP,
+    NO_WINDOW,
+    is_closed,
+    is_noted,
+    note_history,
+    note_letter,
+    step,
+)
 from forensics.packets.transport import SYN, TCP, UDP
 
 __all__ = ["set_aside", "update"]

@@ -52,6 +52,7 @@ MODULES: tuple[str, ...] = (
     "protocols.streams",
     "protocols.tls",
     "seek",
+    "sequences",
     "tcp",
     "wireless",
 )
