@@ -51,25 +51,21 @@ _NEXT_PROTOCOLS = (0, IPV4, IPV6, BRIDGED, 0x894F, MPLS)  # of VXLAN-GPE
 
 
 @jit
+def _gre_fields(flags: int) -> int:
+    """Return the length of the optional fields behind a GRE header. [B]"""
+    count = int(flags & 0x8000 != 0) + int(flags & 0x2000 != 0) + int(flags & 0x1000 != 0)
+    return 4 * (count + int(flags & 7 == 1 and flags & 0x0080 != 0))  # version 1 alone acknowledges
+
+
+@jit
 def _gre(b: Bytes, o: int, end: int) -> tuple[int, int]:
     """Read a GRE header: version 0 with its optional fields, version 1 of PPTP, ERSPAN behind either."""
     if o + 4 > end:
         return NOTHING, o
     flags = u16(b, o)
     kind = u16(b, o + 2)
-    version = flags & 7
-    at = o + 4
-    if version > 1 or flags & 0x4000:  # source routes have gone out of use
-        return NOTHING, o
-    if flags & 0x8000:
-        at += 4
-    if flags & 0x2000:
-        at += 4
-    if flags & 0x1000:
-        at += 4
-    if version == 1 and flags & 0x0080:  # acknowledgement number
-        at += 4
-    if at > end:
+    at = o + 4 + _gre_fields(flags)
+    if at > end or flags & 7 > 1 or flags & 0x4000:  # source routes have gone out of use
         return NOTHING, o
     if kind == 0x880B:
         return ppp(b, at, end)
@@ -77,9 +73,7 @@ def _gre(b: Bytes, o: int, end: int) -> tuple[int, int]:
         kind, at = wlan(b, at, end, 0)
     if kind == 0x88BE:  # ERSPAN I has no header of its own, II is told by the sequence number
         return ethernet(b, at + 8 if flags & 0x1000 else at, end)
-    if kind == 0x22EB:  # ERSPAN III, with an optional platform header
-        if at + 12 > end:
-            return NOTHING, o
+    if kind == 0x22EB and at + 12 <= end:  # ERSPAN III, with an optional platform header
         return ethernet(b, at + (20 if u8(b, at + 11) & 1 else 12), end)
     return by_ethertype(b, at, end, kind)
 

@@ -24,6 +24,8 @@ from processes import count_packets, into_case, run, spread
 
 import forensics as fx
 from forensics.formats import Evidence, Hints, all_formats
+from forensics.packets import layout
+from forensics.packets.assembly import frame_next
 from forensics.packets.engine import Engine
 from forensics.reading import EvidenceFile, ReadOptions, read_file
 from forensics.schema import TABLES
@@ -55,13 +57,15 @@ def digest(path: Path) -> None:
         hashlib.file_digest(file, "sha256")
 
 
-def decode(path: Path) -> None:
-    """Read, frame and decode every packet, without flows."""
+def frame(path: Path) -> None:
+    """Read, and find every packet."""
     with path.open("rb", buffering=0) as file:
         engine = Engine(file)
         engine.open()
-        for _ in engine.batches():
-            pass
+        status = layout.GO_ON
+        while status == layout.GO_ON or engine._serve(status):
+            count, status = frame_next(engine._window.data, engine.tables, layout.BATCH)
+            engine.tables.cursor[layout.NUMBER] += count
 
 
 def assemble(path: Path) -> None:
@@ -115,9 +119,9 @@ def parquet(collected: list[tuple[str, pa.RecordBatch]], folder: Path) -> None:
 STAGES: dict[str, tuple[Callable[[Path], None], str | None]] = {
     "read": (read, None),
     "read, SHA-256": (digest, "read"),
-    "read, framing, decode": (decode, "read"),
-    "the same, flows": (assemble, "read, framing, decode"),
-    "the same, names and Arrow": (tables, "the same, flows"),
+    "read, framing": (frame, "read"),
+    "the same, decode, flows": (assemble, "read, framing"),
+    "the same, names and Arrow": (tables, "the same, decode, flows"),
     "the same, SHA-256 and checks (`read_file`)": (whole_file, "the same, names and Arrow"),
     "the same, Parquet (`open_case().add`)": (into_folder, "the same, SHA-256 and checks (`read_file`)"),
 }
