@@ -64,6 +64,9 @@ from forensics.packets.transport import ICMP, TCP, UDP, pair, read_transport, ve
 
 __all__ = ["begin_row", "decode_frames", "may_carry", "network"]
 
+_PADDED = 46
+"""What an Ethernet frame is padded to, behind its header. [B]"""
+
 
 @hot
 def _carried(rows: Longs, i: int) -> int:
@@ -158,8 +161,8 @@ def _ipv6(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: i
         return BAD_IP
     total = 40 + u16(b, o + 4)
     rows[i, Q_PROTO] = b[o + 6]
-    if total == 40 and rows[i, Q_PROTO] != 59:  # a jumbogram (RFC 2675), or left to the network card
-        total = max(40, room)
+    if total == 40 and room > _PADDED and rows[i, Q_PROTO] != 59:  # a jumbogram (RFC 2675), or left to the network card
+        total = room
     rows[i, Q_IP] = total
     src = address_id(b, o + 8, t.cursor, t.addresses, t.address_slots)
     dst = address_id(b, o + 24, t.cursor, t.addresses, t.address_slots)

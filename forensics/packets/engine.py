@@ -53,6 +53,15 @@ BLOCK_BYTES = 8 * 1024 * 1024
 
 CHECKSUMS = {"verified": layout.CHECKED, "wrong": layout.BAD_SUMS, "wrong_in_ip_header": layout.BAD_IP_SUMS}
 
+FATES = {
+    "packets_in_flows": layout.IN_FLOWS,
+    "not_ip_packets": layout.NOT_IP_COUNT,
+    "unread_packets": layout.UNREAD_COUNT,
+    "rejected_packets": layout.REJECT_COUNT,
+    "dropped_for_checksum": layout.DROPPED_COUNT,
+}
+"""What becomes of a packet: exactly one of these."""
+
 _PATIENCE = 65_536  # open flows that cause no sweep
 
 
@@ -118,6 +127,7 @@ class Engine:
         self._window = Window(self.stream, self.block)
         self._stopped = False
         self._swept = 0
+        self._told = 0
         self._checkpoints: list[Checkpoint] = []
         self.damage: tuple[str, bytes] | None = None
 
@@ -256,7 +266,10 @@ class Engine:
     def _collect(self, closed: Pile, cells: Pile) -> None:
         """Move what the loop wrote out of its arrays, and count the output as empty."""
         t = self.tables
-        closed.put(t.closed[: t.cursor[layout.N_CLOSED]])
+        flows = t.closed[: t.cursor[layout.N_CLOSED]]
+        of_the_wire = flows[:, layout.F_KEY2] & layout.KEY_INNER == 0
+        self._told += int(flows[of_the_wire, layout.F_SUM_PACKETS : layout.F_SUM_PACKETS_HIGH + 1].sum())
+        closed.put(flows)
         cells.put(t.cells[: t.cursor[layout.N_CELLS]])
         t.cursor[layout.N_CLOSED] = t.cursor[layout.N_CELLS] = 0
         for record, offset, time in t.marks[: t.cursor[layout.N_MARKS]].tolist():
@@ -305,6 +318,21 @@ class Engine:
 
     # -- what was met ------------------------------------------------------------------------------------------------
 
+    def audit(self) -> None:
+        """Verify, after the pass, that every packet of the capture went somewhere, and into one flow of the wire.
+
+        Raises
+        ------
+        RuntimeError
+            The counts contradict each other: a bug of the engine, which must not go unnoticed.
+        """
+        cursor = self.tables.cursor
+        fates = {name: int(cursor[k]) for name, k in FATES.items()}
+        if sum(fates.values()) != cursor[NUMBER] or self._told != cursor[layout.IN_FLOWS]:
+            counts = ", ".join(f"{name}: {count}" for name, count in fates.items())
+            problem = f"of {int(cursor[NUMBER])} packets, {counts}; flows of the wire hold {self._told}"
+            raise RuntimeError(problem)
+
     def facts(self) -> dict[str, object]:
         """Return what ``sources`` should know about the capture: counts of packets, by what became of them."""
         cursor, t = self.tables.cursor, self.tables
@@ -314,10 +342,7 @@ class Engine:
             "unread_link_types": unread,
             "not_ip": not_ip,
             "untimed_packets": int(cursor[layout.UNTIMED]),
-            "not_ip_packets": int(cursor[layout.NOT_IP_COUNT]),
-            "unread_packets": int(cursor[layout.UNREAD_COUNT]),
-            "rejected_packets": int(cursor[layout.REJECT_COUNT]),
-            "dropped_for_checksum": int(cursor[layout.DROPPED_COUNT]),
+            **{name: int(cursor[k]) for name, k in FATES.items() if name != "packets_in_flows"},
             "tunnelled_packets": int(cursor[layout.TUNNELLED]),
             "out_of_order": int(cursor[layout.BACKWARD]),
             "gaps_not_followed": int(cursor[layout.HOLES_LOST]),

@@ -247,6 +247,8 @@ def _step(b: Bytes, o: int, end: int, kind: int) -> tuple[int, int]:  # noqa: PL
         return ppp(b, o, end)
     if kind == BRIDGED:
         return type_at(b, o + 12, end)
+    if kind == 0x8903:  # FabricPath: a tag, and the frame behind it
+        return type_at(b, o + 14, end)
     if kind == 0x88E7:  # I-TAG, and the customer's frame behind it
         return type_at(b, o + 16, end)
     if kind == 0x894F:

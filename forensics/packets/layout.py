@@ -81,8 +81,8 @@ SERIAL_SHIFT = 3  # F_SERIAL: number of the flow's first packet, and below it th
 
 # F_SEQ: 32 bits of initial sequence number, 32 bits of the one expected next. F_AGAIN: bytes sent again.
 # F_HOLES: bytes missing so far above HOLE_BITS, below it the first hole's row in the table of holes, from 1.
-HOLE_BITS = 24
-HOLE_ROWS = 1 << 16
+HOLE_BITS = 16
+HOLE_ROWS = 1 << HOLE_BITS
 MOST_HOLES = 32  # of one direction; the oldest is given up
 H_START, H_END, H_NEXT = range(3)
 

@@ -50,6 +50,8 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     ------
     EvidenceError
         The stream's own error, after the rows of all that came before it.
+    RuntimeError
+        Packets are unaccounted for, see `Engine.audit`; after all rows.
     """
     engine = Engine(evidence.stream, options or FlowOptions())
     engine.open()
@@ -73,6 +75,7 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     unread = Counter(applications.failures) + Counter(tls=int(engine.tables.cursor[layout.CUT_HELLOS]))
     if unread:
         evidence.notes["unread_messages"] = dict(sorted(unread.items()))
+    engine.audit()
     if engine.error is not None:
         raise engine.error
 

@@ -2,7 +2,7 @@
 
 Each direction has the number expected next, and a short list of holes: numbers passed over, because their segment came
 later, was lost in the capture, or was never sent. A segment below the expected number fills holes with what was
-missing; the rest of it was sent again.
+missing; the rest of it was sent again. A hole that the receiver acknowledges was sent, and the capture lacks it.
 
 References
 ----------
@@ -29,16 +29,20 @@ from forensics.packets.layout import (
     HOLE_TOP,
     HOLES_LOST,
     MOST_HOLES,
+    SECOND,
     Longs,
 )
 
-__all__ = ["follow_sequence", "initial_sequence", "note_acknowledged", "release_holes"]
+__all__ = ["follow_sequence", "initial_sequence", "is_hole_acknowledged", "note_acknowledged", "release_holes"]
 
 _MASK = 0xFFFF_FFFF
 _HALF = 1 << 31
 _FIRST_HOLE = (1 << HOLE_BITS) - 1
 _FAR = 1 << 24
-"""A jump by more than this is no loss: the numbers are another connection's, or damaged. [B]"""
+"""A jump by more than this is a loss only where time has passed: else the numbers are damaged. [B]"""
+
+_SPEED = 12
+"""What a link may carry while the capture has gaps, 100 Gbit/s. [B/ns]"""
 
 _MOST_MISSING = 1 << 38
 """Above this nothing more is counted as missing, so that the count keeps to its bits. [B]"""
@@ -93,6 +97,12 @@ def release_holes(flows: Longs, holes: Longs, cursor: Longs, j: int) -> None:
 
 
 @jit
+def _reach(idle: int) -> int:
+    """Return how far numbers may jump after a silence. [B]"""
+    return min(_HALF, _FAR + _SPEED * min(max(0, idle), SECOND))
+
+
+@jit
 def _give_up_oldest(holes: Longs, cursor: Longs, k: int) -> None:
     """Give up the last of the holes from ``k`` on where there is one too many."""
     for _ in range(MOST_HOLES - 1):
@@ -109,12 +119,13 @@ def _give_up_oldest(holes: Longs, cursor: Longs, k: int) -> None:
 def _open_hole(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, start: int, end: int) -> None:
     """Note that the numbers from ``start`` to ``end`` were passed over."""
     at = F_HOLES + F_HIGH * side
+    size = end - start & _MASK
     if int(flows[j, at]) >> HOLE_BITS > _MOST_MISSING:
         cursor[HOLES_LOST] += 1
         return
-    flows[j, at] += (end - start & _MASK) << HOLE_BITS
+    flows[j, at] += size << HOLE_BITS
     first = int(flows[j, at]) & _FIRST_HOLE
-    k = _take_hole(holes, cursor)
+    k = _take_hole(holes, cursor) if size < _FAR else 0  # nobody sends that much again
     if k == 0:
         return
     holes[k, H_START] = start
@@ -188,7 +199,16 @@ def _fill(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, start: i
 
 @hot
 def follow_sequence(
-    flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, seq: int, length: int, first: int, last: int
+    flows: Longs,
+    holes: Longs,
+    cursor: Longs,
+    j: int,
+    side: int,
+    seq: int,
+    length: int,
+    first: int,
+    last: int,
+    idle: int,
 ) -> int:
     """Take a segment into the sequence numbers of its direction.
 
@@ -202,11 +222,13 @@ def follow_sequence(
         Its sequence number and its payload as it was on the wire. [B]
     first, last
         1 where it has SYN, FIN.
+    idle
+        How long the flow was silent before. [ns]
 
     Returns
     -------
     int
-        1 where it sends again payload that was sent before or passed over, 2 where it passes over numbers, else 0.
+        1 where it sends again payload that was sent before or passed over, else 0.
     """
     bits = int(flows[j, F_BITS])
     at = F_SEQ + F_HIGH * side
@@ -214,12 +236,21 @@ def follow_sequence(
     if bits & BIT_SEQ << side and seq == known & _MASK:
         flows[j, at] = known >> 32 << 32 | seq + length + first + last & _MASK
         return 0
-    return _irregular(flows, holes, cursor, j, side, seq, length, first, last)
+    return _irregular(flows, holes, cursor, j, side, seq, length, first, last, idle)
 
 
 @jit
 def _irregular(
-    flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, seq: int, length: int, first: int, last: int
+    flows: Longs,
+    holes: Longs,
+    cursor: Longs,
+    j: int,
+    side: int,
+    seq: int,
+    length: int,
+    first: int,
+    last: int,
+    idle: int,
 ) -> int:
     """Take a segment in that is not the one expected next; as `follow_sequence`."""
     column = F_SEQ + F_HIGH * side
@@ -239,12 +270,12 @@ def _irregular(
             again = min(following - seq & _MASK, length)
             flows[j, F_AGAIN + F_HIGH * side] += again - _fill(flows, holes, cursor, j, side, seq, following)
             gap = 0
-        elif first or gap >= _FAR:
+        elif first or gap >= _reach(idle):
             gap = 0
         _expect(flows, j, side, stop)
         if gap:
             _open_hole(flows, holes, cursor, j, side, following, seq)
-        return 2 if gap else 0
+        return 0
     if length > 0 and following - seq & _MASK < _FAR:
         filled = _fill(flows, holes, cursor, j, side, seq, seq + length & _MASK)
         flows[j, F_AGAIN + F_HIGH * side] += length - filled
@@ -255,20 +286,25 @@ def _irregular(
 
 
 @hot
-def note_acknowledged(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, ack: int) -> int:
-    """Note what the receiver acknowledges and the capture does not have; ``side`` is the end that sent it.
-
-    Returns
-    -------
-    int
-        1 where something is missing that was not missing before.
-    """
+def note_acknowledged(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, ack: int, idle: int) -> None:
+    """Note what the receiver acknowledges and the capture does not have; ``side`` is the end that sent it."""
     if not int(flows[j, F_BITS]) & BIT_SEQ << side:
-        return 0
+        return
     following = int(flows[j, F_SEQ + F_HIGH * side]) & _MASK
     gap = ack - following & _MASK
-    if gap == 0 or gap >= _FAR:
-        return 0
-    _expect(flows, j, side, ack)
-    _open_hole(flows, holes, cursor, j, side, following, ack)
-    return 1
+    if 0 < gap < _HALF and gap < _reach(idle):
+        _expect(flows, j, side, ack)
+        _open_hole(flows, holes, cursor, j, side, following, ack)
+
+
+@jit
+def is_hole_acknowledged(flows: Longs, holes: Longs, j: int, side: int, ack: int) -> int:
+    """Tell whether the receiver acknowledges numbers that were passed over; ``side`` is the end that sent them."""
+    k = int(flows[j, F_HOLES + F_HIGH * side]) & _FIRST_HOLE
+    if k == 0:  # so much was missing that no hole was kept
+        return 1
+    while k > 0:
+        if ack - int(holes[k, H_END]) & _MASK < _HALF:
+            return 1
+        k = int(holes[k, H_NEXT])
+    return 0

@@ -2,8 +2,8 @@
 
 The endpoint states and their transitions are Zeek's, so that ``state`` means what ``conn_state`` means. The history
 has Zeek's letters, upper case for the originator, and ``^`` where the responder's packet came first: ``S H A D F R``,
-``I`` (SYN and RST at once), ``Q`` (others of SYN, FIN, RST at once), ``T`` (payload sent again), ``G`` (payload that
-the capture lacks), ``W`` (a window of zero), ``C`` (a wrong checksum). Each is written once per direction, where Zeek
+``I`` (SYN and RST at once), ``Q`` (others of SYN, FIN, RST at once), ``T`` (payload sent again), ``G`` (acknowledged
+payload that the capture lacks), ``W`` (a window of zero), ``C`` (a wrong checksum). Each is written once per direction, where Zeek
 writes the last four again at every tenth, hundredth, ... time, and twelve letters at most.
 
 References
@@ -40,10 +40,12 @@ from forensics.packets.layout import (
 __all__ = [
     "AGAIN",
     "BAD_SUM",
+    "DATA",
     "GAP",
     "NO_WINDOW",
     "is_attempt",
     "is_closed",
+    "is_noted",
     "note_flip",
     "note_history",
     "note_letter",
@@ -51,9 +53,11 @@ __all__ = [
 ]
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-_S, _H, _A, _D, _F, _R, _Q, AGAIN, GAP, NO_WINDOW, BAD_SUM, _I = range(1, 13)
+_S, _H, _A, DATA, _F, _R, _Q, AGAIN, GAP, NO_WINDOW, BAD_SUM, _I = range(1, 13)
 _LETTERS = 12
 _CODE_BITS = 5
+_WENT_ON = (1 << _A | 1 << DATA) * (1 | 1 << _LETTERS) << SEEN_SHIFT
+"""An end acknowledged or sent payload: it had its answer, which a capture of one direction does not have."""
 
 
 @hot
@@ -67,6 +71,8 @@ def is_closed(bits: int) -> int:
 @hot
 def is_attempt(bits: int) -> int:
     """Tell whether a connection is a SYN that was never answered."""
+    if bits & _WENT_ON:
+        return 0
     low = bits >> STATE_SHIFT & 7
     high = bits >> STATE_SHIFT_HIGH & 7
     return int((low == SYN_SENT and high == INACTIVE) or (low == INACTIVE and high == SYN_SENT))
@@ -147,7 +153,7 @@ def _letter(flags: int, length: int) -> int:
     if flags & RST:
         return _R
     if length > 0:
-        return _D
+        return DATA
     return _A if flags & ACK else 0
 
 
@@ -160,6 +166,12 @@ def _append(flows: Longs, j: int, code: int) -> None:
         at += 1
     if at < HISTORY_ROOM:
         flows[j, F_HISTORY] = history | code << _CODE_BITS * at
+
+
+@hot
+def is_noted(flows: Longs, j: int, side: int, letter: int) -> int:
+    """Tell whether a side has earned a history letter."""
+    return int(flows[j, F_BITS]) & 1 << SEEN_SHIFT + letter + _LETTERS * side
 
 
 @hot

@@ -40,6 +40,7 @@ from forensics.packets.layout import (
     Longs,
     Tables,
 )
+from forensics.packets.wireless import wlan
 
 __all__ = ["NOTHING", "unwrap"]
 
@@ -72,6 +73,8 @@ def _gre(b: Bytes, o: int, end: int) -> tuple[int, int]:
         return NOTHING, o
     if kind == 0x880B:
         return ppp(b, at, end)
+    if 0x8200 <= kind < 0x8400:  # 802.11 on its way from an access point of Aruba's to its controller
+        kind, at = wlan(b, at, end, 0)
     if kind == 0x88BE:  # ERSPAN I has no header of its own, II is told by the sequence number
         return ethernet(b, at + 8 if flags & 0x1000 else at, end)
     if kind == 0x22EB:  # ERSPAN III, with an optional platform header

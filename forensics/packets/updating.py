@@ -17,6 +17,7 @@ from forensics.packets.layout import (
     F_CELL,
     F_FRAME,
     F_HIGH,
+    F_HOLES,
     F_IP,
     F_KEY1,
     F_KEY2,
@@ -71,8 +72,19 @@ from forensics.packets.layout import (
 )
 from forensics.packets.lifecycle import begin_flow, emit_cell, emit_flow, idle_limit
 from forensics.packets.picking import pick_packet, pick_reject
-from forensics.packets.sequences import follow_sequence, initial_sequence, note_acknowledged
-from forensics.packets.tcp import AGAIN, BAD_SUM, GAP, NO_WINDOW, is_closed, note_history, note_letter, step
+from forensics.packets.sequences import follow_sequence, initial_sequence, is_hole_acknowledged, note_acknowledged
+from forensics.packets.tcp import (
+    AGAIN,
+    BAD_SUM,
+    DATA,
+    GAP,
+    NO_WINDOW,
+    is_closed,
+    is_noted,
+    note_history,
+    note_letter,
+    step,
+)
 from forensics.packets.transport import SYN, TCP, UDP
 
 __all__ = ["set_aside", "update"]
@@ -125,13 +137,19 @@ def _is_over(t: Tables, i: int, j: int) -> int:
 @hot
 def _update_sequence(t: Tables, i: int, j: int, side: int, flags: int, length: int) -> None:
     """Take a segment's numbers and window into its connection."""
-    syn = flags & SYN != 0
-    told = follow_sequence(t.flows, t.holes, t.cursor, j, side, int(t.rows[i, Q_SEQ]), length, int(syn), int(flags & 1))
-    if told:
-        note_letter(t.flows, j, side, AGAIN if told == 1 else GAP)
+    f = t.flows
+    syn = int(flags & SYN != 0)
+    # the numbers of a RST are often nobody's
+    idle = 0 if flags & _RST else int(t.rows[i, Q_TIME]) - int(f[j, F_LAST])
+    if follow_sequence(f, t.holes, t.cursor, j, side, int(t.rows[i, Q_SEQ]), length, syn, flags & 1, idle):
+        note_letter(f, j, side, AGAIN)
     if flags & (_ACK | _RST) == _ACK:
-        if note_acknowledged(t.flows, t.holes, t.cursor, j, 1 - side, int(t.rows[i, Q_ACK])):
-            note_letter(t.flows, j, 1 - side, GAP)
+        other = 1 - side
+        ack = int(t.rows[i, Q_ACK])
+        note_acknowledged(f, t.holes, t.cursor, j, other, ack, idle)
+        if f[j, F_HOLES + F_HIGH * other] and not is_noted(f, j, other, GAP):
+            if is_hole_acknowledged(f, t.holes, j, other, ack):
+                note_letter(f, j, other, GAP)
         if t.rows[i, Q_WINDOW] == 0:
             note_letter(t.flows, j, side, NO_WINDOW)
 
@@ -203,7 +221,7 @@ def update(b: Bytes, t: Tables, i: int) -> None:
     if proto == TCP:
         _update_tcp(t, i, j)
     elif proto == UDP:
-        note_history(t.flows, j, int(t.rows[i, Q_SIDE]), 0, int(t.rows[i, Q_PAYLOAD]))
+        note_letter(t.flows, j, int(t.rows[i, Q_SIDE]), DATA)
     marks = int(t.rows[i, Q_MARKS])
     if marks & MARK_CARRIES or (marks & MARK_LATER and t.flows[j, F_BITS] & BIT_OUTER):
         _account_carrier(t, i, j)

@@ -149,6 +149,20 @@ def test_a_later_syn_corrects_the_roles(plain: Build, make: ModuleType) -> None:
     assert [f["src"] for f in late] == ["198.51.100.2"]
 
 
+def test_half_a_connection_is_no_attempt(plain: Build, make: ModuleType) -> None:
+    """Where the capture has one direction only, what follows the SYN says that it was answered."""
+    flows = plain.flows(capture(make, (0, 0, flags(SYN), b""), (1, 0, flags(ACK), b""), (100, 0, flags(ACK), b"x")))
+
+    assert [summary(f)[1:] for f in flows] == [(3, 0, "S0", "SAD")]
+
+
+def test_an_empty_datagram_is_in_the_history(plain: Build, make: ModuleType) -> None:
+    """Of UDP every packet counts as data, as with Zeek."""
+    frame = make.ethernet(make.ip("192.0.2.1", "198.51.100.2", 17, make.udp(1, 2, b"")))
+
+    assert [summary(f)[3:] for f in plain.flows(make.pcap([make.Packet(make.START, frame)]))] == [("S0", "D")]
+
+
 def test_udp_answers_belong_to_the_question(plain: Build, samples: dict[str, bytes]) -> None:
     """Both directions of a conversation are one flow of the one who spoke first."""
     flow = plain.flows(samples["normal.pcap"])[0]
@@ -280,6 +294,13 @@ def test_a_total_length_of_zero_is_taken_from_the_frame(plain: Build, make: Modu
     flows = plain.flows(make.pcap([make.Packet(make.START, make.ethernet(bytes(p))) for p in (v4, v6, empty)]))
 
     assert [(f["proto"], f["bytes_out"]) for f in flows] == [("udp", 5028), ("udp", 5048), ("ip-59", 40)]
+
+
+def test_padding_behind_an_empty_ipv6_packet_is_not_its_own(plain: Build, make: ModuleType) -> None:
+    """A frame of the least size says nothing about a length of zero."""
+    frame = make.ethernet(make.ipv6("2001:db8::1", "2001:db8::2", 99, b""))
+
+    assert [f["bytes_out"] for f in plain.flows(make.pcap([make.Packet(make.START, frame)]))] == [40]
 
 
 def test_backward_time_keeps_start_and_end_exact(plain: Build, make: ModuleType) -> None:

@@ -7,7 +7,6 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,9 +43,7 @@ DIFFERENT = {
 
 def network(build: Build, frame: bytes, link: int, room: int = 0) -> Network:
     """Return what `find_network` makes of a frame, in a buffer with so many bytes of others behind it."""
-    buffer = np.frombuffer(frame + bytes(room), dtype=np.uint8)
-    kind, at = build.links.find_network(buffer, 0, len(frame), link)
-    return int(kind), int(at)
+    return build.network(frame + bytes(room), 0, len(frame), link)
 
 
 def test_every_link_type_leads_to_its_packet(plain: Build, make_links: ModuleType, samples: dict[str, bytes]) -> None:
@@ -147,6 +144,7 @@ def test_what_leads_to_no_packet(plain: Build, link: int, frame: str, kind: str)
         (105, "88810000" + "00" * 20 + "800000000000" + "00" * 14 + SNAP),
         (119, "8021100100000008" + WLAN), (239, "02000000" + "0008000100080000" + "00180009"),
         (178, "4d47430200000000"),
+        (1, "0200000000020200000000aa" + "8903 0b01 0200000000020200000000aa 0800"),
         (1, "0200000000020200000000aa" + "0040fefe03cc"), (127, "00001500" + "03000080" + "00" * 13 + WLAN),
     ],
 )  # fmt: skip
@@ -155,6 +153,15 @@ def test_other_ways_to_a_packet(plain: Build, link: int, frame: str) -> None:
     head = bytes.fromhex(frame.replace(" ", ""))
 
     assert network(plain, head + b"\x45" + bytes(40), link) == (0x0800, len(head))
+
+
+def test_frames_on_their_way_from_an_access_point(plain: Build, make: ModuleType) -> None:
+    """Behind GRE with a number of Aruba's lies an 802.11 frame."""
+    inner = make.ip("192.0.2.9", "198.51.100.2", 17, make.udp(1, 2, b"x"))
+    outer = make.ethernet(make.ip("192.0.2.1", "192.0.2.2", 47, bytes.fromhex("00008240" + WLAN) + inner))
+    flows = plain.flows(make.pcap([make.Packet(make.START, outer)]))
+
+    assert [(flow["src"], flow["tunnel"]) for flow in flows] == [("192.0.2.1", "outer"), ("192.0.2.9", "inner")]
 
 
 def content(path: Path) -> bytes:
@@ -185,13 +192,12 @@ def same(theirs: list[tuple[str, str, int, int]], mine: list[tuple[str, str, int
 def ours(build: Build, data: bytes) -> list[tuple[str, str, int, int]]:
     """Return the same as we have it."""
     layout = build.layout
-    buffer = np.frombuffer(data, dtype=np.uint8)
     found = []
     for row in build.framed(data):
         start, end = row[layout.Q_START], row[layout.Q_END]
-        kind, _ = build.links.find_network(buffer, start, end, row[layout.Q_LINK])
+        kind, _ = build.network(data, start, end, row[layout.Q_LINK])
         seconds, rest = divmod(row[layout.Q_TIME], layout.SECOND)
-        version = {0x0800: "ip", 0x86DD: "ipv6"}.get(int(kind), "")
+        version = {0x0800: "ip", 0x86DD: "ipv6"}.get(kind, "")
         found.append((version, f"{seconds}.{rest:09d}", row[layout.Q_WIRE], end - start))
     return found
 
