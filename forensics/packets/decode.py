@@ -68,6 +68,12 @@ _PADDED = 46
 """What an Ethernet frame is padded to, behind its header. [B]"""
 
 
+@hot
+def _carried(rows: Longs, i: int) -> int:
+    """Return what tells the identifications of carried packets from others: they are decoded later, out of order."""
+    return int(rows[i, Q_LAYER] > 0) << 34
+
+
 @jit
 def _later_fragment(rows: Longs, i: int, t: Tables, pair: int, ident: int, length: int) -> int:
     """Return the ports of the datagram that a later fragment belongs to, -1 where its first fragment was not seen."""
@@ -94,7 +100,7 @@ def _ipv4(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: i
     src = u32(b, o + 12, 1)
     dst = u32(b, o + 16, 1)
     fragment = u16(b, o + 6)
-    ident = u16(b, o + 4)
+    ident = u16(b, o + 4) | _carried(rows, i)
     stop = min(end, o + total)
     if o + header <= end and ones_sum(b, words, o, o + header) != 0xFFFF:
         rows[i, Q_MARKS] |= MARK_BAD_IP
@@ -162,6 +168,7 @@ def _ipv6(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: i
     dst = address_id(b, o + 24, t.cursor, t.addresses, t.address_slots)
     stop = min(end, o + total)
     at, offset, ident, cut = _ipv6_headers(b, rows, i, o + 40, stop)
+    ident |= _carried(rows, i)
     length = max(0, o + total - at)
     if offset > 0:
         ports = _later_fragment(rows, i, t, pair(src, dst), ident, length)

@@ -45,7 +45,7 @@ _SPEED = 12
 """What a link may carry while the capture has gaps, 100 Gbit/s. [B/ns]"""
 
 _MOST_MISSING = 1 << 46
-"""More than this is counted no further. [B]"""
+"""Above this nothing more is counted as missing, so that the count keeps to its bits. [B]"""
 
 
 @hot
@@ -103,11 +103,25 @@ def _reach(idle: int) -> int:
 
 
 @jit
+def _give_up_oldest(holes: Longs, cursor: Longs, k: int) -> None:
+    """Give up the last of the holes from ``k`` on where there is one too many."""
+    for _ in range(MOST_HOLES - 1):
+        if holes[k, H_NEXT] == 0:
+            return
+        k = int(holes[k, H_NEXT])
+    oldest = int(holes[k, H_NEXT])
+    if oldest:
+        holes[k, H_NEXT] = 0
+        _free_hole(holes, cursor, oldest)
+
+
+@jit
 def _open_hole(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, start: int, end: int) -> None:
     """Note that the numbers from ``start`` to ``end`` were passed over."""
     at = F_HOLES + F_HIGH * side
     size = end - start & _MASK
     if int(flows[j, at]) >> HOLE_BITS > _MOST_MISSING:
+        cursor[HOLES_LOST] += 1
         return
     flows[j, at] += size << HOLE_BITS
     first = int(flows[j, at]) & _FIRST_HOLE
@@ -118,14 +132,7 @@ def _open_hole(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, sta
     holes[k, H_END] = end
     holes[k, H_NEXT] = first
     flows[j, at] += k - first
-    for _ in range(MOST_HOLES - 1):
-        if holes[k, H_NEXT] == 0:
-            return
-        k = int(holes[k, H_NEXT])
-    oldest = int(holes[k, H_NEXT])
-    if oldest:
-        holes[k, H_NEXT] = 0
-        _free_hole(holes, cursor, oldest)
+    _give_up_oldest(holes, cursor, k)
 
 
 @jit
@@ -139,14 +146,14 @@ def _shrink_hole(holes: Longs, cursor: Longs, k: int, following: int, high: int,
     """
     far = following - int(holes[k, H_START]) & _MASK
     near = following - int(holes[k, H_END]) & _MASK
-    if high < far and low > near:  # the middle: the later part becomes a hole of its own
+    if high < far and low > near:  # the middle: the earlier part becomes a hole of its own, the next to be given up
         extra = _take_hole(holes, cursor)
         if extra > 0:
-            holes[extra, H_START] = following - low & _MASK
-            holes[extra, H_END] = holes[k, H_END]
+            holes[extra, H_START] = holes[k, H_START]
+            holes[extra, H_END] = following - high & _MASK
             holes[extra, H_NEXT] = holes[k, H_NEXT]
             holes[k, H_NEXT] = extra
-        holes[k, H_END] = following - high & _MASK
+        holes[k, H_START] = following - low & _MASK
     elif high < far:
         holes[k, H_END] = following - high & _MASK
     elif low > near:
@@ -184,12 +191,24 @@ def _fill(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, start: i
             _free_hole(holes, cursor, k)
         k = after
     flows[j, at] -= filled << HOLE_BITS
+    first = int(flows[j, at]) & _FIRST_HOLE
+    if first:  # one may have fallen into two
+        _give_up_oldest(holes, cursor, first)
     return filled
 
 
 @hot
 def follow_sequence(
-    flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, seq: int, length: int, first: int, last: int, idle: int
+    flows: Longs,
+    holes: Longs,
+    cursor: Longs,
+    j: int,
+    side: int,
+    seq: int,
+    length: int,
+    first: int,
+    last: int,
+    idle: int,
 ) -> int:
     """Take a segment into the sequence numbers of its direction.
 
@@ -222,7 +241,16 @@ def follow_sequence(
 
 @jit
 def _irregular(
-    flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, seq: int, length: int, first: int, last: int, idle: int
+    flows: Longs,
+    holes: Longs,
+    cursor: Longs,
+    j: int,
+    side: int,
+    seq: int,
+    length: int,
+    first: int,
+    last: int,
+    idle: int,
 ) -> int:
     """Take a segment in that is not the one expected next; as `follow_sequence`."""
     column = F_SEQ + F_HIGH * side

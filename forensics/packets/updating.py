@@ -73,7 +73,18 @@ from forensics.packets.layout import (
 from forensics.packets.lifecycle import begin_flow, emit_cell, emit_flow, idle_limit
 from forensics.packets.picking import pick_packet, pick_reject
 from forensics.packets.sequences import follow_sequence, initial_sequence, is_hole_acknowledged, note_acknowledged
-from forensics.packets.tcp import AGAIN, BAD_SUM, DATA, GAP, NO_WINDOW, is_closed, is_noted, note_history, note_letter, step
+from forensics.packets.tcp import (
+    AGAIN,
+    BAD_SUM,
+    DATA,
+    GAP,
+    NO_WINDOW,
+    is_closed,
+    is_noted,
+    note_history,
+    note_letter,
+    step,
+)
 from forensics.packets.transport import SYN, TCP, UDP
 
 __all__ = ["set_aside", "update"]
@@ -136,9 +147,9 @@ def _update_sequence(t: Tables, i: int, j: int, side: int, flags: int, length: i
         other = 1 - side
         ack = int(t.rows[i, Q_ACK])
         note_acknowledged(f, t.holes, t.cursor, j, other, ack, idle)
-        if f[j, F_HOLES + F_HIGH * other] and not is_noted(f, j, other, GAP):
-            if is_hole_acknowledged(f, t.holes, j, other, ack):
-                note_letter(f, j, other, GAP)
+        missing = f[j, F_HOLES + F_HIGH * other] and not is_noted(f, j, other, GAP)
+        if missing and is_hole_acknowledged(f, t.holes, j, other, ack):
+            note_letter(f, j, other, GAP)
         if t.rows[i, Q_WINDOW] == 0:
             note_letter(t.flows, j, side, NO_WINDOW)
 

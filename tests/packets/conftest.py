@@ -51,6 +51,7 @@ MODULES: tuple[str, ...] = (
     "protocols.streams",
     "protocols.tls",
     "seek",
+    "sequences",
     "tcp",
     "wireless",
 )

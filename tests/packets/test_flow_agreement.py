@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "agreement-flows.md"
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "icmp6": 58, "sctp": 132}
-RENAMED = {
-    **{"src": "id.orig_h", "src_ip": "id.orig_h", "src_port": "id.orig_p"},
-    **{"dst": "id.resp_h", "dst_ip": "id.resp_h", "dst_port": "id.resp_p"},
-}
+RENAMED = {"src": "id.orig_h", "src_ip": "id.orig_h", "src_port": "id.orig_p"}
+RENAMED |= {name.replace("src", "dst"): column.replace("orig", "resp") for name, column in RENAMED.items()}
 READ = {1, 6, 17, 58}
 """Protocols whose ports and payload Zeek reads; others it counts by their addresses."""
 

@@ -35,6 +35,7 @@ _MAX_MESSAGE = 65_535
 """Longest DNS message: the length before one over TCP has 16 bits. [B]"""
 
 _MAX_NAME = 255
+_MAX_STEPS = 256  # labels and pointers of one name: at most 127 labels fit, each behind a pointer
 _MAX_CHAIN = 16  # aliases that are followed from one to the next
 _MAX_ALIASES = 32  # of one message; a lawful reply has a handful
 _MAX_RECORDS = _MAX_MESSAGE // 11  # the shortest record has an empty name
@@ -59,12 +60,14 @@ def _name(b: Bytes, base: int, at: int, end: int, arena: Bytes, put: int) -> tup
     -------
     tuple
         Where the message goes on behind the name, or -1 where it is none; and the name's end in the arena. A pointer
-        must lead back, before the name it stands in, so that no ring of them holds the reader up.
+        must lead back, before the name it stands in, so that no ring of them holds the reader up, and no long chain.
     """
     after = -1
     start = at
     begin = put
-    while at < end:
+    for _ in range(_MAX_STEPS):
+        if at >= end:
+            break
         size = u8(b, at)
         if size == 0:
             return (after if after >= 0 else at + 1), max(put - 1, begin)
@@ -274,7 +277,8 @@ def parse_messages(messages: Sequence[bytes]) -> tuple[list[tuple[int, str, str 
     Parameters
     ----------
     messages
-        The messages, each as it was on the wire, without the length that TCP puts before it.
+        The messages, each as it was on the wire, without the length that TCP puts before it. What lies beyond the
+        longest one that there can be, in a datagram larger than IP allows, is not looked at.
 
     Returns
     -------
@@ -288,6 +292,7 @@ def parse_messages(messages: Sequence[bytes]) -> tuple[list[tuple[int, str, str 
     >>> parse_messages([b"no message"])
     ([], [False])
     """
+    messages = [message[:_MAX_MESSAGE] for message in messages]  # the arrays have room for what fits into one
     data: Bytes = np.frombuffer(b"".join(messages) or b"\0", dtype=np.uint8)
     ends = np.zeros(len(messages) + 1, dtype=np.int64)
     np.cumsum(np.fromiter(map(len, messages), dtype=np.int64, count=len(messages)), out=ends[1:])
