@@ -47,12 +47,20 @@ COMPILED: bool = _compiler is not None
 """Whether the loops are compiled in this process."""
 
 
+def _by(name: str) -> dict[str, object]:
+    """Return the choice of a compiler class; none, where numba's insides are others than those it builds on."""
+    try:
+        return {"pipeline_class": getattr(importlib.import_module("forensics.packets._compiler"), name)}
+    except ImportError:
+        return {}
+
+
 def entry(loop: _Loop) -> _Loop:
     """Compile a loop that Python calls, and keep what was compiled on disk; or leave it as it is."""
     if _compiler is None:
         return loop
     # _nrt=False: no reference counts, which took two thirds of the time; hence no loop may make or return an array
-    return cast("_Loop", _compiler.njit(nogil=True, cache=True, _nrt=False)(loop))
+    return cast("_Loop", _compiler.njit(nogil=True, cache=True, _nrt=False, **_by("EntryCompiler"))(loop))
 
 
 def jit(loop: _Loop) -> _Loop:
@@ -72,7 +80,8 @@ def hot(loop: _Loop) -> _Loop:
 def _inner(numba: ModuleType, loop: _Loop, **options: bool) -> _Loop:
     """Compile a loop for other loops alone."""
     # no wrappers for Python: they took a quarter of the time to compile
-    compiled = numba.njit(nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(loop)
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    compiled = numba.njit(nogil=True, _nrt=False, **_by("PartCompiler"), **options)(loop)
     template = compiled.get_call_template
 
     def unliteral(args: Iterable[object], kws: Mapping[str, object]) -> object:

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections import defaultdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,11 +90,25 @@ class Build:
             rows[table].extend(batch.to_pylist())
         return rows, evidence.notes
 
+    @cached_property
+    def empty_tables(self) -> Any:  # noqa: ANN401 - a type of this build
+        """Arrays of an engine, for what looks at single packets."""
+        return self.arrays.new_tables(self.layout.FlowOptions())
+
+    def network(self, data: bytes, start: int, end: int, link: int) -> tuple[int, int]:
+        """Return EtherType and place of the network layer of the packet from ``start`` to ``end``."""
+        layout, tables = self.layout, self.empty_tables
+        tables.cursor[layout.N_FRAMES] = 1
+        tables.frames[0, [layout.Q_START, layout.Q_END, layout.Q_LINK]] = start, end, link
+        tables.frames[0, layout.FR_TYPE] = layout.UNKNOWN
+        self.links.find_networks(np.frombuffer(data, dtype=np.uint8), tables)
+        return int(tables.frames[0, layout.FR_TYPE]), int(tables.frames[0, layout.FR_AT])
+
     def framed(self, data: bytes) -> list[list[int]]:
         """Return the packets of a capture as framing sees them, columns ``layout.Q_*``, up to its end or a damage."""
-        layout, framing, container = self.layout, self.framing, self.opening.Container()
-        cursor = np.zeros(layout.CURSOR_COLUMNS, dtype=np.int64)
-        rows = np.zeros((layout.BATCH, layout.Q_COLUMNS), dtype=np.int64)
+        layout, container = self.layout, self.opening.Container()
+        tables = self.arrays.new_tables(layout.FlowOptions())
+        cursor = tables.cursor
         buffer = np.frombuffer(data, dtype=np.uint8)
         found: list[list[int]] = []
 
@@ -106,9 +121,10 @@ class Build:
             while status in {layout.GO_ON, layout.NEED_CONTROL}:
                 if status == layout.NEED_CONTROL:
                     cursor[layout.AT] += container.take_block(peek, cursor)
-                m, status = framing.frame(buffer, cursor, rows, container.section.interfaces, layout.BATCH)
+                tables = tables._replace(interfaces=container.section.interfaces)
+                m, status = self.assembly.frame_next(buffer, tables, layout.BATCH)
                 cursor[layout.NUMBER] += m
-                found += rows[:m].tolist()
+                found += tables.frames[:m].tolist()
         except self.containers.BadContainerError:
             pass
         return found

@@ -7,7 +7,6 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,9 +43,7 @@ DIFFERENT = {
 
 def network(build: Build, frame: bytes, link: int, room: int = 0) -> Network:
     """Return what `find_network` makes of a frame, in a buffer with so many bytes of others behind it."""
-    buffer = np.frombuffer(frame + bytes(room), dtype=np.uint8)
-    kind, at = build.links.find_network(buffer, 0, len(frame), link)
-    return int(kind), int(at)
+    return build.network(frame + bytes(room), 0, len(frame), link)
 
 
 def test_every_link_type_leads_to_its_packet(plain: Build, make_links: ModuleType, samples: dict[str, bytes]) -> None:
@@ -195,13 +192,12 @@ def same(theirs: list[tuple[str, str, int, int]], mine: list[tuple[str, str, int
 def ours(build: Build, data: bytes) -> list[tuple[str, str, int, int]]:
     """Return the same as we have it."""
     layout = build.layout
-    buffer = np.frombuffer(data, dtype=np.uint8)
     found = []
     for row in build.framed(data):
         start, end = row[layout.Q_START], row[layout.Q_END]
-        kind, _ = build.links.find_network(buffer, start, end, row[layout.Q_LINK])
+        kind, _ = build.network(data, start, end, row[layout.Q_LINK])
         seconds, rest = divmod(row[layout.Q_TIME], layout.SECOND)
-        version = {0x0800: "ip", 0x86DD: "ipv6"}.get(int(kind), "")
+        version = {0x0800: "ip", 0x86DD: "ipv6"}.get(kind, "")
         found.append((version, f"{seconds}.{rest:09d}", row[layout.Q_WIRE], end - start))
     return found
 

@@ -1,0 +1,156 @@
+"""How numba compiles the packet loops: each entry with all its parts at once, in about half of the time.
+
+Numba by itself optimises every function together with all that it calls, and makes machine code of it: what lies ten
+calls deep is optimised ten times over, although only the code of the entries is ever run. Here a part stops behind its
+lowering, and an entry is optimised once, with all its parts. Passes over what the loops do not use are left out, and
+the garbage collector waits: it found nothing, and took a fifth of the time.
+
+What is overridden of numba's libraries of code is not documented. A numba without it compiles parts as it compiles any
+function (`forensics.packets._jit`), which takes longer and changes nothing else.
+
+References
+----------
+.. [1] Numba, *Customizing the compiler*: compiler classes and their passes.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# numba has no annotations
+
+from __future__ import annotations
+
+import gc
+import logging
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar
+
+from numba import _dynfunc  # type: ignore[attr-defined]  # written in C
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.typed_passes import NativeLowering
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numba.core.compiler import StateDict
+
+__all__ = ["EntryCompiler", "PartCompiler"]
+
+_log = logging.getLogger(__name__)
+
+_UNUSED = {
+    "DeadBranchPrune",
+    "FindLiterallyCalls",
+    "InlineClosureLikes",
+    "InlineInlinables",
+    "InlineOverloads",
+    "LiteralPropagationSubPipelinePass",
+    "LiteralUnroll",
+    "MakeFunctionToJitFunction",
+    "NopythonRewrites",
+    "RewriteDynamicRaises",
+    "RewriteSemanticConstants",
+    "WithLifting",
+}
+"""Passes for closures, ``with``, array expressions, exceptions, and for types that depend on a value."""
+
+
+class _PartLibrary(JITCodeLibrary):
+    """The intermediate code of a part."""
+
+    def finalize(self) -> None:
+        """Leave optimisation and machine code to the entry."""
+        self._finalized = True
+
+
+class _EntryLibrary(JITCodeLibrary):
+    """The code of an entry."""
+
+    def add_linking_library(self, library: JITCodeLibrary) -> None:
+        """Link with a library, and with those that a part needs: callers first, since a link takes what is called."""
+        if library in self._linking_libraries:
+            return
+        super().add_linking_library(library)
+        if isinstance(library, _PartLibrary):
+            for inner in library._linking_libraries:  # noqa: SLF001 - a library's own
+                self.add_linking_library(inner)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PartLowering(NativeLowering):
+    """Lowering that leaves a part to its callers."""
+
+    _name = "part_lowering"
+
+    def run_pass(self, state: StateDict) -> bool:
+        """Lower a part, and make it known by a handle that cannot be called."""
+        target, name = state.targetctx, state.func_id.func_name
+        library = state.library = _PartLibrary(target.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        made = state["cr"]
+        handle = _dynfunc.make_function(made.fndesc.lookup_module(), name, "", 0, made.env, (library,))
+        target.insert_user_function(handle, made.fndesc, [library])
+        state["cr"] = made._replace(cfunc=handle)
+        return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _EntryLowering(NativeLowering):
+    """Lowering into a library that links with parts."""
+
+    _name = "entry_lowering"
+
+    def run_pass(self, state: StateDict) -> bool:
+        """Lower an entry."""
+        state.library = _EntryLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        super().run_pass(state)
+        return True
+
+
+class PartCompiler(CompilerBase):
+    """Numba's compiler for loops that only other loops call."""
+
+    lowering: ClassVar[type[NativeLowering]] = _PartLowering
+
+    def define_pipelines(self) -> list[PassManager]:
+        """Return the passes in their order."""
+        usual = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        manager = PassManager(usual.pipeline_name)
+        for step, what in usual.passes:
+            if step.__name__ not in _UNUSED:
+                manager.add_pass(self.lowering if step is NativeLowering else step, what)
+        manager.finalize()
+        return [manager]
+
+
+class EntryCompiler(PartCompiler):
+    """Numba's compiler for loops that Python calls."""
+
+    lowering = _EntryLowering
+
+    def compile_extra(self, func: Callable[..., object]) -> object:
+        """Compile a loop that was not found on disk."""
+        _tell()
+        with _garbage_kept():
+            return super().compile_extra(func)
+
+
+@cache
+def _tell() -> None:
+    """Say, once, why it takes so long."""
+    _log.warning("compiling the packet loops, once per machine: this takes about ten seconds")
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Have the garbage collector wait."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
