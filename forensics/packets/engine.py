@@ -286,7 +286,7 @@ class Engine:
         t = self.tables
         rows = t.picks[: t.cursor[layout.N_PICKS]].tolist()
         t.cursor[layout.N_PICKS] = 0
-        b = memoryview(self._window.data)
+        b = self._window.data.data
         return [Pick(row, bytes(b[row[layout.P_DATA] : row[layout.P_DATA_END]])) for row in rows]
 
     def _tidy(self) -> Iterator[Harvest]:
