@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from forensics.errors import EvidenceError
 from forensics.packets import layout
 from forensics.packets.arrays import EPOCH_PACKETS, Pile, grown, new_tables, with_layers
 from forensics.packets.assembly import run, sweep
@@ -45,6 +44,8 @@ from forensics.packets.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from forensics.errors import EvidenceError
 
 __all__ = ["BLOCK_BYTES", "EPOCH_PACKETS", "Engine", "Harvest", "Pick"]
 
