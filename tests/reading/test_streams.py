@@ -44,7 +44,9 @@ def test_the_hash_is_of_the_whole_file(data: bytes, consumed: int) -> None:
     assert raw.count == len(data)
 
 
-@pytest.mark.parametrize("data", [gzip.compress(bytes(10_000), mtime=0)[:40], b"BZh9" + b"junk" * 99, b"\x1f\x8b\x08rest"])
+@pytest.mark.parametrize(
+    "data", [gzip.compress(bytes(10_000), mtime=0)[:40], b"BZh9" + b"junk" * 99, b"\x1f\x8b\x08rest"]
+)
 def test_the_hash_survives_damage(data: bytes) -> None:
     """A file that cannot be expanded is hashed all the same."""
     raw, expanded = opened(data)
