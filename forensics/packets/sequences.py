@@ -44,7 +44,7 @@ _FAR = 1 << 24
 _SPEED = 12
 """What a link may carry while the capture has gaps, 100 Gbit/s. [B/ns]"""
 
-_MOST_MISSING = 1 << 38
+_MOST_MISSING = 1 << 46
 """Above this nothing more is counted as missing, so that the count keeps to its bits. [B]"""
 
 

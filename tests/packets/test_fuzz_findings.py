@@ -63,11 +63,12 @@ def test_acknowledgements_that_run_away(plain: Build) -> None:
     lay = plain.layout
     t = plain.arrays.new_tables(lay.FlowOptions())
     t.flows[0, lay.F_BITS] = lay.BIT_SEQ
+    step = 0x7FFF_FFFF
     for k in range(1, 33_000):
-        plain.sequences.note_acknowledged(t.flows, t.holes, t.cursor, 0, 0, k * 0xFF_FFFF & 0xFFFF_FFFF, 0)
+        plain.sequences.note_acknowledged(t.flows, t.holes, t.cursor, 0, 0, k * step & 0xFFFF_FFFF, 10**9)
 
     assert t.cursor[lay.HOLES_LOST] > 0
-    assert int(t.flows[0, lay.F_HOLES]) >> lay.HOLE_BITS == ((1 << 38) // 0xFF_FFFF + 1) * 0xFF_FFFF
+    assert int(t.flows[0, lay.F_HOLES]) >> lay.HOLE_BITS == ((1 << 46) // step + 1) * step
 
 
 def test_initials_that_cannot_be_read_are_bounded(
