@@ -173,9 +173,12 @@ def _texts(codes: Longs | pa.Array, text: Sequence[str | None]) -> pa.Array:
     return pa.array(text, pa.string()).take(codes if isinstance(codes, pa.Array) else pa.array(codes))
 
 
+_NAMES = pa.array([proto_name(number) for number in range(256)], pa.string())
+
+
 def protos(key2: Longs) -> pa.Array:
     """Return the names of the flows' protocols."""
-    return _texts(key2 & 255, [proto_name(number) for number in range(256)])
+    return _NAMES.take(pa.array(key2 & 255))
 
 
 def _labels(serials: Longs, labels: Mapping[int, Label]) -> tuple[Longs, list[Label]]:
