@@ -107,7 +107,7 @@ def test_a_flood_closes_the_flows_idle_longest(plain: Build, make: ModuleType, m
 
 def test_output_is_emptied_when_full(plain: Build, make: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many more events than the output arrays hold are all handed out."""
-    monkeypatch.setattr(plain.arrays, "OUTPUT_ROWS", 3 * plain.layout.BATCH)
+    monkeypatch.setattr(plain.arrays, "OUTPUT_ROWS", 4 * plain.layout.BATCH)
     frame = make.ethernet(make.ipv4("192.0.2.1", "198.51.100.1", 17, make.udp(1000, 53, b"x")))
     data = make.pcap([make.Packet(make.START + k * 61 * SECOND, frame) for k in range(9000)])
     flows, cells, _ = harvest(plain, data)
