@@ -240,6 +240,13 @@ def follow_sequence(
 
 
 @jit
+def _begin(flows: Longs, j: int, side: int, seq: int, stop: int, first: int) -> None:
+    """Take the first segment of a direction."""
+    flows[j, F_BITS] = int(flows[j, F_BITS]) | BIT_SEQ << side
+    flows[j, F_SEQ + F_HIGH * side] = ((seq + 1 & _MASK) - _HALF if first else -_HALF) << 32 | stop
+
+
+@jit
 def _irregular(
     flows: Longs,
     holes: Longs,
@@ -254,11 +261,9 @@ def _irregular(
 ) -> int:
     """Take a segment in that is not the one expected next; as `follow_sequence`."""
     column = F_SEQ + F_HIGH * side
-    bits = int(flows[j, F_BITS])
     stop = seq + length + first + last & _MASK
-    if not bits & BIT_SEQ << side:
-        flows[j, F_BITS] = bits | BIT_SEQ << side
-        flows[j, column] = ((seq + 1 & _MASK) - _HALF if first else -_HALF) << 32 | stop
+    if not int(flows[j, F_BITS]) & BIT_SEQ << side:
+        _begin(flows, j, side, seq, stop, first)
         return 0
     following = int(flows[j, column]) & _MASK
     if first:
