@@ -41,18 +41,19 @@ def _numba() -> ModuleType | None:
         return None
 
 
+def _own_compiler() -> ModuleType | None:
+    """Return the loops' own compiler classes; none where numba's insides are not those that they build on."""
+    try:
+        return importlib.import_module("forensics.packets._compiler")
+    except ImportError:
+        return None
+
+
 _compiler = _numba()
+_own = _own_compiler() if _compiler else None
 
 COMPILED: bool = _compiler is not None
 """Whether the loops are compiled in this process."""
-
-
-def _by(name: str) -> dict[str, object]:
-    """Return the choice of a compiler class; none, where numba's insides are others than those it builds on."""
-    try:
-        return {"pipeline_class": getattr(importlib.import_module("forensics.packets._compiler"), name)}
-    except ImportError:
-        return {}
 
 
 def entry(loop: _Loop) -> _Loop:
@@ -75,6 +76,11 @@ def hot(loop: _Loop) -> _Loop:
     function of its own: each copy takes its time to compile.
     """
     return loop if _compiler is None else _inner(_compiler, loop, forceinline=True)
+
+
+def _by(name: str) -> dict[str, object]:
+    """Return which of the loops' own compilers numba is to use."""
+    return {} if _own is None else {"pipeline_class": getattr(_own, name)}
 
 
 def _inner(numba: ModuleType, loop: _Loop, **options: bool) -> _Loop:

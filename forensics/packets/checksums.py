@@ -11,13 +11,13 @@ References
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from forensics.packets._jit import hot, jit
 from forensics.packets.framing import u8
-from forensics.packets.layout import (
-    Bytes,
-    Longs,
-)
+
+if TYPE_CHECKING:
+    from forensics.packets.layout import Bytes, Longs
 
 __all__ = ["is_sum_right", "ones_sum"]
 

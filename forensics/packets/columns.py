@@ -5,7 +5,6 @@ Only distinct addresses, histories and labels are turned into text one by one; r
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,9 +98,8 @@ def address_of(number: int, addresses: Longs | None) -> str:
     """
     if addresses is None:
         return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-    groups: list[int] = []
-    for word in addresses[number].tolist():
-        groups += struct.unpack(">HHHH", struct.pack(">II", (word >> 32) + _HALF, word & 0xFFFF_FFFF))
+    words = [word + (_HALF << 32) for word in addresses[number].tolist()]
+    groups = [word >> shift & 0xFFFF for word in words for shift in (48, 32, 16, 0)]
     text = ":".join(f"{group:x}" for group in groups)
     return address_text(text) or text
 
@@ -175,9 +173,12 @@ def _texts(codes: Longs | pa.Array, text: Sequence[str | None]) -> pa.Array:
     return pa.array(text, pa.string()).take(codes if isinstance(codes, pa.Array) else pa.array(codes))
 
 
+_NAMES = pa.array([proto_name(number) for number in range(256)], pa.string())
+
+
 def protos(key2: Longs) -> pa.Array:
     """Return the names of the flows' protocols."""
-    return _texts(key2 & 255, [proto_name(number) for number in range(256)])
+    return _NAMES.take(pa.array(key2 & 255))
 
 
 def _labels(serials: Longs, labels: Mapping[int, Label]) -> tuple[Longs, list[Label]]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from forensics.errors import EvidenceError
 from forensics.packets import layout
 from forensics.packets.arrays import EPOCH_PACKETS, Pile, grown, new_tables, with_layers
 from forensics.packets.assembly import run, sweep
@@ -45,6 +44,8 @@ from forensics.packets.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from forensics.errors import EvidenceError
 
 __all__ = ["BLOCK_BYTES", "EPOCH_PACKETS", "Engine", "Harvest", "Pick"]
 
@@ -286,7 +287,7 @@ class Engine:
         t = self.tables
         rows = t.picks[: t.cursor[layout.N_PICKS]].tolist()
         t.cursor[layout.N_PICKS] = 0
-        b = memoryview(self._window.data)
+        b = self._window.data.data
         return [Pick(row, bytes(b[row[layout.P_DATA] : row[layout.P_DATA_END]])) for row in rows]
 
     def _tidy(self) -> Iterator[Harvest]:

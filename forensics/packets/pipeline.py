@@ -90,7 +90,7 @@ def _tables(event: Harvest, applications: Applications, origin: Origin) -> Itera
     yield from block_batches(event.checkpoints)
 
 
-def _take(  # noqa: PLR0917 - where each kind of item goes
+def _take(
     items: Sequence[Pick | ListedName], addresses: Longs, applications: Applications, rows: Rows, origin: Origin
 ) -> None:
     """Read picked packets, those that belong to no flow, and names that the capture lists."""

@@ -240,10 +240,15 @@ def follow_sequence(
 
 
 @jit
-def _begin(flows: Longs, j: int, side: int, seq: int, stop: int, first: int) -> None:
-    """Take the first segment of a direction."""
-    flows[j, F_BITS] = int(flows[j, F_BITS]) | BIT_SEQ << side
-    flows[j, F_SEQ + F_HIGH * side] = ((seq + 1 & _MASK) - _HALF if first else -_HALF) << 32 | stop
+def _pass_over(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, seq: int, length: int, reach: int) -> None:
+    """Take a segment in that ends above the number expected next; a jump of ``reach`` or more is no loss."""
+    following = int(flows[j, F_SEQ + F_HIGH * side]) & _MASK
+    gap = seq - following & _MASK
+    if gap >= _HALF:  # begins below: some of it was sent again
+        again = min(following - seq & _MASK, length)
+        flows[j, F_AGAIN + F_HIGH * side] += again - _fill(flows, holes, cursor, j, side, seq, following)
+    elif 0 < gap < reach:
+        _open_hole(flows, holes, cursor, j, side, following, seq)
 
 
 @jit
@@ -261,25 +266,19 @@ def _irregular(
 ) -> int:
     """Take a segment in that is not the one expected next; as `follow_sequence`."""
     column = F_SEQ + F_HIGH * side
+    bits = int(flows[j, F_BITS])
     stop = seq + length + first + last & _MASK
-    if not int(flows[j, F_BITS]) & BIT_SEQ << side:
-        _begin(flows, j, side, seq, stop, first)
+    if not bits & BIT_SEQ << side:
+        flows[j, F_BITS] = bits | BIT_SEQ << side
+        flows[j, column] = ((seq + 1 & _MASK) - _HALF if first else -_HALF) << 32 | stop
         return 0
     following = int(flows[j, column]) & _MASK
     if first:
         flows[j, column] = ((seq + 1 & _MASK) - _HALF) << 32 | following
     ahead = stop - following & _MASK
     if 0 < ahead < _HALF:
-        gap = seq - following & _MASK
-        if gap >= _HALF:  # begins below: some of it was sent again
-            again = min(following - seq & _MASK, length)
-            flows[j, F_AGAIN + F_HIGH * side] += again - _fill(flows, holes, cursor, j, side, seq, following)
-            gap = 0
-        elif first or gap >= _reach(idle):
-            gap = 0
+        _pass_over(flows, holes, cursor, j, side, seq, length, 0 if first else _reach(idle))
         _expect(flows, j, side, stop)
-        if gap:
-            _open_hole(flows, holes, cursor, j, side, following, seq)
         return 0
     if length > 0 and following - seq & _MASK < _FAR:
         filled = _fill(flows, holes, cursor, j, side, seq, seq + length & _MASK)

@@ -68,7 +68,7 @@ class Window:
         self._store, self.offset = fresh, self.offset + at
         count = 0
         try:
-            count = self._stream.readinto(memoryview(fresh)[left : left + self._block])
+            count = self._stream.readinto(fresh.data[left : left + self._block])
         except EvidenceError as error:  # the compressed data is damaged; what was read before stands
             self.error = error
         self._show(left + count)

@@ -38,7 +38,7 @@ class Packet:
 
 def ones_sum(data: bytes) -> int:
     """Return the checksum of RFC 1071 over some bytes."""
-    total = sum(struct.unpack(f">{len(data) // 2 + len(data) % 2}H", data + b"\0" * (len(data) % 2)))
+    total: int = sum(struct.unpack(f">{len(data) // 2 + len(data) % 2}H", data + b"\0" * (len(data) % 2)))
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF
 

@@ -25,6 +25,7 @@ from processes import count_packets, into_case, run, spread
 import forensics as fx
 from forensics.formats import Evidence, Hints, all_formats
 from forensics.packets.engine import Engine
+from forensics.packets.layout import FlowOptions
 from forensics.reading import EvidenceFile, ReadOptions, read_file
 from forensics.schema import TABLES
 
@@ -55,17 +56,17 @@ def digest(path: Path) -> None:
         hashlib.file_digest(file, "sha256")
 
 
-def decode(path: Path) -> None:
-    """Read, frame and decode every packet, without flows."""
+def assemble_alone(path: Path) -> None:
+    """Read, frame, decode, and assemble flows; no packet is looked into for names."""
     with path.open("rb", buffering=0) as file:
-        engine = Engine(file)
+        engine = Engine(file, FlowOptions(pick=False))
         engine.open()
-        for _ in engine.batches():
+        for _ in engine.events():
             pass
 
 
 def assemble(path: Path) -> None:
-    """Read, frame, decode, and assemble flows; what is collected is let go."""
+    """The same, and pick the packets with names in them; what is collected is let go."""
     with path.open("rb", buffering=0) as file:
         engine = Engine(file)
         engine.open()
@@ -115,9 +116,9 @@ def parquet(collected: list[tuple[str, pa.RecordBatch]], folder: Path) -> None:
 STAGES: dict[str, tuple[Callable[[Path], None], str | None]] = {
     "read": (read, None),
     "read, SHA-256": (digest, "read"),
-    "read, framing, decode": (decode, "read"),
-    "the same, flows": (assemble, "read, framing, decode"),
-    "the same, names and Arrow": (tables, "the same, flows"),
+    "read, flows": (assemble_alone, "read"),
+    "the same, picking": (assemble, "read, flows"),
+    "the same, names and Arrow": (tables, "the same, picking"),
     "the same, SHA-256 and checks (`read_file`)": (whole_file, "the same, names and Arrow"),
     "the same, Parquet (`open_case().add`)": (into_folder, "the same, SHA-256 and checks (`read_file`)"),
 }

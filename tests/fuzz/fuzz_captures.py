@@ -1,7 +1,7 @@
 """Fuzz the capture reader with atheris (https://github.com/google/atheris), in plain Python, where bounds are checked.
 
-Run: ``python tests/fuzz/fuzz_captures.py TARGET [SEEDS] [options of libFuzzer]``, for example
-``python tests/fuzz/fuzz_captures.py captures sample_pcaps/formats/pcap -max_total_time=600``. TARGET is one of:
+Run: ``python tests/fuzz/fuzz_captures.py TARGET [INPUTS [SEEDS ...]] [options of libFuzzer]``, for example
+``python tests/fuzz/fuzz_captures.py captures inputs sample_pcaps/formats/pcap -max_total_time=600``. TARGET is one of:
 
 - ``captures``: the input is a file;
 - ``blocks``: the input is what stands in the blocks of a pcapng file, behind their lengths;
@@ -289,7 +289,11 @@ def timed(check: Callable[[bytes], None]) -> Callable[[bytes], None]:
 def main() -> None:
     """Fuzz the target that the command line names."""
     if atheris is None or sys.argv[1:2] == [] or sys.argv[1] not in TARGETS:
-        sys.exit(f"usage: fuzz_captures.py {{{','.join(TARGETS)}}} [seeds] [-option=value]; atheris must be installed")
+        names = ",".join(TARGETS)
+        sys.exit(f"usage: fuzz_captures.py {{{names}}} [inputs [seeds ...]] [-option=value]; it needs atheris")
+    for folder in [Path(word) for word in sys.argv[2:3] if not word.startswith("-")]:
+        if not folder.exists():
+            folder.mkdir(parents=True)
     guard()
     atheris.Setup([sys.argv[0], *sys.argv[2:]], timed(TARGETS[sys.argv[1]]))
     atheris.Fuzz()

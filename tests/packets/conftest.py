@@ -41,6 +41,7 @@ MODULES: tuple[str, ...] = (
     "http_framing",
     "layout",
     "links",
+    "lookups",
     "opening",
     "pipeline",
     "protocols.aes",
@@ -54,6 +55,7 @@ MODULES: tuple[str, ...] = (
     "seek",
     "sequences",
     "tcp",
+    "telling",
     "wireless",
 )
 

@@ -135,8 +135,8 @@ def test_both_builds_give_the_same_tables(plain: Build, compiled: Build, samples
 
 def test_hashes_agree(plain: Build, compiled: Build) -> None:
     """The hash is the same number compiled and as plain Python, also where products are large."""
-    inner = compiled.hashing.hash_key
-    called = compiled.modules["_jit"].entry(lambda first, second: inner(first, second))  # an inner loop has no way in
+    inner = compiled.hashing.hash_key  # a part has no way in from Python
+    called = compiled.modules["_jit"].entry(lambda first, second: inner(first, second))  # noqa: PLW0108
     for first, second in ((0, 0), (-(2**63), 2**63 - 1), (2**63 - 1, -1), (123456789, -(2**40))):
         assert plain.hashing.hash_key(first, second) == called(first, second)
 

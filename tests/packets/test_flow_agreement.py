@@ -1,4 +1,4 @@
-"""Flows of real captures against nDPI's and Zeek's truth, with a list of differences; and every packet accounted for."""
+"""Flows of real captures: against nDPI's and Zeek's truth, differences listed; and every packet accounted for."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import io
 import shutil
 import struct
 import subprocess
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -274,7 +275,21 @@ def test_containers_change_nothing(plain: Build, make: ModuleType, make_links: M
             assert rows[table] == tables["pcap"][table], name
 
 
-@pytest.mark.parametrize("form", ["pcap", "big-endian", "snoop", "pcapng, big-endian"])
+def check_cuts(plain: Build, writer: Callable[[list[Any]], bytes], packets: list[Any], share: float | None) -> None:
+    """Assert what must hold of a file that is cut at a place, or at any: whole packets stay, a cut one is a reject."""
+    lengths = [len(writer(packets[:k])) for k in range(len(packets) + 1)]
+    span = range(lengths[0], lengths[-1] + 1)
+    known = [plain.read(writer(packets[:k]))[0] for k in range(len(lengths))]
+    for size in span if share is None else [span[int(share * (len(span) - 1))]]:
+        rows, notes = plain.read(writer(packets)[:size])
+        whole = bisect_right(lengths, size) - 1
+        cut = int(size != lengths[whole])
+        assert all(rows[table] == known[whole][table] for table in {*rows, *known[whole]} - {"rejects"})
+        assert len(rows["rejects"]) == len(known[whole]["rejects"]) + cut
+        assert ("truncated" in notes) == cut
+
+
+@pytest.mark.parametrize("form", ["pcap", "snoop", "pcapng, big-endian"])
 def test_a_file_cut_anywhere_keeps_what_is_whole(
     plain: Build, make: ModuleType, make_links: ModuleType, form: str
 ) -> None:
@@ -286,17 +301,15 @@ def test_a_file_cut_anywhere_keeps_what_is_whole(
         Spec(("arp",), 0, False, False, (), "", 5),
     ]
     packets = [w.packet for w in write(make, specs, one_link=True)]
-    writer = containers(make, make_links)[form]
-    whole = {len(writer(packets[:k])): plain.read(writer(packets[:k]))[0] for k in range(len(packets) + 1)}
-    full = writer(packets)
-    for size in range(min(whole), len(full) + 1):
-        rows, notes = plain.read(full[:size])
-        kept = max(length for length in whole if length <= size)
-        assert {k: v for k, v in rows.items() if k != "rejects"} == {
-            k: v for k, v in whole[kept].items() if k != "rejects"
-        }
-        assert len(rows["rejects"]) == int(size not in whole)
-        assert ("truncated" in notes) == (size not in whole)
+
+    check_cuts(plain, containers(make, make_links)[form], packets, None)
+
+
+@SLOW
+@given(specs=SEQUENCES, share=st.floats(0, 1))
+def test_any_file_cut_keeps_what_is_whole(plain: Build, make: ModuleType, specs: list[Spec], share: float) -> None:
+    """So does a file of any packets."""
+    check_cuts(plain, make.pcap, [w.packet for w in write(make, specs, one_link=True)], share)
 
 
 def total(rows: list[dict[str, Any]], *names: str) -> int:

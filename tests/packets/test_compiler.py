@@ -1,0 +1,93 @@
+"""How the loops are compiled: parts with their callers, a word to the user, the garbage collector as it was."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.packets.conftest import Build
+
+compiler: Any = pytest.importorskip("forensics.packets._compiler", reason="numba is not installed")
+
+
+@pytest.fixture
+def loops(compiled: Build) -> Any:  # noqa: ANN401 - a module
+    """Return the decorators of loops, compiling."""
+    return compiled.modules["_jit"]
+
+
+def entry(loops: Any, loop: Callable[..., int]) -> Any:  # noqa: ANN401 - what numba makes of a loop
+    """Compile an entry as the decorator does, but keep nothing on disk."""
+    return loops._compiler.njit(nogil=True, _nrt=False, **loops._by("EntryCompiler"))(loop)
+
+
+def test_an_entry_holds_its_parts(loops: Any) -> None:  # noqa: ANN401 - a module
+    """Parts that share a part, compiled into their callers or not, do their work; none is machine code of its own."""
+    square = loops.jit(lambda x: x * x)
+    twice = loops.hot(lambda x: square(x) + square(x))
+    both = loops.jit(lambda x: twice(x) + square(x))
+    total = entry(loops, lambda x: both(x) + twice(1))
+
+    assert total(5) == 3 * 25 + 2
+    for part in (square, twice, both):
+        assert len(part.overloads) == 1
+        library = next(iter(part.overloads.values())).library
+        assert type(library).__name__ == "_PartLibrary"
+        assert library.get_pointer_to_function(library.name) == 0
+
+
+def test_compiling_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The first loop that is compiled says why it takes long; meanwhile the garbage collector waits."""
+    numba = pytest.importorskip("numba")
+    seen: list[bool] = []
+    compile_loop = compiler.PartCompiler.compile_extra
+
+    def look(self: object, loop: object) -> object:
+        seen.append(gc.isenabled())
+        return compile_loop(self, loop)
+
+    monkeypatch.setattr(compiler.PartCompiler, "compile_extra", look)
+    compiler._tell.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for add in (1, 2):
+            assert numba.njit(pipeline_class=compiler.EntryCompiler)(lambda x, more=add: x + more)(1) == 1 + add
+
+    assert [r.getMessage() for r in caplog.records if r.name == compiler.__name__] == [
+        "compiling the packet loops, once per machine: this takes about ten seconds"
+    ]
+    assert seen == [False, False]
+    assert gc.isenabled()
+
+
+def test_the_garbage_collector_is_left_as_it_was() -> None:
+    """One that is switched off stays so, one that runs runs again, also after an error."""
+    with pytest.raises(ValueError, match="wrong"), compiler._garbage_kept():
+        raise ValueError("wrong")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with compiler._garbage_kept():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_another_numba_compiles_as_it_does(
+    loops: Any,  # noqa: ANN401 - a module
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where numba's insides are not those that the compiler builds on, the loops are compiled all the same."""
+    monkeypatch.setattr(loops, "_own", None)
+
+    half = loops.jit(lambda x: x // 2)
+    quarter = entry(loops, lambda x: half(half(x)))
+
+    assert quarter(12) == 3
+    assert type(next(iter(half.overloads.values())).library).__name__ == "JITCodeLibrary"
