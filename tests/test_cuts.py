@@ -9,6 +9,7 @@ import os
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ import pandas as pd
 import pytest
 
 import forensics as fx
-from forensics.errors import CaseError, QueryError
+from forensics.errors import CaseError, EvidenceError, QueryError
 from forensics.packets.seek import Packet
 from forensics.packets.writing import write_capture
 from forensics.schema import FINDING_COLUMNS
@@ -103,6 +104,21 @@ def test_rows_in_every_shape(campaign_case: Case) -> None:
     for shape in (chosen, view, view.to_arrow(), condition, condition + " -- a comment", [*some, *some]):
         assert campaign_case.packets(shape) == expected
     assert campaign_case.packets(chosen.iloc[0]) == campaign_case.packets(chosen.iloc[0].to_dict())
+
+
+def test_a_packet_goes_on_to_dpkt(campaign_case: Case) -> None:
+    """Scripts get the headers from dpkt; what it cannot read is told."""
+    packet = next(iter(campaign_case.packets("proto = 'tcp'", limit=1)))
+    segment = packet.to_dpkt().data.data
+    flows = campaign_case.sql("SELECT src_port, dst_port FROM flows WHERE proto = 'tcp'").to_arrow().to_pylist()
+
+    assert {segment.sport, segment.dport} in [set(flow.values()) for flow in flows]
+    raw = replace(packet, link_type=101, data=bytes(packet.to_dpkt().data))
+    assert raw.to_dpkt().data.dport == segment.dport
+    with pytest.raises(EvidenceError, match="dpkt reads no packets of link type 147"):
+        replace(packet, link_type=147).to_dpkt()
+    with pytest.raises(EvidenceError, match=f"dpkt cannot read packet {packet.number}"):
+        replace(packet, data=b"").to_dpkt()
 
 
 def test_order_and_limit(campaign_case: Case) -> None:

@@ -179,6 +179,8 @@ class Applications:
             return
         entry = initials.setdefault(serial, Initials(columns[layout.P_NUMBER], columns[layout.P_TIME]))
         hello = entry.add(pick.data)
+        if len(initials) > MAX_FOLLOWED:
+            del initials[next(iter(initials))]
         if not entry.is_quic:
             return
         conversation = self._open(serial, columns, addresses)
@@ -186,8 +188,6 @@ class Applications:
         if hello is not None:
             tell_hello(self._teller, conversation, (entry.time, entry.number), hello, "q")
             del initials[serial]
-        elif len(initials) > MAX_FOLLOWED:
-            del initials[next(iter(initials))]
         self.labels[serial] = conversation.label()
 
     # -- TCP ---------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from forensics.addresses import address_text
 from forensics.packets import layout
+from forensics.packets.states import STATES, history_text
 from forensics.rows import BATCH_ROWS
 from forensics.schema import FLOWS, VOLUMES
 
@@ -38,7 +39,6 @@ __all__ = [
 
 _HALF = 1 << 31
 _OCTETS = pa.array([str(octet) for octet in range(256)], pa.string())
-LETTERS = len(layout.HISTORY_LETTERS)
 TCP = 6
 _PROTOS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
 
@@ -173,9 +173,12 @@ def _texts(codes: Longs | pa.Array, text: Sequence[str | None]) -> pa.Array:
     return pa.array(text, pa.string()).take(codes if isinstance(codes, pa.Array) else pa.array(codes))
 
 
+_NAMES = pa.array([proto_name(number) for number in range(256)], pa.string())
+
+
 def protos(key2: Longs) -> pa.Array:
     """Return the names of the flows' protocols."""
-    return _texts(key2 & 255, [proto_name(number) for number in range(256)])
+    return _NAMES.take(pa.array(key2 & 255))
 
 
 def _labels(serials: Longs, labels: Mapping[int, Label]) -> tuple[Longs, list[Label]]:
@@ -188,56 +191,10 @@ def _labels(serials: Longs, labels: Mapping[int, Label]) -> tuple[Longs, list[La
     return np.array(codes, dtype=np.int64), list(distinct)
 
 
-def _history_text(history: int, swapped: int) -> str | None:
-    """Return a packed history as letters, the originator's in upper case."""
-    text = ""
-    while history & 31:
-        code = history & 31
-        history >>= 5
-        if code == layout.HISTORY_FLIP:
-            text += "^"
-            continue
-        letter = layout.HISTORY_LETTERS[(code - 1) % LETTERS]
-        text += letter if (code > LETTERS) == bool(swapped) else letter.lower()
-    return text or None
-
-
 def _histories(history: Longs, swapped: Longs) -> pa.Array:
     """Return the histories of flows."""
     codes, values = _distinct(history << 1 | swapped)
-    return _texts(codes, [_history_text(value >> 1, value & 1) for value in values])
-
-
-def _tcp_state(originator: int, responder: int, silent: bool) -> str:  # noqa: PLR0911, FBT001 - Zeek's own table
-    """Return Zeek's ``conn_state`` of a TCP connection; ``silent`` where no end sent payload."""
-    unopened = (layout.INACTIVE, layout.PARTIAL)
-    if responder == layout.RESET:
-        if originator in (layout.SYN_SENT, layout.SYN_ACK_SENT) or (originator == layout.RESET and silent):
-            return "REJ"
-        return "RSTRH" if originator in unopened else "RSTR"
-    if originator == layout.RESET:
-        return "RSTOS0" if responder in unopened else "RSTO"
-    if originator == layout.CLOSED:
-        if responder == layout.CLOSED:
-            return "SF"
-        return "SH" if responder in unopened else "S2"
-    if responder == layout.CLOSED:
-        return "SHR" if originator in unopened else "S3"
-    if originator == layout.SYN_SENT and responder == layout.INACTIVE:
-        return "S0"
-    return "S1" if originator == responder == layout.ESTABLISHED else "OTH"
-
-
-def _udp_state(sent: bool, answered: bool) -> str:  # noqa: FBT001 - the two facts of the table
-    """Return Zeek's ``conn_state`` of a UDP conversation."""
-    if sent:
-        return "SF" if answered else "S0"
-    return "SHR"
-
-
-_TCP_STATES = [_tcp_state(code >> 1 & 7, code >> 4, bool(code & 1)) for code in range(128)]
-_UDP_STATES = [_udp_state(bool(code & 1), bool(code & 2)) for code in range(4)]
-_STATES = [*_TCP_STATES, *_UDP_STATES, "OTH"]
+    return _texts(codes, [history_text(value >> 1, value & 1) for value in values])
 
 
 def _states(flows: Longs, swapped: Longs) -> pa.Array:
@@ -252,7 +209,7 @@ def _states(flows: Longs, swapped: Longs) -> pa.Array:
     packets = turned(flows, layout.F_SUM_PACKETS, swapped)
     udp = 128 + (packets[0] > 0) + 2 * (packets[1] > 0)
     proto = flows[:, layout.F_KEY2] & 255
-    return _texts(np.where(proto == 6, tcp, np.where(proto == 17, udp, 132)), _STATES)
+    return _texts(np.where(proto == 6, tcp, np.where(proto == 17, udp, 132)), STATES)
 
 
 def _services(flows: Longs, codes: Longs, known: list[Label]) -> pa.Array:

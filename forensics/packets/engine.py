@@ -287,7 +287,7 @@ class Engine:
         t = self.tables
         rows = t.picks[: t.cursor[layout.N_PICKS]].tolist()
         t.cursor[layout.N_PICKS] = 0
-        b = self._window.data.data  # slices of a memoryview cost less than those of an array
+        b = self._window.data.data
         return [Pick(row, bytes(b[row[layout.P_DATA] : row[layout.P_DATA_END]])) for row in rows]
 
     def _tidy(self) -> Iterator[Harvest]:

@@ -56,10 +56,13 @@ class Lookups:
                 del self._streams[next(iter(self._streams))]
             stream = self._streams[key] = Stream(columns[layout.P_SEQ], _STREAM_BYTES)
         stream.add(columns[layout.P_SEQ], pick.data)
-        while len(stream.data) >= 2 and len(stream.data) >= 2 + int.from_bytes(stream.data[:2], "big"):
-            size = 2 + int.from_bytes(stream.data[:2], "big")
-            self._collect(stream.data[2:size], columns, addresses, columns[layout.P_SERIAL])
-            stream.drop(size)
+        at, data = 0, stream.data
+        while len(data) - at >= 2 and len(data) - at - 2 >= int.from_bytes(data[at : at + 2], "big"):
+            size = 2 + int.from_bytes(data[at : at + 2], "big")
+            self._collect(data[at + 2 : at + size], columns, addresses, columns[layout.P_SERIAL])
+            at += size
+        if at:  # all at once: messages of no length would have it copied thousands of times
+            stream.drop(at)
 
     def _collect(self, message: bytes, columns: list[int], addresses: Longs, serial: int) -> None:
         """Put a message into the batch."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from forensics.errors import EvidenceError
 from forensics.packets import layout
 from forensics.packets.assembly import frame_next
 from forensics.packets.containers import Section
@@ -23,6 +25,8 @@ from forensics.packets.layout import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import dpkt
 
     from forensics.packets.index import Checkpoint
     from forensics.packets.layout import Longs
@@ -62,6 +66,48 @@ class Packet:
     link_type: int
     snaplen: int
     data: bytes = field(repr=False)
+
+    def to_dpkt(self) -> dpkt.Packet:
+        """Return the packet as dpkt takes it apart, for scripts that look at single headers.
+
+        Returns
+        -------
+        dpkt.Packet
+            The link header; what it carries is its ``data``: ``packet.to_dpkt().data.data.dport``.
+
+        Raises
+        ------
+        EvidenceError
+            dpkt does not know the link type, or the packet is cut or damaged: `forensics.dissect` reads more.
+        """
+        kind = _DPKT.get(self.link_type)
+        if kind is None:
+            raise EvidenceError(self.source, f"dpkt reads no packets of link type {self.link_type}: use fx.dissect")
+        module, name = kind[self.data[:1] >= b"\x60"] if isinstance(kind, list) else kind
+        reader: type[dpkt.Packet] = getattr(importlib.import_module(f"dpkt.{module}"), name)
+        try:
+            return reader(self.data)
+        except Exception as error:  # dpkt raises whatever its parsers meet
+            raise EvidenceError(self.source, f"dpkt cannot read packet {self.number}: {error!r}") from error
+
+
+_IP = [("ip", "IP"), ("ip6", "IP6")]  # told by the first four bits
+_DPKT: dict[int, tuple[str, str] | list[tuple[str, str]]] = {
+    0: ("loopback", "Loopback"),
+    1: ("ethernet", "Ethernet"),
+    9: ("ppp", "PPP"),
+    12: _IP,
+    14: _IP,
+    101: _IP,
+    105: ("ieee80211", "IEEE80211"),
+    108: ("loopback", "Loopback"),
+    113: ("sll", "SLL"),
+    127: ("radiotap", "Radiotap"),
+    228: _IP[0],
+    229: _IP[1],
+    276: ("sll2", "SLL2"),
+}
+"""Modules and classes of dpkt by link type."""
 
 
 def read_packets(source: str, stream: BinaryIO, checkpoints: Sequence[Checkpoint], numbers: Longs) -> Iterator[Packet]:

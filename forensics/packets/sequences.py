@@ -44,7 +44,7 @@ _FAR = 1 << 24
 _SPEED = 12
 """What a link may carry while the capture has gaps, 100 Gbit/s. [B/ns]"""
 
-_MOST_MISSING = 1 << 38
+_MOST_MISSING = 1 << 46
 """Above this nothing more is counted as missing, so that the count keeps to its bits. [B]"""
 
 
@@ -240,6 +240,18 @@ def follow_sequence(
 
 
 @jit
+def _pass_over(flows: Longs, holes: Longs, cursor: Longs, j: int, side: int, seq: int, length: int, reach: int) -> None:
+    """Take a segment in that ends above the number expected next; a jump of ``reach`` or more is no loss."""
+    following = int(flows[j, F_SEQ + F_HIGH * side]) & _MASK
+    gap = seq - following & _MASK
+    if gap >= _HALF:  # begins below: some of it was sent again
+        again = min(following - seq & _MASK, length)
+        flows[j, F_AGAIN + F_HIGH * side] += again - _fill(flows, holes, cursor, j, side, seq, following)
+    elif 0 < gap < reach:
+        _open_hole(flows, holes, cursor, j, side, following, seq)
+
+
+@jit
 def _irregular(
     flows: Longs,
     holes: Longs,
@@ -265,16 +277,8 @@ def _irregular(
         flows[j, column] = ((seq + 1 & _MASK) - _HALF) << 32 | following
     ahead = stop - following & _MASK
     if 0 < ahead < _HALF:
-        gap = seq - following & _MASK
-        if gap >= _HALF:  # begins below: some of it was sent again
-            again = min(following - seq & _MASK, length)
-            flows[j, F_AGAIN + F_HIGH * side] += again - _fill(flows, holes, cursor, j, side, seq, following)
-            gap = 0
-        elif first or gap >= _reach(idle):
-            gap = 0
+        _pass_over(flows, holes, cursor, j, side, seq, length, 0 if first else _reach(idle))
         _expect(flows, j, side, stop)
-        if gap:
-            _open_hole(flows, holes, cursor, j, side, following, seq)
         return 0
     if length > 0 and following - seq & _MASK < _FAR:
         filled = _fill(flows, holes, cursor, j, side, seq, seq + length & _MASK)

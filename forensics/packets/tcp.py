@@ -3,8 +3,8 @@
 The endpoint states and their transitions are Zeek's, so that ``state`` means what ``conn_state`` means. The history
 has Zeek's letters, upper case for the originator, and ``^`` where the responder's packet came first: ``S H A D F R``,
 ``I`` (SYN and RST at once), ``Q`` (others of SYN, FIN, RST at once), ``T`` (payload sent again), ``G`` (acknowledged
-payload that the capture lacks), ``W`` (a window of zero), ``C`` (a wrong checksum). Each is written once per
-direction, where Zeek writes the last four again at every tenth, hundredth, ... time, and twelve letters at most.
+payload that the capture lacks), ``W`` (a window of zero), ``C`` (a wrong checksum). Each is written once per direction,
+where Zeek writes the last four again at every tenth, hundredth, ... time, and twelve letters at most.
 
 References
 ----------

@@ -51,31 +51,36 @@ _NEXT_PROTOCOLS = (0, IPV4, IPV6, BRIDGED, 0x894F, MPLS)  # of VXLAN-GPE
 
 
 @jit
-def _gre_fields(flags: int) -> int:
-    """Return the length of the optional fields behind a GRE header. [B]"""
-    count = int(flags & 0x8000 != 0) + int(flags & 0x2000 != 0) + int(flags & 0x1000 != 0)
-    return 4 * (count + int(flags & 7 == 1 and flags & 0x0080 != 0))  # version 1 alone acknowledges
+def _in_gre(b: Bytes, o: int, end: int, kind: int, numbered: int) -> tuple[int, int]:
+    """Read what follows a GRE header at ``o``: by its number an EtherType, PPP, a mirrored frame or an 802.11 frame."""
+    if kind == 0x880B:
+        return ppp(b, o, end)
+    if kind == 0x88BE:  # ERSPAN I has no header of its own, II is told by the sequence number
+        return ethernet(b, o + 8 if numbered else o, end)
+    if kind == 0x22EB:  # ERSPAN III, with an optional platform header
+        if o + 12 > end:
+            return NOTHING, o
+        return ethernet(b, o + (20 if u8(b, o + 11) & 1 else 12), end)
+    if 0x8200 <= kind < 0x8400:  # on its way from an access point of Aruba's to its controller
+        kind, o = wlan(b, o, end, 0)
+    return by_ethertype(b, o, end, kind)
 
 
 @jit
 def _gre(b: Bytes, o: int, end: int) -> tuple[int, int]:
-    """Read a GRE header: version 0 with its optional fields, version 1 of PPTP, ERSPAN behind either."""
+    """Read a GRE header: version 0 with its optional fields, version 1 of PPTP."""
     if o + 4 > end:
         return NOTHING, o
     flags = u16(b, o)
-    kind = u16(b, o + 2)
-    at = o + 4 + _gre_fields(flags)
-    if at > end or flags & 7 > 1 or flags & 0x4000:  # source routes have gone out of use
+    version = flags & 7
+    if version > 1 or flags & 0x4000:  # source routes have gone out of use
         return NOTHING, o
-    if kind == 0x880B:
-        return ppp(b, at, end)
-    if 0x8200 <= kind < 0x8400:  # 802.11 on its way from an access point of Aruba's to its controller
-        kind, at = wlan(b, at, end, 0)
-    if kind == 0x88BE:  # ERSPAN I has no header of its own, II is told by the sequence number
-        return ethernet(b, at + 8 if flags & 0x1000 else at, end)
-    if kind == 0x22EB and at + 12 <= end:  # ERSPAN III, with an optional platform header
-        return ethernet(b, at + (20 if u8(b, at + 11) & 1 else 12), end)
-    return by_ethertype(b, at, end, kind)
+    at = o + 4
+    for field in (0x8000, 0x2000, 0x1000):  # checksum, key, sequence number
+        at += 4 if flags & field else 0
+    if version == 1 and flags & 0x0080:  # acknowledgement number
+        at += 4
+    return _in_gre(b, at, end, u16(b, o + 2), flags & 0x1000) if at <= end else (NOTHING, o)
 
 
 @jit

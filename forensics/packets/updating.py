@@ -147,8 +147,8 @@ def _update_sequence(t: Tables, i: int, j: int, side: int, flags: int, length: i
         other = 1 - side
         ack = int(t.rows[i, Q_ACK])
         note_acknowledged(f, t.holes, t.cursor, j, other, ack, idle)
-        untold = f[j, F_HOLES + F_HIGH * other] and not is_noted(f, j, other, GAP)
-        if untold and is_hole_acknowledged(f, t.holes, j, other, ack):
+        missing = f[j, F_HOLES + F_HIGH * other] and not is_noted(f, j, other, GAP)
+        if missing and is_hole_acknowledged(f, t.holes, j, other, ack):
             note_letter(f, j, other, GAP)
         if t.rows[i, Q_WINDOW] == 0:
             note_letter(t.flows, j, side, NO_WINDOW)

@@ -24,9 +24,8 @@ from processes import count_packets, into_case, run, spread
 
 import forensics as fx
 from forensics.formats import Evidence, Hints, all_formats
-from forensics.packets import layout
-from forensics.packets.assembly import frame_next
 from forensics.packets.engine import Engine
+from forensics.packets.layout import FlowOptions
 from forensics.reading import EvidenceFile, ReadOptions, read_file
 from forensics.schema import TABLES
 
@@ -57,19 +56,17 @@ def digest(path: Path) -> None:
         hashlib.file_digest(file, "sha256")
 
 
-def frame(path: Path) -> None:
-    """Read, and find every packet."""
+def assemble_alone(path: Path) -> None:
+    """Read, frame, decode, and assemble flows; no packet is looked into for names."""
     with path.open("rb", buffering=0) as file:
-        engine = Engine(file)
+        engine = Engine(file, FlowOptions(pick=False))
         engine.open()
-        status = layout.GO_ON
-        while status == layout.GO_ON or engine._serve(status):
-            count, status = frame_next(engine._window.data, engine.tables, layout.BATCH)
-            engine.tables.cursor[layout.NUMBER] += count
+        for _ in engine.events():
+            pass
 
 
 def assemble(path: Path) -> None:
-    """Read, frame, decode, and assemble flows; what is collected is let go."""
+    """The same, and pick the packets with names in them; what is collected is let go."""
     with path.open("rb", buffering=0) as file:
         engine = Engine(file)
         engine.open()
@@ -119,9 +116,9 @@ def parquet(collected: list[tuple[str, pa.RecordBatch]], folder: Path) -> None:
 STAGES: dict[str, tuple[Callable[[Path], None], str | None]] = {
     "read": (read, None),
     "read, SHA-256": (digest, "read"),
-    "read, framing": (frame, "read"),
-    "the same, decode, flows": (assemble, "read, framing"),
-    "the same, names and Arrow": (tables, "the same, decode, flows"),
+    "read, flows": (assemble_alone, "read"),
+    "the same, picking": (assemble, "read, flows"),
+    "the same, names and Arrow": (tables, "the same, picking"),
     "the same, SHA-256 and checks (`read_file`)": (whole_file, "the same, names and Arrow"),
     "the same, Parquet (`open_case().add`)": (into_folder, "the same, SHA-256 and checks (`read_file`)"),
 }

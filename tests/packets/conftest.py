@@ -41,6 +41,7 @@ MODULES: tuple[str, ...] = (
     "http_framing",
     "layout",
     "links",
+    "lookups",
     "opening",
     "pipeline",
     "protocols.aes",
@@ -54,6 +55,7 @@ MODULES: tuple[str, ...] = (
     "seek",
     "sequences",
     "tcp",
+    "telling",
     "wireless",
 )
 
@@ -107,8 +109,9 @@ class Build:
     def framed(self, data: bytes) -> list[list[int]]:
         """Return the packets of a capture as framing sees them, columns ``layout.Q_*``, up to its end or a damage."""
         layout, container = self.layout, self.opening.Container()
-        tables = self.arrays.new_tables(layout.FlowOptions())
+        tables = self.empty_tables
         cursor = tables.cursor
+        cursor[:] = 0
         buffer = np.frombuffer(data, dtype=np.uint8)
         found: list[list[int]] = []
 

@@ -58,6 +58,19 @@ def test_blocks_change_nothing(plain: Build, samples: dict[str, bytes], name: st
     assert facts == some_facts
 
 
+@pytest.mark.parametrize("column", ["IN_FLOWS", "REJECT_COUNT"])
+def test_a_packet_that_is_lost_is_told(plain: Build, make: ModuleType, column: str) -> None:
+    """Where the counts of a pass contradict each other, it ends with an error that has them."""
+    engine = plain.engine.Engine(io.BytesIO(flood(make, 3)))
+    engine.open()
+    assert list(engine.events())
+    engine.audit()
+    engine.tables.cursor[getattr(plain.layout, column)] += 1
+
+    with pytest.raises(RuntimeError, match=r"of 3 packets, packets_in_flows: [34],.*flows of the wire hold 3"):
+        engine.audit()
+
+
 def test_tables_grow(plain: Build, make: ModuleType) -> None:
     """More flows and addresses than the tables begin with."""
     for version in (4, 6):

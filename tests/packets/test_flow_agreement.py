@@ -1,15 +1,19 @@
-"""Flows of real captures against nDPI's and Zeek's truth; every difference is listed with its reason in the docs."""
+"""Flows of real captures: against nDPI's and Zeek's truth, differences listed; and every packet accounted for."""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from forensics.addresses import address_text
+from forensics.formats import Hints, all_formats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,14 +23,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "agreement-flows.md"
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "icmp6": 58, "sctp": 132}
-RENAMED = {
-    "src": "id.orig_h",
-    "src_ip": "id.orig_h",
-    "src_port": "id.orig_p",
-    "dst": "id.resp_h",
-    "dst_ip": "id.resp_h",
-    "dst_port": "id.resp_p",
-}
+RENAMED = {"src": "id.orig_h", "src_ip": "id.orig_h", "src_port": "id.orig_p"}
+RENAMED |= {name.replace("src", "dst"): column.replace("orig", "resp") for name, column in RENAMED.items()}
 READ = {1, 6, 17, 58}
 """Protocols whose ports and payload Zeek reads; others it counts by their addresses."""
 
@@ -189,3 +187,37 @@ def test_connections_are_zeeks(compiled: Build, corpus: Path) -> None:
             differing.add(log.parent.name)
 
     assert differing == listed("Connections")
+
+
+# -- every capture: no packet is lost --------------------------------------------------------------------------------
+
+FATES = ("packets_in_flows", "not_ip_packets", "unread_packets", "rejected_packets", "dropped_for_checksum")
+SLOW = 1.0
+"""Longer than this for a small capture counts as a hang. [s]"""
+
+
+def captures(corpus: Path) -> Iterator[bytes]:
+    """Yield every capture of the corpus that is in one of our containers."""
+    ours = [all_formats()[name] for name in ("pcap", "pcapng", "snoop")]
+    for path in sorted(path for path in corpus.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            head = file.read(65536)
+        if any(one.declines(head, Hints()) is None for one in ours):
+            yield path.read_bytes()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("drop", [False, True])
+def test_every_packet_is_told(compiled: Build, corpus: Path, drop: bool) -> None:
+    """Every packet of every capture has one fate, and is in one flow of the wire; small captures take no second."""
+    for data in captures(corpus):
+        for _ in range(2):  # the first of its kind may have to wait for the compiler
+            start = time.perf_counter()
+            tables, notes = compiled.read(data, drop_bad_checksums=drop)
+            took = time.perf_counter() - start
+            if took < SLOW:
+                break
+        wire = [row for row in tables["flows"] if row["tunnel"] not in {"inner", "middle"}]
+        assert sum(notes.get(name, 0) for name in FATES) == notes["records"]
+        assert sum(row["packets_out"] + row["packets_in"] for row in wire) == notes["packets_in_flows"]
+        assert took < SLOW or len(data) > 1_000_000

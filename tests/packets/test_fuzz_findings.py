@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from forensics.rows import Rows
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -59,8 +63,42 @@ def test_acknowledgements_that_run_away(plain: Build) -> None:
     lay = plain.layout
     t = plain.arrays.new_tables(lay.FlowOptions())
     t.flows[0, lay.F_BITS] = lay.BIT_SEQ
+    step = 0x7FFF_FFFF
     for k in range(1, 33_000):
-        plain.sequences.note_acknowledged(t.flows, t.holes, t.cursor, 0, 0, k * 0xFF_FFFF & 0xFFFF_FFFF)
+        plain.sequences.note_acknowledged(t.flows, t.holes, t.cursor, 0, 0, k * step & 0xFFFF_FFFF, 10**9)
 
     assert t.cursor[lay.HOLES_LOST] > 0
-    assert int(t.flows[0, lay.F_HOLES]) >> lay.HOLE_BITS == ((1 << 38) // 0xFF_FFFF + 1) * 0xFF_FFFF
+    assert int(t.flows[0, lay.F_HOLES]) >> lay.HOLE_BITS == ((1 << 46) // step + 1) * step
+
+
+def test_initials_that_cannot_be_read_are_bounded(
+    plain: Build, make: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Datagrams that only look like QUIC leave no more behind than is followed at once."""
+    monkeypatch.setattr(plain.applications, "MAX_FOLLOWED", 3)
+    kept: list[int] = []
+    take = plain.applications.Applications.take
+
+    def watched(self: Any, *given: object) -> None:  # noqa: ANN401 - a class of a build
+        take(self, *given)
+        kept.append(len(self._followed.initials))
+
+    monkeypatch.setattr(plain.applications.Applications, "take", watched)
+    nonsense = b"\xc0\0\0\0\1\x08" + bytes(10) + b"\x44\x90" + bytes(1300)
+    frames = [make.ethernet(make.ipv4("192.0.2.1", "192.0.2.2", 17, make.udp(k, 443, nonsense))) for k in range(1, 9)]
+    plain.read(make.pcap([make.Packet(make.START, frame) for frame in frames]))
+
+    assert kept == [1, 2, 3, 3, 3, 3, 3, 3]
+
+
+def test_dns_messages_of_no_length(plain: Build) -> None:
+    """A stream of lengths that are all zero is read in one go, not copied for each of them."""
+    dropped: list[int] = []
+    lookups = plain.lookups.Lookups(plain.telling.Teller(Rows(), plain.columns.Origin("s", "v")), {})
+    columns = [0] * plain.layout.P_COLUMNS
+    columns[plain.layout.P_KIND] = plain.layout.PICK_DNS_STREAM
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain.streams.Stream, "drop", lambda _, size: dropped.append(size))
+        lookups.take(plain.engine.Pick(columns, bytes(60_001)), None)
+
+    assert dropped == [60_000]

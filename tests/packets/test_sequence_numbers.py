@@ -53,13 +53,13 @@ def connection(
     make: ModuleType, starts: tuple[int, int], segments: list[tuple[int, int, int, int]], *, syn: bool = True
 ) -> bytes:
     """Return a capture of a connection: (side, offset from the first byte, size, offset acknowledged) per segment."""
-    time, packets = make.START, []
+    packets: list[Any] = []
 
     def put(side: int, seq: int, ack: int, flags: int, payload: bytes) -> None:
         ends = ("192.0.2.1", "198.51.100.2", 40000, 9999)
         src, dst, sport, dport = ends if side == 0 else (ends[1], ends[0], ends[3], ends[2])
         segment = make.tcp(sport, dport, seq & 0xFFFF_FFFF, ack & 0xFFFF_FFFF, flags, payload)
-        packets.append(make.Packet(time + len(packets), make.ethernet(make.ip(src, dst, 6, segment))))
+        packets.append(make.Packet(make.START + len(packets), make.ethernet(make.ip(src, dst, 6, segment))))
 
     for side in range(2 if syn else 0):
         put(side, starts[side] - 1, starts[0], SYN | ACK if side else SYN, b"")
@@ -99,9 +99,7 @@ def counted(build: Build, data: bytes) -> list[tuple[int, int, int]]:
 @MANY
 @given(
     starts=st.tuples(STARTS, STARTS),
-    segments=st.lists(
-        st.tuples(st.integers(0, 1), st.integers(0, 90), st.integers(0, 30), st.just(-1)), max_size=40
-    ),
+    segments=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 90), st.integers(0, 30), st.just(-1)), max_size=40),
 )
 def test_every_byte_is_told_as_the_model_has_it(
     plain: Build, make: ModuleType, starts: tuple[int, int], segments: list[tuple[int, int, int, int]]
@@ -141,7 +139,9 @@ def test_what_is_acknowledged_was_sent(
 @MANY
 @given(
     start=STARTS,
-    segments=st.lists(st.tuples(st.just(0), st.integers(0, 60), st.integers(1, 30), st.just(-1)), min_size=1, max_size=30),
+    segments=st.lists(
+        st.tuples(st.just(0), st.integers(0, 60), st.integers(1, 30), st.just(-1)), min_size=1, max_size=30
+    ),
 )
 def test_without_a_start_nothing_before_the_first_byte_is_missing(
     plain: Build, make: ModuleType, start: int, segments: list[tuple[int, int, int, int]]
