@@ -29,7 +29,7 @@ BLOCK = 256 * 1024
 READ = 2 << 20
 """Most that is asked of the operating system at once. [B]"""
 
-HASHED_LATER = 8
+HASHED_LATER = 4
 """Reads that may wait for their hash; bounds the memory."""
 
 RATIO_GRACE = 64 << 20

@@ -394,6 +394,7 @@ def test_the_format_modules_read_captures(samples: dict[str, bytes], name: str) 
     assert mine.declines(samples[name], Hints()) is None
     assert other.declines(samples[name], Hints())
     assert {table for table, _ in mine.parse(evidence)} == {
+        "fingerprints",
         "flows",
         "volumes",
         "names",
