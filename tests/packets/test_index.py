@@ -66,9 +66,9 @@ def scanned(build: Build, data: bytes) -> Iterator[tuple[list[int], bytes]]:
     engine.open()
     layout, window, t = build.layout, engine._window, engine.tables
     while not engine._stopped:
-        t = build.arrays.grown(engine.tables, layout.BATCH)
+        t = build.arrays.grown(engine.tables, len(engine.tables.frames))
         engine.tables = t
-        m, status = build.assembly.frame_next(window.data, t, layout.BATCH)
+        m, status = build.assembly.frame_next(window.data, t, len(t.frames))
         t.cursor[layout.N_FRAMES] = m
         t.frames[:m, layout.FR_TYPE] = layout.UNKNOWN
         build.links.find_networks(window.data, t)
@@ -80,31 +80,37 @@ def scanned(build: Build, data: bytes) -> Iterator[tuple[list[int], bytes]]:
             return
 
 
-def check_flows(build: Build, data: bytes, **options: object) -> None:
+def check_flows(build: Build, data: bytes, reference: Build | None = None, **options: object) -> None:
     """Assert that each flow has the packets of its key and time, its first one first, and each packet one flow."""
     lay = build.layout
     flows, index, facts = made(build, data, **options)
-    packets = [row for row, _ in scanned(build, data)]
+    packets = [row for row, _ in scanned(reference or build, data)]
     assert len(packets) == facts["records"]
     taken = np.zeros(len(packets) + 1, dtype=int)
     for flow in flows:
-        numbers = index.numbers(flow[[lay.F_NUMBER]], NONE)
-        assert len(numbers) == flow[lay.F_PACKETS] + flow[lay.F_PACKETS_HIGH]
-        assert numbers[0] == flow[lay.F_NUMBER]
+        numbers = index.numbers(flow[[lay.F_SERIAL]] >> lay.SERIAL_SHIFT, NONE)
+        assert len(numbers) == flow[lay.F_SUM_PACKETS] + flow[lay.F_SUM_PACKETS_HIGH]
+        assert numbers[0] == flow[lay.F_SERIAL] >> lay.SERIAL_SHIFT
         taken[numbers] += 1
         for row in (packets[number - 1] for number in numbers.tolist()):
             assert (row[lay.Q_KEY1], row[lay.Q_KEY2]) == (flow[lay.F_KEY1], flow[lay.F_KEY2])
             assert flow[lay.F_START] <= row[lay.Q_TIME] <= flow[lay.F_LAST]
     assert taken[1:].tolist() == [int(row[lay.Q_KIND] == lay.OK) for row in packets]
     if len(flows):
-        every = index.numbers(flows[:, lay.F_NUMBER], NONE)
+        every = index.numbers((flows[:, lay.F_SERIAL] >> lay.SERIAL_SHIFT), NONE)
         assert every.tolist() == np.flatnonzero(taken).tolist()
 
 
-def check_seeking(build: Build, data: bytes, numbers: list[int], index: Any) -> None:  # noqa: ANN401 - of a build
+def check_seeking(
+    build: Build,
+    data: bytes,
+    numbers: list[int],
+    index: Any,  # noqa: ANN401 - of a build
+    reference: Build | None = None,
+) -> None:
     """Assert that single packets are what a pass through the whole capture finds, from any kind of stream."""
     lay = build.layout
-    known = [(row[lay.Q_TIME], row[lay.Q_WIRE], row[lay.Q_LINK], raw) for row, raw in scanned(build, data)]
+    known = [(row[lay.Q_TIME], row[lay.Q_WIRE], row[lay.Q_LINK], raw) for row, raw in scanned(reference or build, data)]
     wanted = np.array(sorted(numbers), dtype=np.int64)
     for stream in (io.BytesIO(data), Forward(data)):
         found = list(build.seek.read_packets("s", stream, index.checkpoints(), wanted))
@@ -116,9 +122,10 @@ def check_seeking(build: Build, data: bytes, numbers: list[int], index: Any) -> 
 @pytest.fixture
 def small(plain: Build, monkeypatch: pytest.MonkeyPatch) -> Build:
     """Return the plain engine with batches of four packets, so that small captures have many checkpoints."""
-    for module in (plain.engine, plain.assembly, plain.seek):
+    for module in (plain.engine, plain.assembly, plain.seek, plain.arrays):
         monkeypatch.setattr(module, "BATCH", 4)
-    monkeypatch.setattr(plain.engine, "EPOCH_PACKETS", 64)
+    for module in (plain.engine, plain.arrays):
+        monkeypatch.setattr(module, "EPOCH_PACKETS", 64)
     monkeypatch.setattr(plain.seek, "SEEK_BYTES", 500)
     return plain
 
@@ -251,23 +258,23 @@ def test_any_packets_are_found_again(
 def check_counts(build: Build, flows: Any, index: Any) -> bool:  # noqa: ANN401 - of a build
     """Tell whether the flows share out the packets: as many as each has counted, none twice, the first one first."""
     lay = build.layout
-    found = [index.numbers(flow[[lay.F_NUMBER]], NONE).tolist() for flow in flows]
-    counted = [int(flow[lay.F_PACKETS] + flow[lay.F_PACKETS_HIGH]) for flow in flows]
+    found = [index.numbers(flow[[lay.F_SERIAL]] >> lay.SERIAL_SHIFT, NONE).tolist() for flow in flows]
+    counted = [int(flow[lay.F_SUM_PACKETS] + flow[lay.F_SUM_PACKETS_HIGH]) for flow in flows]
     return (
         [len(numbers) for numbers in found] == counted
-        and [numbers[0] for numbers in found] == flows[:, lay.F_NUMBER].tolist()
+        and [numbers[0] for numbers in found] == (flows[:, lay.F_SERIAL] >> lay.SERIAL_SHIFT).tolist()
         and len({number for numbers in found for number in numbers}) == sum(counted)
     )
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_captures(compiled: Build, corpus: Path, name: str) -> None:
+def test_real_captures(compiled: Build, plain: Build, corpus: Path, name: str) -> None:
     """Every flow of real captures has the packets that a pass through the whole file gives it."""
     data = (corpus / name).read_bytes()
-    check_flows(compiled, data)
+    check_flows(compiled, data, plain)
     _, index, facts = made(compiled, data)
     count = int(str(facts["records"]))
-    check_seeking(compiled, data, list(range(1, count + 1, 97)), index)
+    check_seeking(compiled, data, list(range(1, count + 1, 97)), index, plain)
 
 
 def test_every_kind_of_pcapng(plain: Build, corpus: Path) -> None:
