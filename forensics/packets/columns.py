@@ -318,8 +318,10 @@ def _grouped(cells: Longs, codes: Longs) -> tuple[Longs, Longs]:
     packets, sizes = turned(cells, layout.C_PACKETS, swapped), turned(cells, layout.C_IP, swapped)
     columns = (cells[:, layout.C_CELL], cells[:, layout.C_KEY1], kind, *packets, *sizes, cells[:, layout.C_NEW])
     names = [str(place) for place in range(len(columns))]
-    table = pa.table([pa.array(column) for column in columns], names)
-    sums = table.group_by(names[:3], use_threads=False).aggregate([(name, "sum") for name in names[3:]])
+    table = pa.table([pa.array(column) for column in (*columns, np.arange(len(cells)))], [*names, "place"])
+    totals = [*((name, "sum") for name in names[3:]), ("place", "min")]
+    sums = table.group_by(names[:3], use_threads=False).aggregate(totals)
+    sums = sums.take(np.argsort(sums.column("place_min").to_numpy()))  # Arrow promises no order of groups
     minute, key1, kinds = (sums.column(name).to_numpy() for name in names[:3])
     keys = np.stack([minute, key1, (kinds >> 1 & 1) * layout.KEY_IPV6, kinds & 1, kinds >> 2], axis=1)
     return keys, np.stack([sums.column(f"{name}_sum").to_numpy() for name in names[3:]], axis=1)

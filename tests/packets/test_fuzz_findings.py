@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from forensics.rows import Rows
@@ -102,3 +103,13 @@ def test_dns_messages_of_no_length(plain: Build) -> None:
         lookups.take(plain.engine.Pick(columns, bytes(60_001)), None)
 
     assert dropped == [60_000]
+
+
+def test_volumes_come_in_the_order_of_their_cells(plain: Build) -> None:
+    """The rows of ``volumes`` do not depend on how anything is hashed."""
+    lay = plain.layout
+    cells = np.zeros((300, lay.C_COLUMNS), dtype=np.int64)
+    cells[:, lay.C_KEY1] = np.random.default_rng(1).permutation(100).repeat(3) * 7919
+    keys, _ = plain.columns._grouped(cells, np.zeros(len(cells), dtype=np.int64))
+
+    assert keys[:, 1].tolist() == cells[::3, lay.C_KEY1].tolist()
