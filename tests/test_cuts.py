@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import importlib
 import lzma
 import os
 import shutil
@@ -300,7 +301,8 @@ def test_nothing_half_written(moved: Path, tmp_path: Path, monkeypatch: pytest.M
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("forensics.packets.writing._enhanced_packet", interrupted)
+    writing = importlib.import_module("forensics.packets.writing")  # other tests import builds of their own
+    monkeypatch.setattr(writing, "_enhanced_packet", interrupted)
     with pytest.raises(KeyboardInterrupt):
         case.export_packets("true", out / "cut.pcapng")
     with pytest.raises(fx.EvidenceError, match="no captured packet is behind this"):
