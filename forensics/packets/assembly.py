@@ -135,17 +135,17 @@ def _find_usual_networks(b: Bytes, frames: Longs, n: int) -> int:
 
 
 @jit
-def _mark(t: Tables) -> None:
+def _mark(cursor: Longs, marks: Longs) -> None:
     """Note where the next packet begins, so that framing can begin anew there; once, however often the loop comes."""
-    record = int(t.cursor[NUMBER]) + 1
-    if t.cursor[MARKED] == record:
+    record = int(cursor[NUMBER]) + 1
+    if cursor[MARKED] == record:
         return
-    t.cursor[MARKED] = record
-    k = int(t.cursor[N_MARKS])
-    t.cursor[N_MARKS] = k + 1
-    t.marks[k, M_RECORD] = record
-    t.marks[k, M_OFFSET] = t.cursor[AT]
-    t.marks[k, M_TIME] = t.cursor[SEEN_TIME]
+    cursor[MARKED] = record
+    k = int(cursor[N_MARKS])
+    cursor[N_MARKS] = k + 1
+    marks[k, M_RECORD] = record
+    marks[k, M_OFFSET] = cursor[AT]
+    marks[k, M_TIME] = cursor[SEEN_TIME]
 
 
 @entry
@@ -159,7 +159,7 @@ def _frame(b: Bytes, t: Tables) -> int:
     """Frame the next packets, at most to the end of the epoch; return why no more."""
     into = int(t.cursor[NUMBER]) % BATCH
     if into == 0:  # at packets that do not depend on the blocks in which the file comes
-        _mark(t)
+        _mark(t.cursor, t.marks)
     room = min(BATCH - into, int(t.cursor[EPOCH_END] - t.cursor[NUMBER]))
     n, status = frame(b, t.cursor, t.frames, t.interfaces, room)
     _note_times(t.cursor, t.frames, n)
@@ -237,7 +237,7 @@ def sweep(t: Tables, before: int, everything: int) -> int:
             return 0
         j = int(t.cursor[SWEEP_READ])
         last = int(t.flows[j, F_LAST])
-        if everything or last < before or int(t.cursor[LAST]) - last > idle_limit(t, j):
+        if everything or last < before or int(t.cursor[LAST]) - last > idle_limit(t.options, t.flows, j):
             emit_flow(t, j)
         else:
             k = int(t.cursor[SWEEP_WRITE])

@@ -75,17 +75,19 @@ def _carried(rows: Longs, i: int) -> int:
 
 
 @jit
-def _later_fragment(rows: Longs, i: int, t: Tables, pair: int, ident: int, length: int) -> int:
+def _later_fragment(rows: Longs, i: int, fragments: Longs, pair: int, ident: int, length: int) -> int:
     """Return the ports of the datagram that a later fragment belongs to, -1 where its first fragment was not seen."""
     rows[i, Q_PAYLOAD] = length
     rows[i, Q_DATA] = 0
     rows[i, Q_DATA_END] = 0
     rows[i, Q_MARKS] |= MARK_LATER
-    return fragment_ports(t.fragments, pair, int(rows[i, Q_PROTO]), ident)
+    return fragment_ports(fragments, pair, int(rows[i, Q_PROTO]), ident)
 
 
 @hot
-def _ipv4(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: int, room: int) -> int:
+def _ipv4(
+    b: Bytes, words: Longs, rows: Longs, i: int, cursor: Longs, fragments: Longs, o: int, end: int, room: int
+) -> int:
     """Decode an IPv4 packet at ``o`` of which ``room`` bytes were on the wire; return its kind."""
     if o + 20 > end:
         return CUT_IP
@@ -104,15 +106,15 @@ def _ipv4(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: i
     stop = min(end, o + total)
     if o + header <= end and ones_sum(b, words, o, o + header) != 0xFFFF:
         rows[i, Q_MARKS] |= MARK_BAD_IP
-        t.cursor[BAD_IP_SUMS] += 1
+        cursor[BAD_IP_SUMS] += 1
     if fragment & 0x1FFF:
-        ports = _later_fragment(rows, i, t, pair(src, dst), ident, total - header)
+        ports = _later_fragment(rows, i, fragments, pair(src, dst), ident, total - header)
     else:
         ports = read_transport(b, rows, i, o + header, stop, total - header)
         if fragment & 0x2000:
-            remember_fragment(t.fragments, pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
+            remember_fragment(fragments, pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
         elif stop == o + total and stop - o - header >= 8:
-            verify(b, words, rows, i, t, o + header, stop, o + 12, 8)
+            verify(b, words, rows, i, cursor, o + header, stop, o + 12, 8)
     write_key(rows, i, src, dst, ports, 0)
     return OK
 
@@ -171,7 +173,7 @@ def _ipv6(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: i
     ident |= _carried(rows, i)
     length = max(0, o + total - at)
     if offset > 0:
-        ports = _later_fragment(rows, i, t, pair(src, dst), ident, length)
+        ports = _later_fragment(rows, i, t.fragments, pair(src, dst), ident, length)
     elif cut:
         ports = -1
         rows[i, Q_PAYLOAD] = length
@@ -182,7 +184,7 @@ def _ipv6(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: i
         if offset == 0:
             remember_fragment(t.fragments, pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
         elif at == o + 40 and stop == o + total and stop - at >= 8:  # extension headers may change the addresses
-            verify(b, words, rows, i, t, at, stop, o + 8, 32)
+            verify(b, words, rows, i, t.cursor, at, stop, o + 8, 32)
     write_key(rows, i, src, dst, ports, 1)
     return OK
 
@@ -208,7 +210,7 @@ def network(b: Bytes, words: Longs, t: Tables, rows: Longs, m: int, kind: int, o
         What the packet is: one of the kinds of `layout`.
     """
     if kind == IPV4:
-        result = _ipv4(b, words, rows, m, t, o, end, room)
+        result = _ipv4(b, words, rows, m, t.cursor, t.fragments, o, end, room)
     elif kind == IPV6:
         result = _ipv6(b, words, rows, m, t, o, end, room)
     elif kind == UNREAD:
@@ -222,11 +224,11 @@ def network(b: Bytes, words: Longs, t: Tables, rows: Longs, m: int, kind: int, o
 
 
 @hot
-def begin_row(t: Tables, rows: Longs, i: int, m: int, layer: int) -> None:
+def begin_row(frames: Longs, cursor: Longs, rows: Longs, i: int, m: int, layer: int) -> None:
     """Begin row ``m`` of the batch: a layer of framed packet ``i``."""
     for c in (Q_START, Q_END, Q_WIRE, Q_TIME, Q_LINK):
-        rows[m, c] = t.frames[i, c]
-    rows[m, Q_NUMBER] = t.cursor[NUMBER] + i + 1
+        rows[m, c] = frames[i, c]
+    rows[m, Q_NUMBER] = cursor[NUMBER] + i + 1
     rows[m, Q_LAYER] = layer
     rows[m, Q_MARKS] = 0
     rows[m, Q_FLAGS] = 0
@@ -234,14 +236,14 @@ def begin_row(t: Tables, rows: Longs, i: int, m: int, layer: int) -> None:
 
 
 @hot
-def may_carry(t: Tables, rows: Longs, m: int) -> int:
+def may_carry(ports: Bytes, rows: Longs, m: int) -> int:
     """Tell whether row ``m`` may carry another connection, by its protocol and ports alone."""
     proto = int(rows[m, Q_PROTO])
     if proto in (TCP, ICMP) or rows[m, Q_DATA] >= rows[m, Q_DATA_END]:
         return 0
     if proto == UDP:
         key2 = int(rows[m, Q_KEY2])
-        use = int(t.ports[key2 >> KEY_PORT_LOW & 0xFFFF]) | int(t.ports[key2 >> KEY_PORT_HIGH & 0xFFFF])
+        use = int(ports[key2 >> KEY_PORT_LOW & 0xFFFF]) | int(ports[key2 >> KEY_PORT_HIGH & 0xFFFF])
         return int(use & PORT_TUNNEL != 0)
     return int(proto in (4, 41, 47, 94, 97, 115, 137))
 
@@ -252,7 +254,7 @@ def decode_frames(b: Bytes, words: Longs, t: Tables) -> int:
     n = int(t.cursor[N_FRAMES])
     carriers = 0
     for i in range(n):
-        begin_row(t, t.rows, i, i, 0)
+        begin_row(t.frames, t.cursor, t.rows, i, i, 0)
         kind = int(t.frames[i, Q_KIND])
         if kind != OK:
             t.rows[i, Q_KIND] = kind
@@ -262,7 +264,7 @@ def decode_frames(b: Bytes, words: Longs, t: Tables) -> int:
         room = int(t.frames[i, Q_WIRE]) - (at - int(t.frames[i, Q_START]))
         result = network(b, words, t, t.rows, i, kind, at, int(t.frames[i, Q_END]), room)
         if result == OK:
-            carriers += may_carry(t, t.rows, i)
+            carriers += may_carry(t.ports, t.rows, i)
         elif result == NOT_IP:
             t.ethertypes[kind & 0xFFFF] += 1
     t.cursor[ROWS] = n

@@ -56,6 +56,7 @@ from forensics.packets.layout import (
     Q_SIDE,
     Q_TIME,
     SERIAL_SHIFT,
+    Bytes,
     Longs,
     Tables,
 )
@@ -69,27 +70,26 @@ _ACK = 16
 
 
 @jit
-def emit_cell(t: Tables, j: int) -> None:
+def emit_cell(f: Longs, cells: Longs, cursor: Longs, j: int) -> None:
     """Write out what a flow moved since its last cell, add it to the sums, and begin the next."""
-    f = t.flows
     if f[j, F_PACKETS] + f[j, F_PACKETS + F_HIGH] == 0:
         return  # all of it was carried for others, which have it in cells of their own
-    k = int(t.cursor[N_CELLS])
-    t.cursor[N_CELLS] = k + 1
+    k = int(cursor[N_CELLS])
+    cursor[N_CELLS] = k + 1
     bits = int(f[j, F_BITS])
-    t.cells[k, C_SERIAL] = f[j, F_SERIAL]
-    t.cells[k, C_KEY1] = f[j, F_KEY1]
-    t.cells[k, C_KEY2] = f[j, F_KEY2]
-    t.cells[k, C_BITS] = bits
-    t.cells[k, C_CELL] = f[j, F_CELL]
-    t.cells[k, C_NEW] = int(bits & BIT_NEW != 0)
-    t.cells[k, C_START] = f[j, F_START]
+    cells[k, C_SERIAL] = f[j, F_SERIAL]
+    cells[k, C_KEY1] = f[j, F_KEY1]
+    cells[k, C_KEY2] = f[j, F_KEY2]
+    cells[k, C_BITS] = bits
+    cells[k, C_CELL] = f[j, F_CELL]
+    cells[k, C_NEW] = int(bits & BIT_NEW != 0)
+    cells[k, C_START] = f[j, F_START]
     f[j, F_BITS] = bits & ~BIT_NEW
     for side in range(2):
         at = F_HIGH * side
-        t.cells[k, C_PACKETS + side] = f[j, F_PACKETS + at]
-        t.cells[k, C_IP + side] = f[j, F_IP + at]
-        t.cells[k, C_PAYLOAD + side] = f[j, F_PAYLOAD + at]
+        cells[k, C_PACKETS + side] = f[j, F_PACKETS + at]
+        cells[k, C_IP + side] = f[j, F_IP + at]
+        cells[k, C_PAYLOAD + side] = f[j, F_PAYLOAD + at]
     add_up(f, j)
 
 
@@ -111,7 +111,7 @@ def add_up(f: Longs, j: int) -> None:
 @jit
 def emit_flow(t: Tables, j: int) -> None:
     """Write out a closed flow and its last cell."""
-    emit_cell(t, j)
+    emit_cell(t.flows, t.cells, t.cursor, j)
     release_holes(t.flows, t.holes, t.cursor, j)
     k = int(t.cursor[N_CLOSED])
     t.cursor[N_CLOSED] = k + 1
@@ -120,37 +120,36 @@ def emit_flow(t: Tables, j: int) -> None:
 
 
 @hot
-def idle_limit(t: Tables, j: int) -> int:
+def idle_limit(options: Longs, f: Longs, j: int) -> int:
     """Return how long a flow may be idle. [ns]"""
-    proto = int(t.flows[j, F_KEY2]) & 255
+    proto = int(f[j, F_KEY2]) & 255
     if proto == TCP:
-        bits = int(t.flows[j, F_BITS])
+        bits = int(f[j, F_BITS])
         if is_closed(bits):
-            return int(t.options[O_TCP_CLOSED])
-        return int(t.options[O_TCP_ATTEMPT] if is_attempt(bits) else t.options[O_TCP])
+            return int(options[O_TCP_CLOSED])
+        return int(options[O_TCP_ATTEMPT] if is_attempt(bits) else options[O_TCP])
     if proto == UDP:
-        return int(t.options[O_UDP])
-    return int(t.options[O_ICMP] if proto in (ICMP, ICMP6) else t.options[O_OTHER])
+        return int(options[O_UDP])
+    return int(options[O_ICMP] if proto in (ICMP, ICMP6) else options[O_OTHER])
 
 
 @jit
-def _goes_to_group(t: Tables, i: int) -> int:
+def _goes_to_group(r: Longs, addresses: Longs, i: int) -> int:
     """Tell whether a packet goes to a multicast or broadcast address, which can begin nothing itself."""
-    key1 = int(t.rows[i, Q_KEY1])
-    number = (key1 >> 32) + (1 << 31) if t.rows[i, Q_SIDE] else key1 & 0xFFFF_FFFF
-    if int(t.rows[i, Q_KEY2]) & KEY_IPV6:
-        return int(t.addresses[number, 0] >> 56 == 0x7F)  # ff00::/8, as `hashing.address_id` writes it
+    key1 = int(r[i, Q_KEY1])
+    number = (key1 >> 32) + (1 << 31) if r[i, Q_SIDE] else key1 & 0xFFFF_FFFF
+    if int(r[i, Q_KEY2]) & KEY_IPV6:
+        return int(addresses[number, 0] >> 56 == 0x7F)  # ff00::/8, as `hashing.address_id` writes it
     return int(number >= 0xE000_0000)
 
 
 @jit
-def _originator(t: Tables, i: int) -> tuple[int, int]:
+def _originator(r: Longs, ports: Bytes, addresses: Longs, i: int) -> tuple[int, int]:
     """Return which side began the conversation of a flow's first packet, and 1 where that is told by a port only.
 
     The sender, but: the receiver of a SYN-ACK or of an ICMP reply, and, where the start was not seen, the receiver of
     a packet that comes from a well-known server port and goes to none (Zeek's ``likely_server_ports``), nor to a group.
     """
-    r = t.rows
     side = int(r[i, Q_SIDE])
     proto = int(r[i, Q_PROTO])
     flags = int(r[i, Q_FLAGS])
@@ -160,11 +159,11 @@ def _originator(t: Tables, i: int) -> tuple[int, int]:
         return side, 0
     if flags & SYN:
         return (1 - side, 1) if flags & _ACK else (side, 0)
-    low = int(t.ports[int(r[i, Q_KEY2]) >> 32 & 0xFFFF])
-    high = int(t.ports[int(r[i, Q_KEY2]) >> 16 & 0xFFFF])
+    low = int(ports[int(r[i, Q_KEY2]) >> 32 & 0xFFFF])
+    high = int(ports[int(r[i, Q_KEY2]) >> 16 & 0xFFFF])
     mine, other = (high, low) if side else (low, high)
     server = PORT_SERVER_TCP if proto == TCP else PORT_SERVER_UDP
-    if mine & server and not other & server and not _goes_to_group(t, i):
+    if mine & server and not other & server and not _goes_to_group(r, addresses, i):
         return 1 - side, 1
     return side, 0
 
@@ -183,7 +182,7 @@ def begin_flow(t: Tables, i: int, j: int) -> None:
     width = int(t.options[O_CELL])
     f[j, F_CELL] = int(time) // width * width
     f[j, F_SERIAL] = int(t.rows[i, Q_NUMBER]) << SERIAL_SHIFT | int(t.rows[i, Q_LAYER])
-    origin, flipped = _originator(t, i)
+    origin, flipped = _originator(t.rows, t.ports, t.addresses, i)
     f[j, F_BITS] = origin * BIT_ORIGIN | BIT_NEW
     if flipped:
         f[j, F_BITS] |= BIT_FLIPPED

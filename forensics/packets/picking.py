@@ -54,13 +54,16 @@ from forensics.packets.layout import (
     PORT_HTTP,
     Q_DATA,
     Q_DATA_END,
+    Q_END,
     Q_KEY2,
     Q_NUMBER,
     Q_PAYLOAD,
     Q_PROTO,
     Q_SIDE,
+    Q_START,
     Q_TIME,
     Bytes,
+    Longs,
     Tables,
 )
 from forensics.packets.recognising import (
@@ -98,17 +101,17 @@ _QUIC_V2 = 0x6B3343CF
 
 
 @jit
-def pick_reject(t: Tables, i: int, start: int, end: int, kind: int, link: int) -> None:
+def pick_reject(r: Longs, picks: Longs, cursor: Longs, i: int, kind: int, link: int) -> None:
     """Hand out a packet that belongs to no flow."""
-    p = int(t.cursor[N_PICKS])
-    t.cursor[N_PICKS] = p + 1
-    t.picks[p, P_NUMBER] = t.rows[i, Q_NUMBER]
-    t.picks[p, P_TIME] = t.rows[i, Q_TIME]
-    t.picks[p, P_KIND] = kind
-    t.picks[p, P_SERIAL] = -1
-    t.picks[p, P_DATA] = start
-    t.picks[p, P_DATA_END] = end
-    t.picks[p, P_START] = link
+    p = int(cursor[N_PICKS])
+    cursor[N_PICKS] = p + 1
+    picks[p, P_NUMBER] = r[i, Q_NUMBER]
+    picks[p, P_TIME] = r[i, Q_TIME]
+    picks[p, P_KIND] = kind
+    picks[p, P_SERIAL] = -1
+    picks[p, P_DATA] = r[i, Q_START]
+    picks[p, P_DATA_END] = r[i, Q_END]
+    picks[p, P_START] = link
 
 
 @jit

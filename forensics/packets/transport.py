@@ -39,7 +39,6 @@ from forensics.packets.layout import (
     Q_WINDOW,
     Bytes,
     Longs,
-    Tables,
 )
 
 __all__ = ["FIN", "ICMP", "ICMP6", "RST", "SCTP", "SYN", "TCP", "UDP", "pair", "read_transport", "verify", "write_key"]
@@ -181,7 +180,7 @@ def write_key(rows: Longs, i: int, src: int, dst: int, ports: int, version6: int
 
 @hot
 def verify(
-    b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, stop: int, addresses: int, width: int
+    b: Bytes, words: Longs, rows: Longs, i: int, cursor: Longs, o: int, stop: int, addresses: int, width: int
 ) -> None:
     """Verify the checksum of a whole transport header and payload from ``o`` to ``stop``, and count what is found."""
     proto = int(rows[i, Q_PROTO])
@@ -192,7 +191,7 @@ def verify(
             return
     elif proto not in (TCP, ICMP, ICMP6):
         return
-    t.cursor[CHECKED] += 1
+    cursor[CHECKED] += 1
     if not is_sum_right(b, words, o, end, addresses, 0 if proto == ICMP else width, proto):
         rows[i, Q_MARKS] |= MARK_BAD_SUM
-        t.cursor[BAD_SUMS] += 1
+        cursor[BAD_SUMS] += 1

@@ -239,12 +239,12 @@ def _layers(b: Bytes, words: Longs, t: Tables, k: int) -> int:
     rows = t.spare
     i = int(rows[k, Q_NUMBER] - t.cursor[NUMBER]) - 1
     for layer in range(1, LAYERS):
-        if not may_carry(t, rows, k):
+        if not may_carry(t.ports, rows, k):
             break
         kind, at = _inside(b, rows, k)
         if kind not in (IPV4, IPV6):
             break
-        begin_row(t, rows, i, k + 1, layer)
+        begin_row(t.frames, t.cursor, rows, i, k + 1, layer)
         room = int(rows[k, Q_PAYLOAD]) - (at - int(rows[k, Q_DATA]))
         if network(b, words, t, rows, k + 1, kind, at, int(rows[k, Q_DATA_END]), room) != OK:
             break  # it cannot be read: the packet stays its carrier's alone

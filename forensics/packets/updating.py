@@ -43,7 +43,6 @@ from forensics.packets.layout import (
     Q_ACK,
     Q_DATA,
     Q_DATA_END,
-    Q_END,
     Q_FLAGS,
     Q_HASH,
     Q_IP,
@@ -57,7 +56,6 @@ from forensics.packets.layout import (
     Q_PROTO,
     Q_SEQ,
     Q_SIDE,
-    Q_START,
     Q_TIME,
     Q_WINDOW,
     Q_WIRE,
@@ -68,6 +66,7 @@ from forensics.packets.layout import (
     UNREAD_COUNT,
     UNREAD_LINK,
     Bytes,
+    Longs,
     Tables,
 )
 from forensics.packets.lifecycle import begin_flow, emit_cell, emit_flow, idle_limit
@@ -109,7 +108,7 @@ def _find(t: Tables, i: int) -> int:
             break
         j = slot & _LOW32
         if (slot ^ h) >> 32 == 0 and t.flows[j, F_KEY1] == key1 and t.flows[j, F_KEY2] == key2:
-            if _is_over(t, i, j):
+            if _is_over(t.rows, t.flows, t.options, i, j):
                 emit_flow(t, j)
                 break
             return j
@@ -123,44 +122,45 @@ def _find(t: Tables, i: int) -> int:
 
 
 @hot
-def _is_over(t: Tables, i: int, j: int) -> int:
+def _is_over(r: Longs, f: Longs, options: Longs, i: int, j: int) -> int:
     """Tell whether packet ``i`` begins a new flow although an open one has its key."""
-    idle = int(t.rows[i, Q_TIME]) - int(t.flows[j, F_LAST])
-    if idle > t.options[O_SHORTEST] and idle > idle_limit(t, j):
+    idle = int(r[i, Q_TIME]) - int(f[j, F_LAST])
+    if idle > options[O_SHORTEST] and idle > idle_limit(options, f, j):
         return 1
-    flags = int(t.rows[i, Q_FLAGS])
-    if flags & SYN == 0 or flags & _ACK or not is_closed(int(t.flows[j, F_BITS])):
+    flags = int(r[i, Q_FLAGS])
+    if flags & SYN == 0 or flags & _ACK or not is_closed(int(f[j, F_BITS])):
         return 0
-    return int(initial_sequence(t.flows, j, int(t.rows[i, Q_SIDE])) != int(t.rows[i, Q_SEQ]) + 1 & _LOW32)
+    return int(initial_sequence(f, j, int(r[i, Q_SIDE])) != int(r[i, Q_SEQ]) + 1 & _LOW32)
 
 
 @hot
-def _update_sequence(t: Tables, i: int, j: int, side: int, flags: int, length: int) -> None:
+def _update_sequence(r: Longs, f: Longs, holes: Longs, cursor: Longs, i: int, j: int) -> None:
     """Take a segment's numbers and window into its connection."""
-    f = t.flows
+    side = int(r[i, Q_SIDE])
+    flags = int(r[i, Q_FLAGS])
+    length = int(r[i, Q_PAYLOAD])
     syn = int(flags & SYN != 0)
     # the numbers of a RST are often nobody's
-    idle = 0 if flags & _RST else int(t.rows[i, Q_TIME]) - int(f[j, F_LAST])
-    if follow_sequence(f, t.holes, t.cursor, j, side, int(t.rows[i, Q_SEQ]), length, syn, flags & 1, idle):
+    idle = 0 if flags & _RST else int(r[i, Q_TIME]) - int(f[j, F_LAST])
+    if follow_sequence(f, holes, cursor, j, side, int(r[i, Q_SEQ]), length, syn, flags & 1, idle):
         note_letter(f, j, side, AGAIN)
     if flags & (_ACK | _RST) == _ACK:
         other = 1 - side
-        ack = int(t.rows[i, Q_ACK])
-        note_acknowledged(f, t.holes, t.cursor, j, other, ack, idle)
+        ack = int(r[i, Q_ACK])
+        note_acknowledged(f, holes, cursor, j, other, ack, idle)
         missing = f[j, F_HOLES + F_HIGH * other] and not is_noted(f, j, other, GAP)
-        if missing and is_hole_acknowledged(f, t.holes, j, other, ack):
+        if missing and is_hole_acknowledged(f, holes, j, other, ack):
             note_letter(f, j, other, GAP)
-        if t.rows[i, Q_WINDOW] == 0:
-            note_letter(t.flows, j, side, NO_WINDOW)
+        if r[i, Q_WINDOW] == 0:
+            note_letter(f, j, side, NO_WINDOW)
 
 
 @hot
-def _update_tcp(t: Tables, i: int, j: int) -> None:
+def _update_tcp(r: Longs, f: Longs, holes: Longs, cursor: Longs, i: int, j: int) -> None:
     """Take a segment into its connection's states, history and sequence numbers."""
-    f = t.flows
-    side = int(t.rows[i, Q_SIDE])
-    flags = int(t.rows[i, Q_FLAGS])
-    length = int(t.rows[i, Q_PAYLOAD])
+    side = int(r[i, Q_SIDE])
+    flags = int(r[i, Q_FLAGS])
+    length = int(r[i, Q_PAYLOAD])
     bits = int(f[j, F_BITS])
     if flags & SYN and not flags & _ACK and not bits & BIT_STARTED:
         # the roles were a guess; they may still change while no minute of the flow has been told
@@ -168,49 +168,46 @@ def _update_tcp(t: Tables, i: int, j: int) -> None:
             bits ^= BIT_ORIGIN
         bits |= BIT_STARTED
         f[j, F_BITS] = bits
-    if int(t.rows[i, Q_MARKS]) & MARK_BAD_SUM:
+    if int(r[i, Q_MARKS]) & MARK_BAD_SUM:
         note_letter(f, j, side, BAD_SUM)
     note_history(f, j, side, flags, length)
-    _update_sequence(t, i, j, side, flags, length)
+    _update_sequence(r, f, holes, cursor, i, j)
     bits = int(f[j, F_BITS])
     if bits & _STATES != _BOTH_OPEN or flags & 7:  # nothing else changes the states
         f[j, F_BITS] = step(bits, side, flags, length)
 
 
 @hot
-def _account(t: Tables, i: int, j: int) -> None:
+def _account(r: Longs, f: Longs, cells: Longs, cursor: Longs, width: int, i: int, j: int) -> None:
     """Count a packet in its flow, and close the flow's cell where the packet lies in another."""
-    f = t.flows
-    time = int(t.rows[i, Q_TIME])
-    width = int(t.options[O_CELL])
+    time = int(r[i, Q_TIME])
     into = time - int(f[j, F_CELL])
     if into < 0 or into >= width:  # compared, since a division takes longer than all the rest
-        emit_cell(t, j)
+        emit_cell(f, cells, cursor, j)
         f[j, F_CELL] = time // width * width
     if time < f[j, F_LAST]:
         f[j, F_START] = min(int(f[j, F_START]), time)
     else:
         f[j, F_LAST] = time
-    at = F_HIGH * int(t.rows[i, Q_SIDE])
+    at = F_HIGH * int(r[i, Q_SIDE])
     f[j, F_PACKETS + at] += 1
-    f[j, F_IP + at] += t.rows[i, Q_IP]
-    f[j, F_FRAME + at] += t.rows[i, Q_WIRE]
-    f[j, F_PAYLOAD + at] += t.rows[i, Q_PAYLOAD]
+    f[j, F_IP + at] += r[i, Q_IP]
+    f[j, F_FRAME + at] += r[i, Q_WIRE]
+    f[j, F_PAYLOAD + at] += r[i, Q_PAYLOAD]
 
 
 @hot
-def _account_carrier(t: Tables, i: int, j: int) -> None:
+def _account_carrier(r: Longs, f: Longs, i: int, j: int) -> None:
     """Count a packet that carries another in the sums alone: its bytes are told where what it carries is told."""
-    f = t.flows
-    time = int(t.rows[i, Q_TIME])
-    side = int(t.rows[i, Q_SIDE])
+    time = int(r[i, Q_TIME])
+    side = int(r[i, Q_SIDE])
     f[j, F_BITS] |= BIT_OUTER
     f[j, F_START] = min(int(f[j, F_START]), time)
     f[j, F_LAST] = max(int(f[j, F_LAST]), time)
     f[j, F_SUM_PACKETS + side] += 1
-    f[j, F_SUM_IP + side] += t.rows[i, Q_IP]
-    f[j, F_SUM_FRAME + side] += t.rows[i, Q_WIRE]
-    f[j, F_SUM_PAYLOAD + side] += t.rows[i, Q_PAYLOAD]
+    f[j, F_SUM_IP + side] += r[i, Q_IP]
+    f[j, F_SUM_FRAME + side] += r[i, Q_WIRE]
+    f[j, F_SUM_PAYLOAD + side] += r[i, Q_PAYLOAD]
 
 
 @hot
@@ -219,14 +216,14 @@ def update(b: Bytes, t: Tables, i: int) -> None:
     j = _find(t, i)
     proto = int(t.rows[i, Q_PROTO])
     if proto == TCP:
-        _update_tcp(t, i, j)
+        _update_tcp(t.rows, t.flows, t.holes, t.cursor, i, j)
     elif proto == UDP:
         note_letter(t.flows, j, int(t.rows[i, Q_SIDE]), DATA)
     marks = int(t.rows[i, Q_MARKS])
     if marks & MARK_CARRIES or (marks & MARK_LATER and t.flows[j, F_BITS] & BIT_OUTER):
-        _account_carrier(t, i, j)
+        _account_carrier(t.rows, t.flows, i, j)
     else:
-        _account(t, i, j)
+        _account(t.rows, t.flows, t.cells, t.cursor, int(t.options[O_CELL]), i, j)
         if t.options[O_PICK] and t.rows[i, Q_DATA_END] > t.rows[i, Q_DATA]:
             pick_packet(b, t, i, j)
     place = int(t.rows[i, Q_NUMBER]) - int(t.cursor[EPOCH_START]) - 1
@@ -255,4 +252,4 @@ def set_aside(t: Tables, i: int, kind: int) -> None:
     else:
         t.cursor[REJECT_COUNT] += 1
     if first:
-        pick_reject(t, i, int(t.rows[i, Q_START]), int(t.rows[i, Q_END]), kind, link)
+        pick_reject(t.rows, t.picks, t.cursor, i, kind, link)
