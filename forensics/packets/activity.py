@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from forensics.packets import layout
 from forensics.packets.columns import ends, protos, times, turned
-from forensics.packets.engine import Engine, Harvest
+from forensics.packets.engine import Engine
+from forensics.packets.harvest import Harvest
 from forensics.packets.layout import (
     FlowOptions,
     Longs,

@@ -26,8 +26,12 @@ from forensics.packets.recognising import HEAD_BYTES
 from forensics.packets.telling import Teller
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
     from forensics.packets.columns import Label, Origin
-    from forensics.packets.engine import Pick
+    from forensics.packets.harvest import Messages, Pick
     from forensics.packets.layout import Longs
     from forensics.packets.protocols.socks import Target
     from forensics.rows import Rows
@@ -117,14 +121,18 @@ class Applications:
             The engine's IPv6 addresses.
         """
         kind = pick.columns[layout.P_KIND]
-        if kind in (layout.PICK_DNS, layout.PICK_DNS_STREAM):
-            self._lookups.take(pick, addresses)
+        if kind == layout.PICK_DNS_STREAM:
+            self._lookups.take_segment(pick)
         elif kind == layout.PICK_QUIC:
             self._take_initial(pick, addresses)
         else:
             self._take_segment(pick, addresses)
 
-    def finish(self, closed: Longs, streams: Longs) -> None:
+    def take_messages(self, messages: Messages) -> None:
+        """Read datagrams of DNS; their flows are marked as such by the engine."""
+        self._lookups.read(messages)
+
+    def finish(self, closed: Longs, streams: Longs, addresses: Longs) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Read what closed flows left unfinished, as far as it goes; call it before their rows are made.
 
         Parameters
@@ -133,31 +141,42 @@ class Applications:
             The flows, columns ``layout.F_*``.
         streams
             The engine's streams, columns ``layout.S_*``.
+        addresses
+            The engine's IPv6 addresses.
+
+        Yields
+        ------
+        tuple
+            ``names`` and batches of rows: what was collected since the last call.
         """
-        self._lookups.finish()
+        self._lookups.finish(addresses)
         serials = closed[:, layout.F_SERIAL].tolist()
         over = set(serials)
         for key in [key for key in self._followed.heads if key[0] in over]:
             self._tell(key, self._followed.heads.pop(key))
+        known = self._conversations.keys() & over
         for k, serial in enumerate(serials):
-            conversation = self._conversations.get(serial)
-            if conversation is not None and (conversation.sending or conversation.replying):
-                self._end_bodies(conversation, closed[k], streams)
+            if serial in known:
+                conversation = self._conversations[serial]
+                if conversation.sending or conversation.replying:
+                    self._end_bodies(conversation, closed[k], streams)
+        yield from self._teller.tell_held()
 
     def forget(self, serials: Longs) -> None:
         """Tell what closed flows still owe, and drop what is known of them; call it after their rows were made."""
         closed = serials.tolist()
         over = set(closed)
+        known = self._conversations.keys() & over
         for serial in closed:
-            conversation = self._conversations.pop(serial, None)
-            if conversation is not None:
-                close_exchange(self._teller, conversation)
-            self.labels.pop(serial, None)
+            if serial in known:
+                close_exchange(self._teller, self._conversations.pop(serial))
+        for serial in self.labels.keys() & over:
+            del self.labels[serial]
         self._lookups.forget(over)
         followed = self._followed
         for key in [key for key in followed.early if key[0] in over]:
             del followed.early[key]
-        for serial in [serial for serial in followed.initials if serial in over]:
+        for serial in followed.initials.keys() & over:
             del followed.initials[serial]
 
     def _end_bodies(self, conversation: Conversation, flow: Longs, streams: Longs) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forensics.addresses import address_text
 from forensics.packets import layout
 from forensics.packets.states import STATES, history_text
+from forensics.packets.texts import HALF, address_codes
 from forensics.rows import BATCH_ROWS
 from forensics.schema import FLOWS, VOLUMES
 
@@ -27,7 +27,6 @@ __all__ = [
     "Ends",
     "Label",
     "Origin",
-    "address_of",
     "ends",
     "flow_batches",
     "proto_name",
@@ -37,8 +36,6 @@ __all__ = [
     "volume_batches",
 ]
 
-_HALF = 1 << 31
-_OCTETS = pa.array([str(octet) for octet in range(256)], pa.string())
 TCP = 6
 _PROTOS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
 
@@ -86,24 +83,6 @@ def proto_name(number: int) -> str:
     return _PROTOS.get(number, f"ip-{number}")
 
 
-def address_of(number: int, addresses: Longs | None) -> str:
-    """Return the text of an address.
-
-    Parameters
-    ----------
-    number
-        An IPv4 address as a number, or an index into ``addresses``.
-    addresses
-        The engine's IPv6 addresses, None for IPv4.
-    """
-    if addresses is None:
-        return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-    words = [word + (_HALF << 32) for word in addresses[number].tolist()]
-    groups = [word >> shift & 0xFFFF for word in words for shift in (48, 32, 16, 0)]
-    text = ":".join(f"{group:x}" for group in groups)
-    return address_text(text) or text
-
-
 @dataclass(frozen=True, slots=True)
 class Ends:
     """Both ends of flows, as columns.
@@ -128,11 +107,12 @@ class Ends:
 def ends(key1: Longs, key2: Longs, bits: Longs, addresses: Longs) -> Ends:
     """Take the keys of flows apart."""
     swapped = bits & layout.BIT_ORIGIN
-    low, high = (key1 >> 32) + _HALF, key1 & 0xFFFF_FFFF
+    low, high = (key1 >> 32) + HALF, key1 & 0xFFFF_FFFF
     first, second = key2 >> 32 & 0xFFFF, key2 >> 16 & 0xFFFF
     icmp = np.isin(key2 & 255, (1, 58))
     turned = (swapped == 1) & ~icmp
-    text = _address_column(np.concatenate([low, high]), np.tile(key2 & layout.KEY_IPV6, 2), addresses)
+    distinct, codes = address_codes(np.concatenate([low, high]), np.tile(key2 & layout.KEY_IPV6, 2), addresses)
+    text = distinct.take(codes)
     n = len(key1)
     rows = np.arange(n)
     portless = (key2 & layout.KEY_PORTLESS) != 0
@@ -152,22 +132,6 @@ def _distinct(codes: Longs) -> tuple[pa.Array, list[int]]:
     return encoded.indices, values
 
 
-def _address_column(numbers: Longs, ipv6: Longs, addresses: Longs) -> pa.Array:
-    """Return the text of addresses, each distinct one made once."""
-    encoded = pa.array(numbers * 2 + (ipv6 != 0)).dictionary_encode()
-    keys = encoded.dictionary.to_numpy()
-    is6, values = (keys & 1).astype(bool), keys >> 1
-    octets = [_OCTETS.take(pa.array(values[~is6] >> shift & 255)) for shift in (24, 16, 8, 0)]
-    texts = pa.concat_arrays(
-        [
-            pc.binary_join_element_wise(*octets, "."),
-            pa.array([address_of(number, addresses) for number in values[is6].tolist()], pa.string()),
-        ]
-    )
-    place = np.argsort(np.argsort(is6, kind="stable"), kind="stable")  # IPv4 addresses first, each kind in its order
-    return texts.take(pa.array(place)).take(encoded.indices)
-
-
 def _texts(codes: Longs | pa.Array, text: Sequence[str | None]) -> pa.Array:
     """Return texts by index."""
     return pa.array(text, pa.string()).take(codes if isinstance(codes, pa.Array) else pa.array(codes))
@@ -184,11 +148,12 @@ def protos(key2: Longs) -> pa.Array:
 def _labels(serials: Longs, labels: Mapping[int, Label]) -> tuple[Longs, list[Label]]:
     """Return for each flow the index of its label in a list whose first entry is the empty label."""
     distinct: dict[Label, int] = {_NO_LABEL: 0}
-    if not labels:
+    labelled = np.array(sorted(labels.keys() & set(serials.tolist())), dtype=np.int64)
+    if not len(labelled):
         return np.zeros(len(serials), dtype=np.int64), [_NO_LABEL]
-    found = (labels.get(serial) for serial in serials.tolist())
-    codes = [0 if label is None else distinct.setdefault(label, len(distinct)) for label in found]
-    return np.array(codes, dtype=np.int64), list(distinct)
+    numbers = np.array([distinct.setdefault(labels[serial], len(distinct)) for serial in labelled.tolist()])
+    places = np.minimum(np.searchsorted(labelled, serials), len(labelled) - 1)
+    return np.where(labelled[places] == serials, numbers[places], 0), list(distinct)
 
 
 def _histories(history: Longs, swapped: Longs) -> pa.Array:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from forensics.addresses import address_text
 from forensics.packets import layout
-from forensics.packets.columns import Label, address_of
+from forensics.packets.columns import Label
+from forensics.packets.texts import HALF, address_of
 
 if TYPE_CHECKING:
     from forensics.packets.layout import Longs
@@ -89,6 +90,6 @@ def ends_of(columns: list[int], side: int, addresses: Longs) -> tuple[str, int, 
     """Return address and port of one side of a picked packet's flow, then those of the other."""
     key1, key2 = columns[layout.P_KEY1], columns[layout.P_KEY2]
     table = addresses if key2 & layout.KEY_IPV6 else None
-    low = address_of((key1 >> 32) + (1 << 31), table), key2 >> 32 & 0xFFFF
+    low = address_of((key1 >> 32) + HALF, table), key2 >> 32 & 0xFFFF
     high = address_of(key1 & 0xFFFF_FFFF, table), key2 >> 16 & 0xFFFF
     return (*high, *low) if side else (*low, *high)

@@ -11,7 +11,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from forensics.packets.arrays import EPOCH_PACKETS, Pile, grown, new_tables, wit
 from forensics.packets.assembly import run, sweep
 from forensics.packets.containers import BadContainerError
 from forensics.packets.ethertypes import NOT_IP_NAMES
+from forensics.packets.harvest import Harvest, Messages, Pick
 from forensics.packets.hashing import rehash_flows
 from forensics.packets.index import Checkpoint, section_state
 from forensics.packets.layout import (
@@ -39,6 +40,7 @@ from forensics.packets.layout import (
 )
 from forensics.packets.links import find_networks
 from forensics.packets.opening import Container, ListedName
+from forensics.packets.texts import gathered
 from forensics.packets.tunnels import unwrap
 from forensics.packets.window import Window
 
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
     from forensics.errors import EvidenceError
 
-__all__ = ["BLOCK_BYTES", "EPOCH_PACKETS", "Engine", "Harvest", "Pick"]
+__all__ = ["BLOCK_BYTES", "EPOCH_PACKETS", "Engine"]
 
 BLOCK_BYTES = 8 * 1024 * 1024
 """How much of a capture is read at once. [B]"""
@@ -64,42 +66,6 @@ FATES = {
 """What becomes of a packet: exactly one of these."""
 
 _PATIENCE = 65_536  # open flows that cause no sweep
-
-
-class Pick(NamedTuple):
-    """One packet handed to Python, or a part of one: its columns (``layout.P_*``) and its bytes."""
-
-    columns: list[int]
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Harvest:
-    """What the engine collected.
-
-    Parameters
-    ----------
-    closed
-        Flows that are over, columns ``layout.F_*``.
-    cells
-        What flows moved per cell of time, columns ``layout.C_*``.
-    addresses
-        IPv6 addresses by their numbers.
-    members
-        For each packet of the epoch the number of the first packet of its flow: of the outermost connection, and of
-        the innermost one that it carries; 0 for none.
-    checkpoints
-        Places where framing can begin anew.
-    streams
-        HTTP connections that are followed, columns ``layout.S_*``.
-    """
-
-    closed: Longs
-    cells: Longs
-    addresses: Longs
-    members: Longs
-    checkpoints: list[Checkpoint]
-    streams: Longs
 
 
 @dataclass
@@ -187,24 +153,22 @@ class Engine:
 
     # -- the pass ----------------------------------------------------------------------------------------------------
 
-    def events(self) -> Iterator[Harvest | list[Pick] | list[ListedName]]:
+    def events(self) -> Iterator[Harvest | Messages | list[Pick] | list[ListedName]]:
         """Go through the capture.
 
         Yields
         ------
-        Harvest or list of Pick or list of ListedName
-            Picks in the order of their packets, always before the harvest that has their flows; names that the
-            capture lists; a harvest at the end of every epoch, several where many flows close at once, and at the end
-            of the capture.
+        Harvest or Messages or list of Pick or list of ListedName
+            Picks and messages in the order of their packets, always before the harvest that has their flows; names
+            that the capture lists; a harvest at the end of every epoch, several where many flows close at once, and
+            at the end of the capture.
         """
         cursor = self.tables.cursor
         closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
         cursor[layout.EPOCH_END] = EPOCH_PACKETS
         while not self._stopped:
             status = self._run()
-            picks = self._picks()
-            if picks:
-                yield picks
+            yield from self._picks()
             if self.container.names:
                 yield self.container.told()
             self._collect(closed, cells)
@@ -282,13 +246,20 @@ class Engine:
         count = min(int(self.tables.cursor[layout.N_STREAMS]), layout.STREAM_ROWS)
         return self.tables.streams[:count].copy()
 
-    def _picks(self) -> list[Pick]:
+    def _picks(self) -> Iterator[Messages | list[Pick]]:
         """Copy the picked packets out of the buffer."""
         t = self.tables
-        rows = t.picks[: t.cursor[layout.N_PICKS]].tolist()
+        rows = t.picks[: t.cursor[layout.N_PICKS]]
         t.cursor[layout.N_PICKS] = 0
+        datagrams = rows[:, layout.P_KIND] == layout.PICK_DNS
+        if datagrams.any():
+            columns = rows[datagrams]
+            places = columns[:, layout.P_DATA], columns[:, layout.P_DATA_END]
+            yield Messages(columns, *gathered(self._window.data, *places), t.addresses)
         b = self._window.data.data
-        return [Pick(row, bytes(b[row[layout.P_DATA] : row[layout.P_DATA_END]])) for row in rows]
+        others = rows[~datagrams].tolist()
+        if others:
+            yield [Pick(row, bytes(b[row[layout.P_DATA] : row[layout.P_DATA_END]])) for row in others]
 
     def _tidy(self) -> Iterator[Harvest]:
         """Close idle flows where open ones have piled up, and the ones idle longest where there are too many."""

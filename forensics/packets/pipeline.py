@@ -10,12 +10,10 @@ from forensics.packets import layout
 from forensics.packets.ahead import made_ahead
 from forensics.packets.applications import Applications
 from forensics.packets.columns import Origin, flow_batches, volume_batches
-from forensics.packets.engine import Engine, Harvest, Pick
+from forensics.packets.engine import Engine
+from forensics.packets.harvest import Harvest, Messages
 from forensics.packets.index import block_batches, packet_batches
-from forensics.packets.layout import (
-    FlowOptions,
-    Longs,
-)
+from forensics.packets.layout import FlowOptions
 from forensics.packets.opening import ListedName
 from forensics.rows import Rows
 
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forensics.formats import Evidence
+    from forensics.packets.harvest import Pick
     from forensics.packets.layout import Longs
 
 __all__ = ["read_capture"]
@@ -62,6 +61,8 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
         for event in events:
             if isinstance(event, Harvest):
                 yield from _tables(event, applications, origin)
+            elif isinstance(event, Messages):
+                applications.take_messages(event)
             else:
                 _take(event, engine.tables.addresses, applications, rows, origin)
             if isinstance(event, Harvest) or rows.full:
@@ -82,7 +83,7 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
 
 def _tables(event: Harvest, applications: Applications, origin: Origin) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield the rows of what the engine has collected."""
-    applications.finish(event.closed, event.streams)
+    yield from applications.finish(event.closed, event.streams, event.addresses)
     yield from flow_batches(event.closed, event.addresses, applications.labels, origin)
     yield from volume_batches(event.cells, event.addresses, applications.labels, origin)
     applications.forget(event.closed[:, layout.F_SERIAL])

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from forensics.addresses import host_name
+from forensics.rows import BATCH_ROWS
+from forensics.schema import NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from forensics.packets.columns import Origin
     from forensics.rows import Rows
 
@@ -35,6 +41,7 @@ class Teller:
         self.failures: dict[str, int] = {}
         self.rows = rows
         self.source = origin.source
+        self._held: list[pa.RecordBatch] = []
         self.add_name = rows.appender("names", "time", "address", "name", "how", "client", "source", "record")
         columns = ("time", "address", "peer", "peer_port", "kind", "fingerprint", "source", "record")
         self._fingerprints = rows.appender("fingerprints", *columns)
@@ -70,6 +77,25 @@ class Teller:
             Columns of the table.
         """
         self._fingerprints((seen[0] // 1000, speaker, *peer, kind, fingerprint, self.source, seen[1]))
+
+    def hold_names(self, **columns: pa.Array) -> None:
+        """Keep many rows of ``names``, those without a name left out, until `tell_held`.
+
+        Parameters
+        ----------
+        **columns
+            All columns but ``source``.
+        """
+        columns["source"] = pa.repeat(pa.scalar(self.source, pa.string()), len(columns["name"]))
+        batch = pa.RecordBatch.from_arrays([columns[name] for name in NAMES.schema.names], schema=NAMES.schema)
+        self._held.append(batch.filter(columns["name"].is_valid()) if columns["name"].null_count else batch)
+
+    def tell_held(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield the rows that were kept."""
+        held, self._held = self._held, []
+        for batch in held:
+            for at in range(0, batch.num_rows, BATCH_ROWS):
+                yield "names", batch.slice(at, BATCH_ROWS)
 
     def fail(self, kind: str) -> None:
         """Count a message that could not be read."""

@@ -248,8 +248,13 @@ def _http(data: bytes) -> None:
     http.parse_reply(data)
 
 
+def _dns(data: bytes) -> None:
+    ends = np.array([0, len(data), max(2 * len(data) - 1, len(data))])
+    dns.parse_messages(np.frombuffer(data + data[1:] or b"\0", dtype=np.uint8), ends)
+
+
 READERS: tuple[Callable[[bytes], object], ...] = (
-    lambda data: dns.parse_messages([data, data[1:]]),
+    _dns,
     _tls,
     _quic,
     _http,

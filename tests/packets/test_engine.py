@@ -28,7 +28,7 @@ def harvest(
     chosen = build.layout.FlowOptions(**options)
     engine = build.engine.Engine(io.BytesIO(data), chosen, block or build.engine.BLOCK_BYTES)
     engine.open()
-    events = [event for event in engine.events() if not isinstance(event, list)]
+    events = [event for event in engine.events() if hasattr(event, "closed")]
     return np.concatenate([e.closed for e in events]), np.concatenate([e.cells for e in events]), engine.facts()
 
 

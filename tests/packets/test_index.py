@@ -50,7 +50,7 @@ def made(build: Build, data: bytes, **options: object) -> tuple[Any, Any, dict[s
     engine.open()
     writer, closed = build.index.IndexWriter(), []
     for event in engine.events():
-        if not isinstance(event, list):
+        if hasattr(event, "closed"):
             closed.append(event.closed)
             for name, batch in (
                 *build.index.packet_batches(event.members),
@@ -164,7 +164,7 @@ def test_the_index_does_not_depend_on_blocks(small: Build, samples: dict[str, by
     for size in (block, small.engine.BLOCK_BYTES):
         engine = small.engine.Engine(io.BytesIO(samples[name]), block=size)
         engine.open()
-        harvests = [event for event in engine.events() if not isinstance(event, list)]
+        harvests = [event for event in engine.events() if hasattr(event, "closed")]
         checkpoints = [checkpoint for event in harvests for checkpoint in event.checkpoints]
         found.append((checkpoints, np.concatenate([event.members for event in harvests]).tolist()))
 
@@ -297,6 +297,6 @@ def test_both_builds_index_alike(plain: Build, compiled: Build, samples: dict[st
         for build in (plain, compiled):
             engine = build.engine.Engine(io.BytesIO(data))
             engine.open()
-            harvests = [event for event in engine.events() if not isinstance(event, list)]
+            harvests = [event for event in engine.events() if hasattr(event, "closed")]
             found.append([(event.members.tolist(), [tuple(c) for c in event.checkpoints]) for event in harvests])
         assert found[0] == found[1]

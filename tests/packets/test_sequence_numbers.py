@@ -72,7 +72,7 @@ def followed(build: Build, data: bytes) -> tuple[Any, Any]:
     """Return the only flow of a capture, and the engine that closed it; no row of the table of holes is lost."""
     engine = build.engine.Engine(io.BytesIO(data))
     engine.open()
-    flows = np.concatenate([event.closed for event in engine.events() if not isinstance(event, list)])
+    flows = np.concatenate([event.closed for event in engine.events() if hasattr(event, "closed")])
     lay, cursor, holes = build.layout, engine.tables.cursor, engine.tables.holes
     free, k = 0, int(cursor[lay.HOLE_FREE])
     while k:

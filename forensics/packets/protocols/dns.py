@@ -13,23 +13,21 @@ References
 
 from __future__ import annotations
 
-import struct
-from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from forensics.addresses import address_text, host_name
 from forensics.packets._jit import entry, jit
 from forensics.packets.framing import u8, u16, u32
+from forensics.packets.texts import gathered, ipv4_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from forensics.packets.layout import Bytes, Longs
 
-__all__ = ["parse_messages"]
+__all__ = ["Answers", "parse_messages"]
 
 _MAX_MESSAGE = 65_535
 """Longest DNS message: the length before one over TCP has 16 bits. [B]"""
@@ -47,6 +45,8 @@ _SPARE = (_MAX_RECORDS + 1) * 2 * _MAX_NAME  # what the names of one message can
 A_MESSAGE, A_KIND, A_NAME, A_NAME_END, A_HIGH, A_LOW = range(6)
 _NO_ADDRESS, _IPV4, _IPV6, _ALIAS = 0, 4, 6, 5
 _TYPE_A, _TYPE_CNAME, _TYPE_AAAA = 1, 5, 28
+_IPV6_BYTES = 16
+_SPACE, _DOT, _TILDE = 32, 46, 126
 
 # What became of a message.
 _UNREADABLE, _READ = -1, 0
@@ -244,7 +244,8 @@ def _messages(b: Bytes, ends: Longs, m: int, out: Longs, arena: Bytes, state: Lo
         if n + 2 * _MAX_RECORDS > out.shape[0] or used + _SPARE > arena.shape[0]:
             break
         first = n
-        n, used = _message(b, int(ends[m]), int(ends[m + 1]), out, n, arena, used)
+        base = int(ends[m])
+        n, used = _message(b, base, min(int(ends[m + 1]), base + _MAX_MESSAGE), out, n, arena, used)
         state[m] = _READ
         if n < 0:
             n = first
@@ -255,57 +256,80 @@ def _messages(b: Bytes, ends: Longs, m: int, out: Longs, arena: Bytes, state: Lo
     return m, n
 
 
-@lru_cache(maxsize=65536)
-def _text(name: bytes) -> str | None:
-    """Return a name as the tables have it."""
-    return host_name(name.decode("utf-8", "backslashreplace"))
+class Answers(NamedTuple):
+    """What messages told: n answers, in the order of their messages.
+
+    Parameters
+    ----------
+    message
+        Place of the message. (n,)
+    name
+        Name that was asked for, in canonical form; null where nothing is left of it. (n,)
+    address
+        Address in the answer, null where it has none. (n,)
+    """
+
+    message: Longs
+    name: pa.Array
+    address: pa.Array
 
 
-@lru_cache(maxsize=65536)
-def _address(kind: int, high: int, low: int) -> str | None:
-    """Return the text of an address, None where an answer has none."""
-    if kind == _NO_ADDRESS:
-        return None
-    if kind == _IPV4:
-        return ".".join(map(str, low.to_bytes(4, "big")))
-    return address_text(str(IPv6Address(struct.pack(">qq", high, low))))
-
-
-def parse_messages(messages: Sequence[bytes]) -> tuple[list[tuple[int, str, str | None]], list[bool]]:
+def parse_messages(data: Bytes, ends: Longs) -> tuple[Answers, Longs]:
     """Take DNS messages apart.
 
     Parameters
     ----------
-    messages
-        The messages, each as it was on the wire, without the length that TCP puts before it. What lies beyond the
-        longest one that there can be, in a datagram larger than IP allows, is not looked at.
+    data
+        The messages end to end, each as it was on the wire, without the length that TCP puts before it.
+    ends
+        Where each of them begins, and where the last one ends: one more than there are messages. What lies beyond
+        the longest message that there can be, in a datagram larger than IP allows, is not looked at.
 
     Returns
     -------
     tuple
-        Answers in order: the place of their message, the name that was asked for, and an address; and which messages
-        could be read. A name reached through aliases is given as it was asked for. A name that does not exist has no
-        address. A query answers nothing.
-
-    Examples
-    --------
-    >>> parse_messages([b"no message"])
-    ([], [False])
+        The answers, and for each message 1 where it could be read, else 0. A name reached through aliases is given as
+        it was asked for. A name that does not exist has no address. A query answers nothing.
     """
-    messages = [message[:_MAX_MESSAGE] for message in messages]  # the arrays have room for what fits into one
-    data: Bytes = np.frombuffer(b"".join(messages) or b"\0", dtype=np.uint8)
-    ends = np.zeros(len(messages) + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, messages), dtype=np.int64, count=len(messages)), out=ends[1:])
-    state = np.full(len(messages), _UNREADABLE, dtype=np.int64)
-    out = np.zeros((_ROWS, A_LOW + 1), dtype=np.int64)
-    arena = np.zeros(_ARENA, dtype=np.uint8)
-    found: list[tuple[int, str, str | None]] = []
+    state = np.full(len(ends) - 1, _UNREADABLE, dtype=np.int64)
+    out = np.empty((_ROWS, A_LOW + 1), dtype=np.int64)
+    arena = np.empty(_ARENA, dtype=np.uint8)
+    parts, names = [out[:0]], [pa.array([], pa.string())]
     m = 0
-    while m < len(messages):
+    while m < len(state):
         m, n = _messages(data, ends, m, out, arena, state)
-        raw = arena[: out[:n, A_NAME_END].max(initial=0)].tobytes()
-        for message, kind, start, end, high, low in out[:n].tolist():
-            name = _text(raw[start:end])
-            if name is not None:
-                found.append((message, name, _address(kind, high, low)))
-    return found, (state == _READ).tolist()
+        names.append(_name_column(arena, out[:n, A_NAME], out[:n, A_NAME_END]))
+        parts.append(out[:n].copy())
+    rows = np.concatenate(parts)
+    answers = Answers(rows[:, A_MESSAGE], pa.concat_arrays(names), _address_column(rows))
+    return answers, (state == _READ).astype(np.int64)
+
+
+def _name_column(arena: Bytes, begins: Longs, ends: Longs) -> pa.Array:
+    """Return names out of the arena in canonical form."""
+    packed, offsets = gathered(arena, begins, ends)
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(packed)]
+    if not ((packed <= _SPACE) | (packed > _TILDE)).any() and _end_well(packed, offsets):
+        return pa.Array.from_buffers(pa.string(), len(begins), buffers)  # canonical as they are
+    encoded = pa.Array.from_buffers(pa.binary(), len(begins), buffers).dictionary_encode()
+    texts = [host_name(name.decode("utf-8", "backslashreplace")) for name in encoded.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(encoded.indices)
+
+
+def _end_well(packed: Bytes, offsets: Longs) -> bool:
+    """Tell whether every name has a byte, and ends with something else than a dot."""
+    return bool((np.diff(offsets) > 0).all() and (packed[offsets[1:] - 1] != _DOT).all())
+
+
+def _address_column(rows: Longs) -> pa.Array:
+    """Return the addresses of answers."""
+    ipv4, ipv6 = rows[:, A_KIND] == _IPV4, rows[:, A_KIND] == _IPV6
+    wide = rows[ipv6][:, [A_HIGH, A_LOW]].astype(">i8").tobytes()
+    buffers = [None, pa.py_buffer(wide)]
+    encoded = pa.Array.from_buffers(pa.binary(_IPV6_BYTES), int(ipv6.sum()), buffers).dictionary_encode()
+    texts = pa.array([address_text(str(IPv6Address(raw))) for raw in encoded.dictionary.to_pylist()], pa.string())
+    found = pa.concat_arrays([ipv4_texts(rows[ipv4, A_LOW]), texts.take(encoded.indices)])
+    places = np.zeros(len(rows), dtype=np.int64)
+    places[ipv4] = np.arange(ipv4.sum())
+    places[ipv6] = np.arange(ipv4.sum(), len(found))
+    return found.take(pa.array(places, mask=~(ipv4 | ipv6)))

@@ -1,0 +1,69 @@
+"""What the engine hands out while it goes through a capture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from forensics.packets.index import Checkpoint
+    from forensics.packets.layout import Bytes, Longs
+
+__all__ = ["Harvest", "Messages", "Pick"]
+
+
+class Pick(NamedTuple):
+    """One packet handed to Python, or a part of one: its columns (``layout.P_*``) and its bytes."""
+
+    columns: list[int]
+    data: bytes
+
+
+class Messages(NamedTuple):
+    """Messages that lie whole in packets of their own, many at a time: n datagrams of DNS.
+
+    Parameters
+    ----------
+    columns
+        Their packets, n rows of ``layout.P_*``.
+    data
+        Their bytes, end to end.
+    ends
+        Where each begins, and where the last one ends: n + 1 offsets.
+    addresses
+        The engine's IPv6 addresses.
+    """
+
+    columns: Longs
+    data: Bytes
+    ends: Longs
+    addresses: Longs
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What the engine collected.
+
+    Parameters
+    ----------
+    closed
+        Flows that are over, columns ``layout.F_*``.
+    cells
+        What flows moved per cell of time, columns ``layout.C_*``.
+    addresses
+        IPv6 addresses by their numbers.
+    members
+        For each packet of the epoch the number of the first packet of its flow: of the outermost connection, and of
+        the innermost one that it carries; 0 for none.
+    checkpoints
+        Places where framing can begin anew.
+    streams
+        HTTP connections that are followed, columns ``layout.S_*``.
+    """
+
+    closed: Longs
+    cells: Longs
+    addresses: Longs
+    members: Longs
+    checkpoints: list[Checkpoint]
+    streams: Longs

@@ -1,0 +1,105 @@
+"""Columns of text out of arrays of numbers and bytes, whole columns at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from forensics.addresses import address_text
+
+if TYPE_CHECKING:
+    from forensics.packets.layout import Bytes, Longs
+
+__all__ = ["HALF", "address_codes", "address_of", "gathered", "ipv4_texts"]
+
+HALF = 1 << 31
+"""Subtracted from addresses that stand in the upper half of a signed word."""
+
+_OCTETS = pa.array([str(octet) for octet in range(256)], pa.string())
+
+
+def gathered(data: Bytes, begins: Longs, ends: Longs) -> tuple[Bytes, Longs]:
+    """Copy pieces of an array of bytes end to end.
+
+    Parameters
+    ----------
+    data
+        The bytes.
+    begins, ends
+        Where the n pieces lie.
+
+    Returns
+    -------
+    tuple
+        Their bytes, and n + 1 offsets: where each begins among them, and where the last one ends.
+
+    Examples
+    --------
+    >>> packed, offsets = gathered(np.arange(9, dtype=np.uint8), np.array([6, 1]), np.array([8, 4]))
+    >>> packed.tolist(), offsets.tolist()
+    ([6, 7, 1, 2, 3], [0, 2, 5])
+    """
+    offsets = np.zeros(len(begins) + 1, dtype=np.int64)
+    np.cumsum(ends - begins, out=offsets[1:])
+    places = np.repeat(begins - offsets[:-1], np.diff(offsets))
+    places += np.arange(len(places))
+    return data[places], offsets
+
+
+def ipv4_texts(numbers: Longs) -> pa.Array:
+    """Return IPv4 addresses as text.
+
+    Examples
+    --------
+    >>> ipv4_texts(np.array([0xC0000201])).to_pylist()
+    ['192.0.2.1']
+    """
+    octets = [_OCTETS.take(pa.array(numbers >> shift & 255)) for shift in (24, 16, 8, 0)]
+    return pc.binary_join_element_wise(*octets, ".")
+
+
+def address_of(number: int, addresses: Longs | None) -> str:
+    """Return the text of an address.
+
+    Parameters
+    ----------
+    number
+        An IPv4 address as a number, or an index into ``addresses``.
+    addresses
+        The engine's IPv6 addresses, None for IPv4.
+    """
+    if addresses is None:
+        return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    words = [word + (HALF << 32) for word in addresses[number].tolist()]
+    groups = [word >> shift & 0xFFFF for word in words for shift in (48, 32, 16, 0)]
+    text = ":".join(f"{group:x}" for group in groups)
+    return address_text(text) or text
+
+
+def address_codes(numbers: Longs, ipv6: Longs, addresses: Longs) -> tuple[pa.Array, pa.Array]:
+    """Return addresses as text, each distinct one made once.
+
+    Parameters
+    ----------
+    numbers
+        IPv4 addresses as numbers, or indices into ``addresses``.
+    ipv6
+        Which of them are the latter: anything but 0.
+    addresses
+        The engine's IPv6 addresses.
+
+    Returns
+    -------
+    tuple
+        The distinct texts, and for each address the index of its own.
+    """
+    encoded = pa.array(numbers * 2 + (ipv6 != 0)).dictionary_encode()
+    keys = encoded.dictionary.to_numpy()
+    is6, values = (keys & 1).astype(bool), keys >> 1
+    wide = pa.array([address_of(number, addresses) for number in values[is6].tolist()], pa.string())
+    texts = pa.concat_arrays([ipv4_texts(values[~is6]), wide])
+    place = np.argsort(np.argsort(is6, kind="stable"), kind="stable")  # IPv4 addresses first, each kind in its order
+    return texts.take(pa.array(place)), encoded.indices
