@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import struct
 from contextlib import suppress
 from functools import lru_cache
 
-__all__ = ["address_text", "host_name", "is_private"]
+__all__ = ["address_text", "host_name", "ipv6_text", "is_private"]
 
 
 @lru_cache(maxsize=65536)
@@ -38,6 +39,35 @@ def address_text(text: str) -> str | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
+
+
+_GROUPS = struct.Struct(">8H")
+_ZEROS = re.compile(r"\b0(?::0)+\b")
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+def ipv6_text(packed: bytes) -> str:
+    """Return the canonical text of an IPv6 address as packets hold it; several times as fast as `ipaddress`.
+
+    Parameters
+    ----------
+    packed
+        16 bytes.
+
+    Examples
+    --------
+    >>> ipv6_text(bytes.fromhex("20010db8000000000001000000000001"))
+    '2001:db8::1:0:0:1'
+    >>> ipv6_text(bytes(10) + bytes.fromhex("ffffc0000201"))
+    '192.0.2.1'
+    """
+    if packed.startswith(_MAPPED):
+        return ".".join(map(str, packed[12:]))
+    text = "{:x}:{:x}:{:x}:{:x}:{:x}:{:x}:{:x}:{:x}".format(*_GROUPS.unpack(packed))
+    longest = max(_ZEROS.finditer(text), key=lambda run: run.end() - run.start(), default=None)  # the first of equals
+    if longest is None:
+        return text
+    return f"{text[: longest.start()].removesuffix(':')}::{text[longest.end() :].removeprefix(':')}"
 
 
 _END = re.compile("[\\s.\u3002\uff0e\uff61]+$")

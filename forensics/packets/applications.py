@@ -6,6 +6,7 @@ cannot be read is counted.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -76,11 +77,14 @@ class _Head:
 
 @dataclass(slots=True)
 class _Followed:
-    """What is not yet complete: heads, pieces from before a head, QUIC hellos; of each a bounded number."""
+    """What is not yet complete: heads, pieces from before a head, QUIC hellos; of each a bounded number.
 
-    heads: dict[_Key, _Head] = field(default_factory=dict)
-    early: dict[_Key, list[tuple[int, bytes]]] = field(default_factory=dict)
-    initials: dict[int, Initials] = field(default_factory=dict)
+    The oldest entry of a plain dictionary takes the longer to find the more were taken out before it.
+    """
+
+    heads: OrderedDict[_Key, _Head] = field(default_factory=OrderedDict)
+    early: OrderedDict[_Key, list[tuple[int, bytes]]] = field(default_factory=OrderedDict)
+    initials: OrderedDict[int, Initials] = field(default_factory=OrderedDict)
 
 
 class Applications:
@@ -199,7 +203,7 @@ class Applications:
         entry = initials.setdefault(serial, Initials(columns[layout.P_NUMBER], columns[layout.P_TIME]))
         hello = entry.add(pick.data)
         if len(initials) > MAX_FOLLOWED:
-            del initials[next(iter(initials))]
+            initials.popitem(last=False)
         if not entry.is_quic:
             return
         conversation = self._open(serial, columns, addresses)
@@ -244,7 +248,7 @@ class Applications:
         early = self._followed.early
         early.setdefault(key, []).append((pick.columns[layout.P_SEQ], pick.data))
         if len(early) > MAX_FOLLOWED:
-            del early[next(iter(early))]
+            early.popitem(last=False)
 
     def _begin(self, key: _Key, pick: Pick, addresses: Longs) -> None:
         """Begin a message."""
@@ -256,18 +260,17 @@ class Applications:
         conversation.service = conversation.service or _SERVICES[columns[layout.P_START]]
         seen = columns[layout.P_TIME], columns[layout.P_NUMBER]
         stream = Stream(columns[layout.P_SEQ], HEAD_BYTES)
-        heads[key] = _Head(columns[layout.P_START], seen, stream)
-        self._go_on(key, pick)
-        head = heads.get(key)
-        if head is None:
-            return
-        for seq, data in self._followed.early.pop(key, ()):
-            stream.add(seq, data)
+        stream.add(columns[layout.P_SEQ], pick.data)
+        head = _Head(columns[layout.P_START], seen, stream, columns[layout.P_BODY])
+        if not head.whole:
+            for seq, data in self._followed.early.pop(key, ()):
+                stream.add(seq, data)
         if head.whole:
-            self._tell(key, heads.pop(key))
-        elif len(heads) > MAX_FOLLOWED:
-            oldest = next(iter(heads))
-            self._tell(oldest, heads.pop(oldest))
+            self._tell(key, head)
+            return
+        heads[key] = head
+        if len(heads) > MAX_FOLLOWED:
+            self._tell(*heads.popitem(last=False))
 
     def _go_on(self, key: _Key, pick: Pick) -> None:
         """Take a message or a SOCKS dialogue further, and tell it once it is whole."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +42,7 @@ class Lookups:
         self._teller = teller
         self._labels = labels
         self._streamed: list[tuple[list[int], bytes]] = []
-        self._streams: dict[tuple[int, int], Stream] = {}
+        self._streams: OrderedDict[tuple[int, int], Stream] = OrderedDict()
 
     def take_segment(self, pick: Pick) -> None:
         """Take in a segment of a stream, and collect the messages that it completes."""
@@ -51,7 +51,7 @@ class Lookups:
         stream = self._streams.get(key)
         if stream is None:
             if len(self._streams) >= _MAX_STREAMS:
-                del self._streams[next(iter(self._streams))]
+                self._streams.popitem(last=False)
             stream = self._streams[key] = Stream(columns[layout.P_SEQ], _STREAM_BYTES)
         stream.add(columns[layout.P_SEQ], pick.data)
         at, data = 0, stream.data
@@ -108,5 +108,12 @@ def _receivers(columns: Longs, addresses: Longs) -> pa.Array:
     key1, ipv6 = columns[:, layout.P_KEY1], columns[:, layout.P_KEY2] & layout.KEY_IPV6
     numbers = np.where(columns[:, layout.P_SIDE], (key1 >> 32) + HALF, key1 & 0xFFFF_FFFF)
     texts, codes = address_codes(numbers, ipv6, addresses)
-    single = [None if ipaddress.ip_address(text).is_multicast else text for text in texts.to_pylist()]
-    return pa.array(single, pa.string()).take(codes)
+    return pa.array([None if _is_group(text) else text for text in texts.to_pylist()], pa.string()).take(codes)
+
+
+def _is_group(address: str) -> bool:
+    """Tell whether an address, in canonical text, is a multicast address: 224.0.0.0/4 or ff00::/8."""
+    first, colon, _ = address.partition(":")
+    if colon:
+        return len(first) == 4 and first.startswith("ff")
+    return 224 <= int(address.partition(".")[0]) < 240

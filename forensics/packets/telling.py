@@ -93,9 +93,8 @@ class Teller:
     def tell_held(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield the rows that were kept."""
         held, self._held = self._held, []
-        for batch in held:
-            for at in range(0, batch.num_rows, BATCH_ROWS):
-                yield "names", batch.slice(at, BATCH_ROWS)
+        for batch in pa.Table.from_batches(held, NAMES.schema).combine_chunks().to_batches(BATCH_ROWS):
+            yield "names", batch
 
     def fail(self, kind: str) -> None:
         """Count a message that could not be read."""

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forensics.addresses import address_text
+from forensics.addresses import ipv6_text
 
 if TYPE_CHECKING:
     from forensics.packets.layout import Bytes, Longs
@@ -18,6 +18,7 @@ __all__ = ["HALF", "address_codes", "address_of", "gathered", "ipv4_texts"]
 HALF = 1 << 31
 """Subtracted from addresses that stand in the upper half of a signed word."""
 
+_TOP = np.int64(-(1 << 63))
 _OCTETS = pa.array([str(octet) for octet in range(256)], pa.string())
 
 
@@ -73,10 +74,7 @@ def address_of(number: int, addresses: Longs | None) -> str:
     """
     if addresses is None:
         return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-    words = [word + (HALF << 32) for word in addresses[number].tolist()]
-    groups = [word >> shift & 0xFFFF for word in words for shift in (48, 32, 16, 0)]
-    text = ":".join(f"{group:x}" for group in groups)
-    return address_text(text) or text
+    return ipv6_text((addresses[number] ^ _TOP).astype(">i8").tobytes())
 
 
 def address_codes(numbers: Longs, ipv6: Longs, addresses: Longs) -> tuple[pa.Array, pa.Array]:

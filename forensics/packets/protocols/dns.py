@@ -13,13 +13,12 @@ References
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from forensics.addresses import address_text, host_name
+from forensics.addresses import host_name, ipv6_text
 from forensics.packets._jit import entry, jit
 from forensics.packets.framing import u8, u16, u32
 from forensics.packets.texts import gathered, ipv4_texts
@@ -327,7 +326,7 @@ def _address_column(rows: Longs) -> pa.Array:
     wide = rows[ipv6][:, [A_HIGH, A_LOW]].astype(">i8").tobytes()
     buffers = [None, pa.py_buffer(wide)]
     encoded = pa.Array.from_buffers(pa.binary(_IPV6_BYTES), int(ipv6.sum()), buffers).dictionary_encode()
-    texts = pa.array([address_text(str(IPv6Address(raw))) for raw in encoded.dictionary.to_pylist()], pa.string())
+    texts = pa.array(map(ipv6_text, encoded.dictionary.to_pylist()), pa.string())
     found = pa.concat_arrays([ipv4_texts(rows[ipv4, A_LOW]), texts.take(encoded.indices)])
     places = np.zeros(len(rows), dtype=np.int64)
     places[ipv4] = np.arange(ipv4.sum())

@@ -58,6 +58,8 @@ class Reply:
     upgrade: str | None
 
 
+_BODY = re.compile(rb"\n\r?\n")
+_VALUE = re.compile(rb"[ \t]*:([^\n]*)")
 _REQUEST = re.compile(r"(?P<method>[!-~]{1,32}) +(?P<url>\S+)(?: +HTTP/\d[.\d]*)?\s*")
 _STATUS = re.compile(r"HTTP/\d[.\d]* +(?P<status>\d{3})(?!\d)")
 _ABSOLUTE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:[^/?#@]*@)?(?P<authority>[^/?#]*)")
@@ -65,20 +67,37 @@ _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>\d{1,5}))?")
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 
 
-def _head(data: bytes) -> tuple[str, dict[str, str]]:
-    """Split the head of a message into its first line and its headers; of a repeated header the first counts.
+class _Head:
+    """The head of a message: its first line, and the first field of each name.
 
     A line without an end was cut and is left out: half a URL or host name is worse than none.
+
+    Parameters
+    ----------
+    data
+        What is there of the message.
     """
-    lines = re.split(r"\r?\n", data.decode("utf-8", "backslashreplace"))[:-1] or [""]
-    headers: dict[str, str] = {}
-    for line in lines[1:]:
-        if not line:
-            break
-        name, colon, value = line.partition(":")
-        if colon:
-            headers.setdefault(name.strip().lower(), value.strip())
-    return lines[0], headers
+
+    def __init__(self, data: bytes) -> None:
+        end = _BODY.search(data)
+        self._head = data[: end.start() + 1 if end else data.rfind(b"\n") + 1]
+        self._lower = self._head.lower()
+        self.line = _text(self._head[: self._head.find(b"\n") + 1])
+
+    def field(self, name: bytes) -> str | None:
+        """Return the value of a field; ``name`` in lower case, a line feed before it."""
+        at = self._lower.find(name)
+        while at >= 0:
+            value = _VALUE.match(self._head, at + len(name))
+            if value is not None:
+                return _text(value[1])
+            at = self._lower.find(name, at + 1)
+        return None
+
+
+def _text(raw: bytes) -> str:
+    """Return bytes as text, no space around it."""
+    return raw.decode("utf-8", "backslashreplace").strip()
 
 
 def _number(text: str | None) -> int | None:
@@ -99,8 +118,8 @@ def _host_and_port(authority: str) -> tuple[str | None, int | None]:
 
 def parse_request(data: bytes) -> Request | None:
     """Read the head of an HTTP request, as far as it is there; None where its first line is none of a request."""
-    line, headers = _head(data)
-    match = _REQUEST.fullmatch(line)
+    head = _Head(data)
+    match = _REQUEST.fullmatch(head.line)
     if match is None:
         return None
     method, url = match["method"], match["url"]
@@ -110,31 +129,31 @@ def parse_request(data: bytes) -> Request | None:
         host, port = _host_and_port(absolute["authority"])
         port = port or _DEFAULT_PORTS.get(absolute["scheme"].lower())
     else:
-        host, port = _host_and_port(url if method == "CONNECT" else headers.get("host", ""))
+        host, port = _host_and_port(url if method == "CONNECT" else head.field(b"\nhost") or "")
     return Request(
         method=method,
         url=url,
         host=host,
         port=port,
         to_proxy=to_proxy,
-        user_agent=headers.get("user-agent"),
-        referer=headers.get("referer"),
-        content_length=_number(headers.get("content-length")),
+        user_agent=head.field(b"\nuser-agent"),
+        referer=head.field(b"\nreferer"),
+        content_length=_number(head.field(b"\ncontent-length")),
     )
 
 
 def parse_reply(data: bytes) -> Reply | None:
     """Read the head of an HTTP reply; None where its first line is none of a reply."""
-    line, headers = _head(data)
-    match = _STATUS.match(line)
+    head = _Head(data)
+    match = _STATUS.match(head.line)
     if match is None:
         return None
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = (head.field(b"\ncontent-type") or "").partition(";")[0].strip().lower()
     return Reply(
         status=int(match["status"]),
         content_type=media or None,
-        content_length=_number(headers.get("content-length")),
-        upgrade=headers.get("upgrade"),
+        content_length=_number(head.field(b"\ncontent-length")),
+        upgrade=head.field(b"\nupgrade"),
     )
 
 

@@ -15,6 +15,11 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["CLIENT_HELLO", "ClientHello", "certificate", "handshake_bytes", "is_whole", "parse_client_hello"]
 
@@ -23,6 +28,8 @@ _HANDSHAKE, _CERTIFICATE = 22, 11
 _SERVER_NAME, _GROUPS, _POINT_FORMATS, _SIGNATURES, _ALPN, _VERSIONS = 0, 10, 11, 13, 16, 43
 _VERSION_CODES = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 0x0002: "s2"}
 _NOTHING = "000000000000"
+_GREASE = frozenset(0x0A0A + 0x1010 * k for k in range(16))
+"""Codes that only keep servers tolerant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +65,7 @@ class ClientHello:
     @property
     def ja3(self) -> str:
         """The JA3 fingerprint: an MD5 in hexadecimal."""
-        lists = (self.ciphers, self.extensions, self.groups, self.points)
-        text = ",".join([str(self.legacy_version), *("-".join(map(str, codes)) for codes in lists)])
-        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        return _ja3(self.legacy_version, (self.ciphers, self.extensions, self.groups, self.points))
 
     def ja4(self, transport: str = "t") -> str:
         """Return the JA4 fingerprint.
@@ -70,18 +75,36 @@ class ClientHello:
         transport
             ``t`` for TCP, ``q`` for QUIC.
         """
-        named = "d" if _SERVER_NAME in self.extensions else "i"
-        counts = f"{min(len(self.ciphers), 99):02}{min(len(self.extensions), 99):02}"
-        head = f"{transport}{_VERSION_CODES.get(self.version, '00')}{named}{counts}{_alpn_letters(self.alpn)}"
-        ciphers = ",".join(sorted(f"{code:04x}" for code in self.ciphers))
-        extensions = ",".join(sorted(f"{code:04x}" for code in self.extensions if code not in (_SERVER_NAME, _ALPN)))
-        signatures = "".join(f"{'_' if k == 0 else ','}{code:04x}" for k, code in enumerate(self.signatures))
-        return f"{head}_{_short_hash(ciphers)}_{_short_hash(extensions and extensions + signatures)}"
+        head = f"{transport}{_VERSION_CODES.get(self.version, '00')}"
+        return head + _ja4(self.ciphers, self.extensions, self.signatures, self.alpn[:1])
 
     @property
     def protocols(self) -> str:
         """The application protocols offered, separated by commas."""
         return ",".join(name.decode("utf-8", "backslashreplace") for name in self.alpn)
+
+
+# Clients of one make send the same lists again and again.
+
+
+@lru_cache(maxsize=4096)
+def _ja3(version: int, lists: tuple[Sequence[int], ...]) -> str:
+    """Return a JA3 fingerprint."""
+    text = ",".join([str(version), *("-".join(map(str, codes)) for codes in lists)])
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _ja4(
+    ciphers: tuple[int, ...], extensions: tuple[int, ...], signatures: tuple[int, ...], alpn: tuple[bytes, ...]
+) -> str:
+    """Return a JA4 fingerprint, from whether a name is given on."""
+    named = "d" if _SERVER_NAME in extensions else "i"
+    head = f"{named}{min(len(ciphers), 99):02}{min(len(extensions), 99):02}{_alpn_letters(alpn)}"
+    offered = ",".join(sorted(f"{code:04x}" for code in ciphers))
+    extended = ",".join(sorted(f"{code:04x}" for code in extensions if code not in (_SERVER_NAME, _ALPN)))
+    signed = "".join(f"{'_' if k == 0 else ','}{code:04x}" for k, code in enumerate(signatures))
+    return f"{head}_{_short_hash(offered)}_{_short_hash(extended and extended + signed)}"
 
 
 def _short_hash(text: str) -> str:
@@ -97,15 +120,11 @@ def _alpn_letters(alpn: tuple[bytes, ...]) -> str:
     return "99" if first > 127 else chr(first) + chr(last)
 
 
-def _is_grease(code: int) -> bool:
-    """Tell whether a code only keeps servers tolerant."""
-    return code & 0x0F0F == 0x0A0A and code >> 8 == code & 255
-
-
+@lru_cache(maxsize=4096)
 def _codes(raw: bytes) -> tuple[int, ...]:
     """Return a list of 16-bit codes without GREASE."""
     codes = struct.unpack(f">{len(raw) // 2}H", raw[: len(raw) & ~1])
-    return tuple(code for code in codes if not _is_grease(code))
+    return tuple(code for code in codes if code not in _GREASE)
 
 
 def _listed(raw: bytes) -> bytes:
@@ -163,7 +182,7 @@ def parse_client_hello(data: bytes) -> ClientHello | None:
         version=max(versions, default=legacy),
         legacy_version=legacy,
         ciphers=ciphers,
-        extensions=tuple(code for code, _ in listed if not _is_grease(code)),
+        extensions=tuple(code for code, _ in listed if code not in _GREASE),
         groups=_codes(_listed(inside.get(_GROUPS, b""))),
         points=inside.get(_POINT_FORMATS, b"")[1:],
         signatures=_codes(_listed(inside.get(_SIGNATURES, b""))),
