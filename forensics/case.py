@@ -22,6 +22,7 @@ from forensics.cuts import MOST_PACKETS, export_packets, find_cuts, read_packets
 from forensics.engines import VIEWS, query_text
 from forensics.errors import CaseError, EvidenceError, QueryError
 from forensics.escaping import markup_safe
+from forensics.memory import MemoryStore
 from forensics.reading import (
     EvidenceFile,
     EvidenceLike,
@@ -31,9 +32,9 @@ from forensics.reading import (
     find_evidence,
     progress_bar,
 )
-from forensics.schema import TABLES
+from forensics.schema import TABLES, TIME
 from forensics.selection import selection_text
-from forensics.store import DiskStore, MemoryStore, Store
+from forensics.store import DiskStore, Store
 from forensics.views import View
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ class Case:
         Zone in which the report shows times and in which office hours are reckoned.
     """
 
-    def __init__(self, store: Store, *, title: str, timezone: ZoneInfo, folder: Path | None = None) -> None:
+    def __init__(self, store: Store, *, title: str, timezone: ZoneInfo) -> None:
         from forensics.engines.duckdb import DuckDBEngine
 
         self._store = store
-        self._engine: Engine = DuckDBEngine(folder)
+        self._engine: Engine = DuckDBEngine(store.folder)
         self.title = title
         self.timezone = timezone
         self._register()
@@ -311,7 +312,8 @@ class Case:
         # Rows that are equal in the columns of the order are told apart by the others: one case, one order.
         table = TABLES[name]
         order = dict.fromkeys((*table.order, *table.schema.names))
-        return View(self._engine, f'SELECT * FROM "{name}"', tuple(order))  # noqa: S608  # a table of ours
+        timed = table.schema.field(table.order[0]).type == TIME
+        return View(self._engine, f'SELECT * FROM "{name}"', tuple(order), timed=timed)  # noqa: S608  # a table of ours
 
 
 def read(
@@ -323,7 +325,7 @@ def read(
     limits: Limits | None = None,
     progress: bool | None = None,
 ) -> Case:
-    """Read evidence into a case in memory.
+    """Read evidence into a case in memory; what is beyond a bound lies in a temporary folder that goes with the case.
 
     Parameters
     ----------
@@ -386,7 +388,7 @@ def open_case(folder: str | os.PathLike[str], *, title: str | None = None, timez
     path = Path(folder)
     zone = _zone(timezone or "UTC")
     store = DiskStore(path, {"title": title or path.resolve().stem, "timezone": str(zone)})
-    return Case(store, title=store.settings["title"], timezone=_zone(store.settings["timezone"]), folder=path)
+    return Case(store, title=store.settings["title"], timezone=_zone(store.settings["timezone"]))
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow as pa
 import typer
 from rich.console import Console
 
@@ -106,12 +107,36 @@ def flows_command(
     """
     if form is Table.PARQUET and output is None:
         raise CaseError("Parquet is no text: name a file with --output")
+    _spare_pandas()
     opened = read(*evidence, timezone=timezone, logformat=logformat)
     if output is None:
         write_flows(opened, sys.stdout.buffer, form.value, community=community_id)
     else:
         with output.open("wb") as file:
             write_flows(opened, file, form.value, community=community_id)
+
+
+class _NoPandas:
+    """Has an import of pandas fail."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
+        """Find nothing, and have nobody else find pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _spare_pandas() -> None:
+    """Have Arrow begin without pandas, which takes longer to import than a small capture to read.
+
+    Arrow looks for pandas when it converts its first value, even one that has nothing to do with a data frame. Where it
+    finds none it looks again once it is asked for a data frame, so that nothing is lost.
+    """
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.scalar(0)
+    finally:
+        sys.meta_path.remove(_NoPandas)
 
 
 @app.command("cut")

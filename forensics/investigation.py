@@ -12,6 +12,7 @@ import io
 import json
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -34,7 +35,7 @@ from forensics.schema import FINDING_COLUMNS, TABLES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import networkx as nx
     import pandas as pd
@@ -61,6 +62,12 @@ SAID = 5
 
 COMMUNITY = pa.field("community_id", pa.string())
 """Column that `write_flows` adds where it is asked to."""
+
+GROUP_ROWS = 120 * 1024
+"""Rows of a row group of the flows as Parquet: readers take one at a time."""
+
+PYTHON_ROWS = 8 * 1024
+"""Rows that are Python objects at once, where the flows become text."""
 
 MOST_CHARTS = 6
 """Charts in a report: one per relay that received spikes, the first ones of the ranking."""
@@ -230,15 +237,30 @@ def _with_community_id(flows: pa.RecordBatch) -> pa.RecordBatch:
     return flows.cast(schema).append_column(COMMUNITY, pa.array(community_texts(rows), COMMUNITY.type))
 
 
+def _portions(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
+    """Yield rows in batches of one size, the last of which may be smaller."""
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += batch.num_rows
+        if count >= size:
+            rows, left = pa.concat_batches(waiting), count % size
+            yield from (rows.slice(at, size) for at in range(0, count - left, size))
+            waiting, count = [rows.slice(count - left)], left
+    if count:
+        yield pa.concat_batches(waiting)
+
+
 def _flows_as_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], file: BinaryIO) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    write_rows(text, schema.names, (row for batch in batches for row in batch.to_pylist()))
+    write_rows(text, schema.names, chain.from_iterable(map(pa.RecordBatch.to_pylist, _portions(batches, PYTHON_ROWS))))
     text.flush()
     text.detach()  # the file is its owner's to close
 
 
 def _flows_as_jsonl(_: pa.Schema, batches: Iterator[pa.RecordBatch], file: BinaryIO) -> None:
-    for batch in batches:
+    for batch in _portions(batches, PYTHON_ROWS):
         # ASCII alone: it loses nothing, and a name of the evidence cannot act on a terminal.
         file.writelines(json.dumps(row, default=iso_time).encode() + b"\n" for row in batch.to_pylist())
 
@@ -247,7 +269,7 @@ def _flows_as_parquet(schema: pa.Schema, batches: Iterator[pa.RecordBatch], file
     from pyarrow.parquet import ParquetWriter
 
     with ParquetWriter(file, schema, compression="zstd") as writer:
-        for batch in batches:
+        for batch in _portions(batches, GROUP_ROWS):
             writer.write_batch(batch)
 
 

@@ -1,4 +1,4 @@
-"""Where the tables of a case lie: in memory, or in a folder as Parquet.
+"""Where the tables of a case lie on disk: in a folder, as Parquet. `forensics.memory` has those in memory.
 
 The folder of a case::
 
@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import sys
-from collections import defaultdict
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     from forensics.engines import Engine
 
-__all__ = ["DiskStore", "MemoryStore", "Origin", "Part", "Store"]
+__all__ = ["DiskStore", "Origin", "Part", "Store", "TableFiles", "source_batch", "writing"]
 
 
 class Part(Protocol):
@@ -61,6 +60,10 @@ class Store(Protocol):
     """Tables of a case, one part per evidence file."""
 
     @property
+    def folder(self) -> Path:
+        """The folder that an engine must be able to read."""
+
+    @property
     def origins(self) -> dict[str, Origin]:
         """The evidence files by their SHA-256."""
 
@@ -78,64 +81,6 @@ class Store(Protocol):
 
     def index(self, sha256: str) -> PacketIndex | None:
         """Return the seek index of an evidence file; None where it is no capture."""
-
-
-class MemoryStore:
-    """Tables in memory, gone with the process."""
-
-    def __init__(self) -> None:
-        self.origins: dict[str, Origin] = {}
-        self._parts: dict[str, dict[str, list[pa.RecordBatch]]] = {}
-        self._indexes: dict[str, PacketIndex | None] = {}
-
-    def begin(self) -> Part:
-        """Start a new part."""
-        return _MemoryPart(self)
-
-    @contextmanager
-    def adding(self) -> Iterator[None]:
-        """Do nothing: no other process sees this memory."""
-        yield
-
-    def holds(self, path: Path) -> bool:  # noqa: ARG002  # the protocol's signature
-        """Tell whether a file is one of the store's own: none is."""
-        return False
-
-    def keep(self, batches: dict[str, list[pa.RecordBatch]], index: PacketIndex | None, origin: Origin) -> None:
-        """Take over the rows of one file, and its index."""
-        self.origins[origin.sha256] = origin
-        self._parts[origin.sha256] = batches
-        self._indexes[origin.sha256] = index
-
-    def index(self, sha256: str) -> PacketIndex | None:
-        """Return the seek index of an evidence file; None where it is no capture."""
-        return self._indexes[sha256]
-
-    def register(self, engine: Engine) -> None:
-        """Make the tables known to an engine."""
-        for name, table in TABLES.items():
-            batches = [batch for part in self._parts.values() for batch in part.get(name, ())]
-            engine.register_arrow(name, pa.Table.from_batches(batches, table.schema))
-
-
-class _MemoryPart:
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-        self._batches: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
-        self._index = IndexWriter()
-
-    def write(self, table: str, batch: pa.RecordBatch) -> None:
-        if table in INDEX:
-            self._index.write(table, batch)
-        else:
-            self._batches[table].append(batch)
-
-    def commit(self, row: dict[str, object], path: Path | None, modified: int | None) -> None:
-        self.write("sources", _source_batch(row))
-        self._store.keep(dict(self._batches), self._index.close(), Origin.of(row, path, modified))
-
-    def discard(self) -> None:
-        self._batches.clear()
 
 
 class DiskStore:
@@ -165,7 +110,7 @@ class DiskStore:
         self._load()
 
     def _create(self, settings: dict[str, str]) -> None:
-        with _writing(self.folder):
+        with writing(self.folder):
             if self.folder.exists() and not (self.folder.is_dir() and self._is_empty()):
                 raise CaseError(f"{self.folder} is not a case: name a case's folder, or one that does not exist yet")
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +148,7 @@ class DiskStore:
 
     def begin(self) -> Part:
         """Start a new part."""
-        with _writing(self.folder):
+        with writing(self.folder):
             self._staging.mkdir()
         return _DiskPart(self, self._staging)
 
@@ -218,20 +163,20 @@ class DiskStore:
         What others added since the case was opened becomes known, what a killed process left behind is removed.
         """
         with self._locked():
-            with _writing(self.folder):
+            with writing(self.folder):
                 shutil.rmtree(self._staging, ignore_errors=True)
                 for path in self._load():
                     shutil.rmtree(path)
             try:
                 yield
             finally:
-                with _writing(self.folder):
+                with writing(self.folder):
                     self._write_manifest(self.settings)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with ExitStack() as held:
-            with _writing(self.folder):
+            with writing(self.folder):
                 lock = held.enter_context((self.folder / ".lock").open("w"))
             if sys.platform != "win32":
                 import fcntl
@@ -278,28 +223,56 @@ class DiskStore:
         return PacketIndex.of(self._parts[sha256])
 
 
+class TableFiles:
+    """Tables of one evidence file on their way to disk: a Parquet file for each that has rows.
+
+    Parameters
+    ----------
+    folder
+        Where the files go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, ParquetWriter] = {}
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files by their tables."""
+        return {table: self._folder / f"{table}.parquet" for table in self._writers}
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        """Write rows of a table."""
+        from pyarrow.parquet import ParquetWriter
+
+        if table not in self._writers:
+            file = self._folder / f"{table}.parquet"
+            self._writers[table] = ParquetWriter(file, TABLES[table].schema, compression="zstd")
+        self._writers[table].write_batch(batch)
+
+    def close(self) -> None:
+        """End the files."""
+        for writer in self._writers.values():
+            writer.close()
+
+
 class _DiskPart:
     def __init__(self, store: DiskStore, staging: Path) -> None:
         self._store = store
         self._staging = staging
-        self._writers: dict[str, ParquetWriter] = {}
+        self._tables = TableFiles(staging)
         self._index = IndexWriter(staging)
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
-        from pyarrow.parquet import ParquetWriter
-
-        with _writing(self._store.folder):
+        with writing(self._store.folder):
             if table in INDEX:
                 self._index.write(table, batch)
-                return
-            if table not in self._writers:
-                file = self._staging / f"{table}.parquet"
-                self._writers[table] = ParquetWriter(file, TABLES[table].schema, compression="zstd")
-            self._writers[table].write_batch(batch)
+            else:
+                self._tables.write(table, batch)
 
     def commit(self, row: dict[str, object], path: Path | None, modified: int | None) -> None:
-        self.write("sources", _source_batch(row))
-        with _writing(self._store.folder):
+        self.write("sources", source_batch(row))
+        with writing(self._store.folder):
             self._close()
             self._store.keep(self._staging, Origin.of(row, path, modified))
 
@@ -309,12 +282,12 @@ class _DiskPart:
         shutil.rmtree(self._staging, ignore_errors=True)
 
     def _close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        self._tables.close()
         self._index.close()
 
 
-def _source_batch(row: dict[str, object]) -> pa.RecordBatch:
+def source_batch(row: dict[str, object]) -> pa.RecordBatch:
+    """Return a row of ``sources`` as a batch."""
     return pa.RecordBatch.from_pylist([row], schema=TABLES["sources"].schema)
 
 
@@ -325,7 +298,7 @@ def _number(part: Path) -> int:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """Say which case could not be written, and why."""
     try:
         yield

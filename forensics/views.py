@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from forensics.escaping import markup_safe, terminal_safe
 
@@ -15,6 +18,19 @@ if TYPE_CHECKING:
     from forensics.engines import Engine
 
 __all__ = ["View"]
+
+SPAN_ROWS = 64 * 1024
+"""Rows that are sorted at once where rows are handed on batch by batch."""
+
+SECONDS = """
+SELECT epoch_us("{time}") // 1000000 AS second, count(*) AS n
+FROM ({query}
+)
+WHERE "{time}" IS NOT NULL
+GROUP BY second
+ORDER BY second
+"""
+"""How many rows there are of each second."""
 
 SHOWN_ROWS = 10
 """Rows that a notebook shows."""
@@ -33,6 +49,8 @@ class View:
         Columns that put the rows in order; none where the query does.
     tables
         Tables that only this query sees, by name.
+    timed
+        Whether the first column of the order is a time.
     """
 
     def __init__(
@@ -41,20 +59,52 @@ class View:
         query: str,
         order: tuple[str, ...] = (),
         tables: Mapping[str, pa.Table] | None = None,
+        *,
+        timed: bool = False,
     ) -> None:
         self._engine = engine
         self._tables = dict(tables or {})
         self._query = query
+        self._time = order[0] if timed else None
         keys = ", ".join(f'"{column}" NULLS LAST' for column in order)
-        self._ordered = f"SELECT * FROM ({query}\n) ORDER BY {keys}" if order else query  # noqa: S608  # our own columns
+        self._keys = f" ORDER BY {keys}" if order else ""
+        self._ordered = self._sorted()
+
+    def _sorted(self, condition: str = "true") -> str:
+        """Return a query of the rows for which a condition holds, in order."""
+        if not self._keys:
+            return self._query
+        return f"SELECT * FROM ({self._query}\n) WHERE {condition}{self._keys}"  # noqa: S608  # our own columns
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as an Arrow table."""
         return self._engine.query(self._ordered, self._tables)
 
     def to_batches(self) -> pa.RecordBatchReader:
-        """Return the rows batch by batch, for tables that are larger than memory."""
-        return self._engine.stream(self._ordered, self._tables)
+        """Return the rows batch by batch, for tables that are larger than memory.
+
+        What is ordered by time is sorted one span of it after the other, so that sorting needs no more memory either.
+        """
+        import pyarrow as pa
+
+        first, *others = self._spans()
+        head = self._engine.stream(self._sorted(first), self._tables)
+        more = (batch for span in others for batch in self._engine.stream(self._sorted(span), self._tables))
+        return pa.RecordBatchReader.from_batches(head.schema, chain(head, more))
+
+    def _spans(self) -> list[str]:
+        """Return the conditions of spans of about `SPAN_ROWS` each, in their order; one of them holds for every row."""
+        if self._time is None:
+            return ["true"]
+        counted = self._engine.query(SECONDS.format(time=self._time, query=self._query), self._tables)
+        seconds, counts = (column.to_numpy() for column in counted.columns)
+        place = (np.cumsum(counts) - counts) // SPAN_ROWS
+        cuts = [f"make_timestamptz({second * 1_000_000})" for second in seconds[1:][np.diff(place) > 0].tolist()]
+        if not cuts:
+            return ["true"]
+        time = f'"{self._time}"'
+        between = [f"{time} >= {since} AND {time} < {until}" for since, until in pairwise(cuts)]
+        return [f"{time} < {cuts[0]}", *between, f"({time} >= {cuts[-1]} OR {time} IS NULL)"]
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas data frame; integers that may be null keep their type (``Int64``)."""

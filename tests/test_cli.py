@@ -123,6 +123,32 @@ def test_flows_into_a_file(run: Callable[..., tuple[int, str, str]], log: Path, 
         assert [list(json.loads(line)) for line in target.read_text("utf-8").splitlines()] == [names] * 200
 
 
+STARTED = """
+import sys
+from forensics import cli
+try:
+    cli.main()
+except SystemExit:
+    pass
+print(sorted({"pandas", "scipy.linalg", "networkx", "matplotlib"} & sys.modules.keys()))
+import forensics as fx, pandas
+frame = fx.read(sys.argv[2]).flows.to_pandas()
+print(type(frame).__module__, len(frame), len(pandas.DataFrame({"n": [1]})))
+"""
+
+
+def test_flows_start_without_what_they_do_not_need(log: Path, tmp_path: Path) -> None:
+    """`flows` imports no library that it has no use for; a data frame can be had all the same."""
+    capture = ROOT / "sample_pcaps" / "formats" / "pcap"
+    for evidence in (log, next(iter(sorted(capture.glob("*.pcap"))))):
+        arguments = ("flows", str(evidence), "--timezone", "UTC", "--output", str(tmp_path / "flows.csv"))
+        told = subprocess.run(
+            [sys.executable, "-c", STARTED, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+        ).stdout.splitlines()
+        rows = (tmp_path / "flows.csv").read_text("utf-8").count("\n") - 1
+        assert told == ["[]", f"pandas {rows} 1"]
+
+
 def test_flows_to_standard_output(run: Callable[..., tuple[int, str, str]], log: Path) -> None:
     """Without --output the rows go to standard output, and nothing else does."""
     code, told, errors = run("flows", log)

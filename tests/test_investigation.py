@@ -222,6 +222,20 @@ def test_flows_in_every_form_are_the_same(case: Case) -> None:
     assert lines[0]["start"] == cells[0]["start"] == parquet[0]["start"].strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def test_row_groups_do_not_depend_on_batches(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the engine cuts the rows into batches, the files are the same, byte for byte."""
+    monkeypatch.setattr("forensics.investigation.GROUP_ROWS", 7)
+    whole = {form: rows_as(case, form) for form in ("csv", "jsonl", "parquet")}
+    monkeypatch.setattr("forensics.views.SPAN_ROWS", 3)
+    monkeypatch.setattr("forensics.investigation.PYTHON_ROWS", 2)
+
+    for form, text in whole.items():
+        assert rows_as(case, form) == text
+    written = pq.ParquetFile(io.BytesIO(whole["parquet"])).metadata
+    groups = [written.row_group(place).num_rows for place in range(written.num_row_groups)]
+    assert groups == [7] * (written.num_rows // 7) + [written.num_rows % 7] * (written.num_rows % 7 > 0)
+
+
 def test_names_of_the_evidence_cannot_act_on_a_terminal(tmp_path: Path) -> None:
     """Characters that turn the reading order come out as ASCII escapes in JSON lines, and lose nothing."""
     path = tmp_path / "access.log"

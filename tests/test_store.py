@@ -1,7 +1,8 @@
-"""Where tables lie: atomic on disk, and forgiving of nothing that would mix up evidence."""
+"""Where tables lie: atomic on disk, bounded in memory, and forgiving of nothing that would mix up evidence."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from forensics.engines.duckdb import DuckDBEngine
 from forensics.errors import CaseError
+from forensics.memory import MemoryStore
 from forensics.schema import SCHEMA_VERSION, TABLES
-from forensics.store import DiskStore, MemoryStore, Origin, Store
+from forensics.store import DiskStore, Origin, Store
 
 SETTINGS = {"title": "jps", "timezone": "Asia/Tokyo"}
 
@@ -61,11 +63,15 @@ def disk(tmp_path: Path) -> DiskStore:
     return DiskStore(tmp_path / "case", SETTINGS)
 
 
-@pytest.mark.parametrize("kind", ["memory", "disk"])
-def test_both_stores_do_the_same(kind: str, disk: DiskStore) -> None:
-    """Rows of committed parts are held, of discarded ones not; a part replaces an older one of the same file."""
+@pytest.mark.parametrize(("kind", "room"), [("disk", 0), ("memory", 1 << 20), ("memory", 400), ("memory", 0)])
+def test_both_stores_do_the_same(kind: str, room: int, disk: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of committed parts are held, of discarded ones not; a part replaces an older one of the same file.
+
+    In memory it makes no difference whether rows lie there, or in files, or some here and some there.
+    """
+    monkeypatch.setattr("forensics.memory.HELD_BYTES", room)
     store: Store = disk if kind == "disk" else MemoryStore()
-    folder = disk.folder if kind == "disk" else None
+    folder = store.folder
     put(store, source_row(error="torn"), 1, 2)
     put(store, source_row("b.log", "cd" * 32), 7)
     with store.adding():
@@ -248,7 +254,68 @@ def test_a_full_disk_is_told(disk: DiskStore, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_stores_own_files_are_known(disk: DiskStore, tmp_path: Path) -> None:
-    """A store on disk knows its files from others; one in memory has none."""
+    """A store knows its files from others."""
+    store = MemoryStore()
     assert disk.holds(disk.folder / "parts" / "x")
     assert not disk.holds(tmp_path / "a.log")
-    assert not MemoryStore().holds(tmp_path / "a.log")
+    assert store.holds(store.folder / "1" / "flows.parquet")
+    assert not store.holds(tmp_path / "a.log")
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows stay in memory up to a bound, of all files together; the others lie in files, in a folder of this user's."""
+    monkeypatch.setattr("forensics.memory.HELD_BYTES", 1500)
+    store = MemoryStore()
+    for number in range(40):
+        put(store, source_row(f"{number}.log", f"{number:064}"), number, number)
+        assert 0 <= store.room <= 1500
+    files = sorted(store.folder.glob("*/rejects.parquet"))
+
+    assert 0 < len(files) < 40
+    assert len(held(store, store.folder)) == 80
+    assert store.folder.stat().st_mode & 0o77 == 0
+
+
+def test_a_file_in_memory_that_is_read_anew_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is replaced goes, from memory and from the folder, and so does a part that is discarded."""
+    store = MemoryStore()
+    put(store, source_row(error="torn"), 1)
+    room = store.room
+    put(store, source_row(error="torn"), 1)
+    assert store.room == room
+    monkeypatch.setattr("forensics.memory.HELD_BYTES", 0)
+    put(store, source_row(), 2)
+    part = store.begin()
+    part.write("rejects", rejects("a.log", 3))
+    part.discard()
+
+    assert sorted(path.name for path in store.folder.glob("*/*.parquet")) == ["rejects.parquet", "sources.parquet"]
+    assert len(list(store.folder.iterdir())) == 1
+
+
+def test_the_folder_of_memory_goes_with_it() -> None:
+    """A case in memory leaves nothing on the disk."""
+    store = MemoryStore()
+    folder = store.folder
+    assert folder.is_dir()
+    del store
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_a_full_disk_is_told_in_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows find no room in memory nor on disk, the error says so, and the part is gone."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("forensics.memory.HELD_BYTES", 0)
+    store = MemoryStore()
+    part = store.begin()
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_batch", full)
+    with pytest.raises(CaseError, match=r"cannot write to the case in .*: No space left on device"):
+        part.write("rejects", rejects("a.log", 1))
+    monkeypatch.undo()
+    monkeypatch.setattr("forensics.store.TableFiles.close", full)
+    part.discard()
+    assert not list(store.folder.iterdir())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -11,6 +13,9 @@ import pytest
 from forensics.engines.duckdb import DuckDBEngine
 from forensics.errors import QueryError
 from forensics.views import SHOWN_ROWS, View
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HOSTILE = '<script>alert("x")</script>\x1b[2J\u202e'
 
@@ -34,6 +39,42 @@ def test_rows_come_in_order(engine: DuckDBEngine) -> None:
     assert pa.table(view) == view.to_arrow()
     assert view.to_pandas()["name"].tolist() == view.to_arrow().column("name").to_pylist()
     assert len(view) == 4
+
+
+def test_long_tables_are_sorted_span_by_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans of time give the rows of one sort, also before 1970, within one second, at one time, and without a time."""
+    made = DuckDBEngine()
+    times = [
+        0,
+        5,
+        -3,
+        2_000_000,
+        -7_000_001,
+        1_500_000,
+        1_500_000,
+        9_000_000_000,
+        None,
+        None,
+        -1_000_000,
+        7_000_000,
+    ] * 2
+    time = pa.array(times, pa.int64()).cast(pa.timestamp("us", "UTC"))
+    made.register_arrow("t", pa.table({"time": time, "n": range(len(times))}))
+    view = View(made, "SELECT * FROM t", ("time", "n"), timed=True)
+    asked: list[str] = []
+    stream = made.stream
+
+    def listen(text: str, tables: Mapping[str, pa.Table] | None = None) -> pa.RecordBatchReader:
+        asked.append(text)
+        return stream(text, tables)
+
+    monkeypatch.setattr(made, "stream", listen)
+    for rows in (1, 3, 5, 1000):
+        asked.clear()
+        monkeypatch.setattr("forensics.views.SPAN_ROWS", rows)
+        assert view.to_batches().read_all() == view.to_arrow()
+        assert (len(asked) > 4) == (rows < 5), asked
+    assert len(asked) == 1
 
 
 def test_a_query_keeps_its_own_order(engine: DuckDBEngine) -> None:

@@ -28,8 +28,8 @@ class Engine(Protocol):
     def register_arrow(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table known to queries under a name, in place of what bore the name before."""
 
-    def register_parquet(self, name: str, files: Sequence[Path]) -> None:
-        """Make Parquet files of one schema known to queries under a name, in place of what bore it before."""
+    def register_parquet(self, name: str, files: Sequence[Path], rows: pa.Table | None = None) -> None:
+        """Make Parquet files of one schema, and more rows in memory, known to queries as one table under a name."""
 
     def register_view(self, name: str, text: str) -> None:
         """Make a query known to other queries under a name."""

@@ -72,13 +72,16 @@ class DuckDBEngine:
         self._connection.register(name, table)
         self._arrow[name] = table
 
-    def register_parquet(self, name: str, files: Sequence[Path]) -> None:
-        """Make Parquet files of one schema known to queries under a name, in place of what bore it before."""
+    def register_parquet(self, name: str, files: Sequence[Path], rows: pa.Table | None = None) -> None:
+        """Make Parquet files of one schema, and more rows in memory, known to queries as one table under a name."""
         listed = ", ".join(_literal(str(file.resolve())) for file in files)
         self._connection.unregister(name)
         self._arrow.pop(name, None)
-        text = f'CREATE OR REPLACE VIEW "{name}" AS SELECT * FROM read_parquet([{listed}])'  # noqa: S608  # quoted
-        self._connection.execute(text)
+        text = f"SELECT * FROM read_parquet([{listed}])"  # noqa: S608  # quoted
+        if rows is not None:
+            self.register_arrow(f"{name} in memory", rows)
+            text += f' UNION ALL SELECT * FROM "{name} in memory"'  # noqa: S608  # a name of ours
+        self.register_view(name, text)
 
     def register_view(self, name: str, text: str) -> None:
         """Make a query known to other queries under a name."""

@@ -61,7 +61,10 @@ def entry(loop: _Loop) -> _Loop:
     if _compiler is None:
         return loop
     # _nrt=False: no reference counts, which took two thirds of the time; hence no loop may make or return an array
-    return cast("_Loop", _compiler.njit(nogil=True, cache=True, _nrt=False, **_by("EntryCompiler"))(loop))
+    compiled = _compiler.njit(nogil=True, cache=_own is None, _nrt=False, **_by("EntryCompiler"))(loop)
+    if _own is not None:
+        compiled._cache = _own.EntryCache(loop)  # noqa: SLF001 - what cache=True does, with numba's own class
+    return cast("_Loop", compiled)
 
 
 def jit(loop: _Loop) -> _Loop:

@@ -25,7 +25,7 @@ OUTPUT_ROWS = 1 << 16
 def grown(t: Tables, rows: int) -> Tables:
     """Double what may not have room for ``rows`` more: the flows with their slots, the addresses with theirs."""
     while t.cursor[layout.OPEN] + rows > t.flows.shape[0]:
-        flows = rows_of(2 * len(t.flows), layout.F_COLUMNS)
+        flows = room_for(2 * len(t.flows), layout.F_COLUMNS)
         flows[: len(t.flows)] = t.flows
         t = t._replace(flows=flows, slots=np.full(2 * len(t.slots), -1, dtype=np.int64))
         rehash_flows(t.cursor, t.flows, t.slots)
@@ -61,14 +61,23 @@ class Pile:
     def take(self) -> Longs:
         """Return all rows kept, and start anew."""
         parts, self._parts = self._parts, []
-        return np.concatenate([self._none, *parts])
+        return parts[0] if len(parts) == 1 else np.concatenate([self._none, *parts])
 
 
 def rows_of(count: int, columns: int) -> Longs:
-    """Return rows of zeros that begin at a cache line: a flow then spans four lines, not five."""
-    raw = np.zeros(count * columns + 8, dtype=np.int64)
-    skip = -raw.ctypes.data // 8 % 8
-    return raw[skip : skip + count * columns].reshape(count, columns)
+    """Return rows of zeros."""
+    return _aligned(np.zeros(count * columns + 8, dtype=np.int64), count, columns)
+
+
+def room_for(count: int, columns: int) -> Longs:
+    """Return rows that the loops write before they read them: a small capture uses few, and zeros take their time."""
+    return _aligned(np.empty(count * columns + 8, dtype=np.int64), count, columns)
+
+
+def _aligned(words: Longs, count: int, columns: int) -> Longs:
+    """Return rows that begin at a cache line: a flow then spans four lines, not five."""
+    skip = -words.ctypes.data // 8 % 8
+    return words[skip : skip + count * columns].reshape(count, columns)
 
 
 def new_tables(options: FlowOptions) -> Tables:
@@ -83,11 +92,11 @@ def new_tables(options: FlowOptions) -> Tables:
         frames=rows_of(BATCH, layout.FRAME_COLUMNS),
         rows=rows_of(BATCH, layout.Q_COLUMNS),
         spare=rows_of(0, layout.Q_COLUMNS),
-        flows=rows_of(8 * BATCH, layout.F_COLUMNS),
+        flows=room_for(8 * BATCH, layout.F_COLUMNS),
         slots=np.full(32 * BATCH, -1, dtype=np.int64),
-        closed=rows_of(OUTPUT_ROWS, layout.F_COLUMNS),
-        cells=rows_of(2 * OUTPUT_ROWS, layout.C_COLUMNS),
-        picks=rows_of(OUTPUT_ROWS, layout.P_COLUMNS),
+        closed=room_for(OUTPUT_ROWS, layout.F_COLUMNS),
+        cells=room_for(2 * OUTPUT_ROWS, layout.C_COLUMNS),
+        picks=room_for(OUTPUT_ROWS, layout.P_COLUMNS),
         addresses=rows_of(8 * BATCH, 2),
         address_slots=np.full(32 * BATCH, -1, dtype=np.int64),
         fragments=np.full((layout.FRAGMENT_ROWS, 4), -1, dtype=np.int64),

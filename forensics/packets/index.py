@@ -115,10 +115,10 @@ class IndexWriter:
     Parameters
     ----------
     folder
-        Where its files go; into memory without one.
+        Where its files go.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._sinks: dict[str, pa.NativeFile] = {}
         self._writers: dict[str, pa.ipc.RecordBatchFileWriter] = {}
@@ -126,8 +126,7 @@ class IndexWriter:
     def write(self, name: str, batch: pa.RecordBatch) -> None:
         """Take a batch of rows of one of the tables of `INDEX`."""
         if name not in self._writers:
-            file = None if self._folder is None else str(_file(self._folder, name))
-            self._sinks[name] = pa.BufferOutputStream() if file is None else pa.OSFile(file, "wb")
+            self._sinks[name] = pa.OSFile(str(_file(self._folder, name)), "wb")
             self._writers[name] = pa.ipc.new_file(self._sinks[name], INDEX[name], options=_OPTIONS)
         self._writers[name].write_batch(batch)
 
@@ -135,9 +134,6 @@ class IndexWriter:
         """End the index and return it; None where it is not whole, since the evidence was no capture."""
         while self._writers:
             self._writers.popitem()[1].close()
-        if self._folder is None:
-            buffers = {name: sink.getvalue() for name, sink in self._sinks.items()}
-            return PacketIndex(buffers) if buffers.keys() == INDEX.keys() else None
         for sink in self._sinks.values():
             sink.close()
         return PacketIndex.of(self._folder)
@@ -149,10 +145,10 @@ class PacketIndex:
     Parameters
     ----------
     tables
-        The tables of `INDEX`: files, which are mapped into memory, or their content.
+        The files of the tables of `INDEX`, which are mapped into memory.
     """
 
-    def __init__(self, tables: Mapping[str, Path | pa.Buffer]) -> None:
+    def __init__(self, tables: Mapping[str, Path]) -> None:
         self._tables = tables
 
     @classmethod
@@ -213,10 +209,10 @@ def _file(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def _opened(table: Path | pa.Buffer) -> Iterator[pa.NativeFile]:
+def _opened(table: Path) -> Iterator[pa.NativeFile]:
     """Open one of the tables; say which file of the case is damaged."""
     try:
-        with pa.BufferReader(table) if isinstance(table, pa.Buffer) else pa.memory_map(str(table)) as file:
+        with pa.memory_map(str(table)) as file:
             yield file
     except (OSError, pa.ArrowInvalid) as error:
         raise CaseError(f"{table} is damaged ({error}); restore it, or make the case anew") from error

@@ -95,7 +95,7 @@ class Window:
         """Return a store of at least that size: the present one where it suffices."""
         if len(self._store) >= size:
             return self._store
-        words = np.zeros(size // WORD + 2, dtype=np.int64)  # one more, since words are read beyond the last whole one
+        words = np.empty(size // WORD + 2, dtype=np.int64)  # one more, since words are read beyond the last whole one
         return words.view(np.uint8)
 
     def end(self) -> None:

@@ -200,6 +200,11 @@ def test_tables_replace_each_other(engine: DuckDBEngine, folder: Path) -> None:
     engine.register_parquet("flows", [folder / "flows.parquet"] * 2)
     assert first(engine, "SELECT sum(n) FROM doubled") == 24
 
+    engine.register_parquet("flows", [folder / "flows.parquet"], pa.table({"n": [10, 20]}))
+    assert first(engine, "SELECT sum(n) FROM doubled") == 72
+    engine.register_parquet("flows", [folder / "flows.parquet"], pa.table({"n": [30]}))
+    assert first(engine, "SELECT sum(n) FROM doubled") == 72
+
 
 def test_sums_of_integers_are_integers(engine: DuckDBEngine) -> None:
     """A sum is 64 bits wide as in Spark; one that does not fit stays what it is, in a stream it is an error."""

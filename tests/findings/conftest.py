@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from forensics.case import Case
+from forensics.memory import MemoryStore
 from forensics.reading.spread import spread_over_minutes
 from forensics.schema import TABLES
-from forensics.store import MemoryStore
 
 Row = Mapping[str, object]
 MakeCase = Callable[..., Case]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.packets.conftest import Build
 
@@ -77,6 +81,39 @@ def test_the_garbage_collector_is_left_as_it_was() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+LOOP = """
+import sys
+from forensics.packets._jit import entry, jit
+
+@jit
+def square(x):
+    return x * x
+
+@entry
+def total(x):
+    return square(x) + 1
+
+print(total(3), "numba.np.arraymath" in sys.modules)
+"""
+
+
+def test_a_compiled_entry_is_loaded_without_the_compiler(tmp_path: Path) -> None:
+    """What is on disk is run without all that only compiling needs; what is not is compiled."""
+    script = tmp_path / "loop.py"
+    script.write_text(LOOP, "utf-8")
+    wanted = os.environ | {
+        "FORENSICS_JIT": "1",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    told = [
+        subprocess.run([sys.executable, script], env=wanted, capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(2)
+    ]
+
+    assert told == [["10", "True"], ["10", "False"]]
 
 
 def test_another_numba_compiles_as_it_does(

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,6 @@ from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import ModuleType
 
     from tests.packets.conftest import Build
@@ -29,6 +30,12 @@ REAL = [
     "flows-by-protocol/ethereum.pcap",
     "zeek/opt.basic/trace.pcap",
 ]
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have temporary folders go with the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 class Forward(io.RawIOBase):
@@ -48,7 +55,7 @@ def made(build: Build, data: bytes, **options: object) -> tuple[Any, Any, dict[s
     """Return the closed flows of a capture, its index and the engine's facts."""
     engine = build.engine.Engine(io.BytesIO(data), build.layout.FlowOptions(**options))
     engine.open()
-    writer, closed = build.index.IndexWriter(), []
+    writer, closed = build.index.IndexWriter(Path(tempfile.mkdtemp())), []
     for event in engine.events():
         if hasattr(event, "closed"):
             closed.append(event.closed)
@@ -207,7 +214,7 @@ def test_inner_flows_are_looked_up_by_themselves(plain: Build) -> None:
     """A tunnel and a flow in it may begin with the same packet; each has its own packets."""
     pa = pytest.importorskip("pyarrow")
     rows = {"flow": [1, 1, None, 1, 5], "inner": [1, 2, None, 1, None]}
-    writer = plain.index.IndexWriter()
+    writer = plain.index.IndexWriter(Path(tempfile.mkdtemp()))
     writer.write("packets", pa.RecordBatch.from_pydict(rows, schema=plain.index.INDEX["packets"]))
     for name, batch in plain.index.block_batches([plain.index.Checkpoint(1, 24, 0, b"")]):
         writer.write(name, batch)
