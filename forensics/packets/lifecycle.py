@@ -60,7 +60,7 @@ from forensics.packets.layout import (
     Longs,
     Tables,
 )
-from forensics.packets.sequences import release_holes
+from forensics.packets.sequences import close_sequences
 from forensics.packets.tcp import is_attempt, is_closed, note_flip
 from forensics.packets.transport import ICMP, ICMP6, SYN, TCP, UDP
 
@@ -112,7 +112,7 @@ def add_up(f: Longs, j: int) -> None:
 def emit_flow(t: Tables, j: int) -> None:
     """Write out a closed flow and its last cell."""
     emit_cell(t.flows, t.cells, t.cursor, j)
-    release_holes(t.flows, t.holes, t.cursor, j)
+    close_sequences(t.flows, t.holes, t.cursor, j)
     k = int(t.cursor[N_CLOSED])
     t.cursor[N_CLOSED] = k + 1
     for c in range(F_COLUMNS):
