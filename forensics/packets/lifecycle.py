@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from forensics.packets._jit import hot, jit
 from forensics.packets.layout import (
+    ACK,
     BIT_FLIPPED,
     BIT_NEW,
     BIT_ORIGIN,
@@ -34,6 +35,8 @@ from forensics.packets.layout import (
     F_SUM_IP,
     F_SUM_PACKETS,
     F_SUM_PAYLOAD,
+    ICMP,
+    ICMP6,
     KEY_IPV6,
     N_CELLS,
     N_CLOSED,
@@ -56,17 +59,17 @@ from forensics.packets.layout import (
     Q_SIDE,
     Q_TIME,
     SERIAL_SHIFT,
+    SYN,
+    TCP,
+    UDP,
     Bytes,
     Longs,
     Tables,
 )
 from forensics.packets.sequences import close_sequences
 from forensics.packets.tcp import is_attempt, is_closed, note_flip
-from forensics.packets.transport import ICMP, ICMP6, SYN, TCP, UDP
 
 __all__ = ["add_up", "begin_flow", "emit_cell", "emit_flow", "idle_limit"]
-
-_ACK = 16
 
 
 @jit
@@ -158,7 +161,7 @@ def _originator(r: Longs, ports: Bytes, addresses: Longs, i: int) -> tuple[int, 
     if proto not in (TCP, UDP):
         return side, 0
     if flags & SYN:
-        return (1 - side, 1) if flags & _ACK else (side, 0)
+        return (1 - side, 1) if flags & ACK else (side, 0)
     low = int(ports[int(r[i, Q_KEY2]) >> 32 & 0xFFFF])
     high = int(ports[int(r[i, Q_KEY2]) >> 16 & 0xFFFF])
     mine, other = (high, low) if side else (low, high)

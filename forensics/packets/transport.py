@@ -16,6 +16,8 @@ from forensics.packets.hashing import hash_key
 from forensics.packets.layout import (
     BAD_SUMS,
     CHECKED,
+    ICMP,
+    ICMP6,
     KEY_FROM_HIGH,
     KEY_INNER,
     KEY_IPV6,
@@ -37,14 +39,14 @@ from forensics.packets.layout import (
     Q_SEQ,
     Q_SIDE,
     Q_WINDOW,
+    SCTP,
+    TCP,
+    UDP,
     Bytes,
     Longs,
 )
 
-__all__ = ["FIN", "ICMP", "ICMP6", "RST", "SCTP", "SYN", "TCP", "UDP", "pair", "read_transport", "verify", "write_key"]
-
-ICMP, TCP, UDP, ICMP6, SCTP = 1, 6, 17, 58, 132
-FIN, SYN, RST, ACK = 1, 2, 4, 16
+__all__ = ["pair", "read_transport", "verify", "write_key"]
 
 
 @hot

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from forensics.packets._jit import hot, jit
 from forensics.packets.layout import (
+    ACK,
     BAD_CHECKSUM,
     BIT_ORIGIN,
     BIT_OUTER,
@@ -30,6 +31,7 @@ from forensics.packets.layout import (
     F_SUM_IP,
     F_SUM_PACKETS,
     F_SUM_PAYLOAD,
+    FIN,
     IN_FLOWS,
     MARK_BAD_SUM,
     MARK_CARRIES,
@@ -60,9 +62,13 @@ from forensics.packets.layout import (
     Q_WINDOW,
     Q_WIRE,
     REJECT_COUNT,
+    RST,
     SERIAL_SHIFT,
     STATE_SHIFT,
     STATE_SHIFT_HIGH,
+    SYN,
+    TCP,
+    UDP,
     UNREAD_COUNT,
     UNREAD_LINK,
     Bytes,
@@ -84,11 +90,9 @@ from forensics.packets.tcp import (
     note_letter,
     step,
 )
-from forensics.packets.transport import SYN, TCP, UDP
 
 __all__ = ["set_aside", "update"]
 
-_RST, _ACK = 4, 16
 _LOW32 = 0xFFFF_FFFF
 _BOTH_OPEN = ESTABLISHED << STATE_SHIFT | ESTABLISHED << STATE_SHIFT_HIGH
 _STATES = 7 << STATE_SHIFT | 7 << STATE_SHIFT_HIGH
@@ -128,7 +132,7 @@ def _is_over(r: Longs, f: Longs, options: Longs, i: int, j: int) -> int:
     if idle > options[O_SHORTEST] and idle > idle_limit(options, f, j):
         return 1
     flags = int(r[i, Q_FLAGS])
-    if flags & SYN == 0 or flags & _ACK or not is_closed(int(f[j, F_BITS])):
+    if flags & SYN == 0 or flags & ACK or not is_closed(int(f[j, F_BITS])):
         return 0
     return int(initial_sequence(f, j, int(r[i, Q_SIDE])) != int(r[i, Q_SEQ]) + 1 & _LOW32)
 
@@ -141,10 +145,10 @@ def _update_sequence(r: Longs, f: Longs, holes: Longs, cursor: Longs, i: int, j:
     length = int(r[i, Q_PAYLOAD])
     syn = int(flags & SYN != 0)
     # the numbers of a RST are often nobody's
-    idle = 0 if flags & _RST else int(r[i, Q_TIME]) - int(f[j, F_LAST])
-    if follow_sequence(f, holes, cursor, j, side, int(r[i, Q_SEQ]), length, syn, flags & 1, idle):
+    idle = 0 if flags & RST else int(r[i, Q_TIME]) - int(f[j, F_LAST])
+    if follow_sequence(f, holes, cursor, j, side, int(r[i, Q_SEQ]), length, syn, flags & FIN, idle):
         note_letter(f, j, side, AGAIN)
-    if flags & (_ACK | _RST) == _ACK:
+    if flags & (ACK | RST) == ACK:
         other = 1 - side
         ack = int(r[i, Q_ACK])
         note_acknowledged(f, holes, cursor, j, other, ack, idle)
@@ -162,7 +166,7 @@ def _update_tcp(r: Longs, f: Longs, holes: Longs, cursor: Longs, i: int, j: int)
     flags = int(r[i, Q_FLAGS])
     length = int(r[i, Q_PAYLOAD])
     bits = int(f[j, F_BITS])
-    if flags & SYN and not flags & _ACK and not bits & BIT_STARTED:
+    if flags & SYN and not flags & ACK and not bits & BIT_STARTED:
         # the roles were a guess; they may still change while no minute of the flow has been told
         if bits & BIT_ORIGIN != side and f[j, F_SUM_PACKETS] + f[j, F_SUM_PACKETS + 1] == 0:
             bits ^= BIT_ORIGIN
@@ -173,7 +177,7 @@ def _update_tcp(r: Longs, f: Longs, holes: Longs, cursor: Longs, i: int, j: int)
     note_history(f, j, side, flags, length)
     _update_sequence(r, f, holes, cursor, i, j)
     bits = int(f[j, F_BITS])
-    if bits & _STATES != _BOTH_OPEN or flags & 7:  # nothing else changes the states
+    if bits & _STATES != _BOTH_OPEN or flags & (FIN | SYN | RST):  # nothing else changes the states
         f[j, F_BITS] = step(bits, side, flags, length)
 
 
