@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from forensics.packets import layout
 from forensics.packets.states import STATES, history_text
-from forensics.packets.texts import HALF, address_codes
+from forensics.packets.texts import address_codes
+from forensics.packets.transport import unpair
 from forensics.rows import BATCH_ROWS
 from forensics.schema import FLOWS, VOLUMES
 
@@ -112,7 +113,7 @@ class Ends:
 def ends(key1: Longs, key2: Longs, bits: Longs, addresses: Longs) -> Ends:
     """Take the keys of flows apart."""
     swapped = bits & layout.BIT_ORIGIN
-    low, high = (key1 >> 32) + HALF, key1 & 0xFFFF_FFFF
+    low, high = unpair(key1)
     first, second = key2 >> 32 & 0xFFFF, key2 >> 16 & 0xFFFF
     icmp = np.isin(key2 & 255, (layout.ICMP, layout.ICMP6))
     turned = (swapped == 1) & ~icmp

@@ -68,8 +68,11 @@ from forensics.packets.layout import (
 )
 from forensics.packets.sequences import close_sequences
 from forensics.packets.tcp import is_attempt, is_closed, note_flip
+from forensics.packets.transport import unpair
 
 __all__ = ["add_up", "begin_flow", "emit_cell", "emit_flow", "idle_limit"]
+
+_unpair = jit(unpair)
 
 
 @jit
@@ -139,8 +142,8 @@ def idle_limit(options: Longs, f: Longs, j: int) -> int:
 @jit
 def _goes_to_group(r: Longs, addresses: Longs, i: int) -> int:
     """Tell whether a packet goes to a multicast or broadcast address, which can begin nothing itself."""
-    key1 = int(r[i, Q_KEY1])
-    number = (key1 >> 32) + (1 << 31) if r[i, Q_SIDE] else key1 & 0xFFFF_FFFF
+    low, high = _unpair(int(r[i, Q_KEY1]))
+    number = low if r[i, Q_SIDE] else high
     if int(r[i, Q_KEY2]) & KEY_IPV6:
         return int(addresses[number, 0] >> 56 == 0x7F)  # ff00::/8, as `hashing.address_id` writes it
     return int(number >= 0xE000_0000)

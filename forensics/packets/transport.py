@@ -9,6 +9,8 @@ References
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from forensics.packets._jit import hot, jit
 from forensics.packets.checksums import is_sum_right
 from forensics.packets.framing import u8, u16, u32
@@ -46,13 +48,20 @@ from forensics.packets.layout import (
     Longs,
 )
 
-__all__ = ["pair", "read_transport", "verify", "write_key"]
+__all__ = ["pair", "read_transport", "unpair", "verify", "write_key"]
+
+_Numbers = TypeVar("_Numbers", int, Longs)
 
 
 @hot
 def pair(first: int, second: int) -> int:
     """Put two numbers of 32 bits into one signed word."""
     return (first - (1 << 31)) << 32 | second
+
+
+def unpair(key1: _Numbers) -> tuple[_Numbers, _Numbers]:
+    """Return the two numbers that `pair` put together, of one word or of an array; loops compile it for themselves."""
+    return (key1 >> 32) + (1 << 31), key1 & 0xFFFF_FFFF
 
 
 @hot
