@@ -6,12 +6,7 @@ import numpy as np
 
 from forensics.packets import layout
 from forensics.packets.hashing import rehash_addresses, rehash_flows
-from forensics.packets.layout import (
-    BATCH,
-    FlowOptions,
-    Longs,
-    Tables,
-)
+from forensics.packets.layout import BATCH, FlowOptions, Longs, Tables
 from forensics.packets.ports import port_table
 
 __all__ = ["EPOCH_PACKETS", "Pile", "grown", "new_tables", "with_layers"]

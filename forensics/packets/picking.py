@@ -68,15 +68,7 @@ from forensics.packets.layout import (
     Longs,
     Tables,
 )
-from forensics.packets.recognising import (
-    HEAD_BYTES,
-    Picking,
-    begins,
-    distance,
-    first_seq,
-    hand_out,
-    looks_like_socks,
-)
+from forensics.packets.recognising import HEAD_BYTES, Picking, begins, distance, first_seq, hand_out, looks_like_socks
 from forensics.packets.sequences import initial_sequence
 
 __all__ = ["pick_packet", "pick_reject"]

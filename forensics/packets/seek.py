@@ -14,14 +14,7 @@ from forensics.packets.assembly import frame_next
 from forensics.packets.containers import Section
 from forensics.packets.engine import Engine
 from forensics.packets.index import read_section
-from forensics.packets.layout import (
-    AT,
-    BATCH,
-    GO_ON,
-    NUMBER,
-    FlowOptions,
-    Longs,
-)
+from forensics.packets.layout import AT, BATCH, GO_ON, NUMBER, FlowOptions, Longs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +22,6 @@ if TYPE_CHECKING:
     import dpkt
 
     from forensics.packets.index import Checkpoint
-    from forensics.packets.layout import Longs
 
 __all__ = ["Packet", "read_packets"]
 
