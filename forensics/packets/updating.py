@@ -182,6 +182,15 @@ def _update_tcp(r: Longs, f: Longs, holes: Longs, cursor: Longs, i: int, j: int)
 
 
 @hot
+def _extend(f: Longs, j: int, time: int) -> None:
+    """Have a flow last from its first to its last packet, in whatever order they come."""
+    if time < f[j, F_LAST]:
+        f[j, F_START] = min(int(f[j, F_START]), time)
+    else:
+        f[j, F_LAST] = time
+
+
+@hot
 def _account(r: Longs, f: Longs, cells: Longs, cursor: Longs, width: int, i: int, j: int) -> None:
     """Count a packet in its flow, and close the flow's cell where the packet lies in another."""
     time = int(r[i, Q_TIME])
@@ -189,10 +198,7 @@ def _account(r: Longs, f: Longs, cells: Longs, cursor: Longs, width: int, i: int
     if into < 0 or into >= width:  # compared, since a division takes longer than all the rest
         emit_cell(f, cells, cursor, j)
         f[j, F_CELL] = time // width * width
-    if time < f[j, F_LAST]:
-        f[j, F_START] = min(int(f[j, F_START]), time)
-    else:
-        f[j, F_LAST] = time
+    _extend(f, j, time)
     at = F_HIGH * int(r[i, Q_SIDE])
     f[j, F_PACKETS + at] += 1
     f[j, F_IP + at] += r[i, Q_IP]
@@ -203,11 +209,9 @@ def _account(r: Longs, f: Longs, cells: Longs, cursor: Longs, width: int, i: int
 @hot
 def _account_carrier(r: Longs, f: Longs, i: int, j: int) -> None:
     """Count a packet that carries another in the sums alone: its bytes are told where what it carries is told."""
-    time = int(r[i, Q_TIME])
     side = int(r[i, Q_SIDE])
     f[j, F_BITS] |= BIT_OUTER
-    f[j, F_START] = min(int(f[j, F_START]), time)
-    f[j, F_LAST] = max(int(f[j, F_LAST]), time)
+    _extend(f, j, int(r[i, Q_TIME]))
     f[j, F_SUM_PACKETS + side] += 1
     f[j, F_SUM_IP + side] += r[i, Q_IP]
     f[j, F_SUM_FRAME + side] += r[i, Q_WIRE]
@@ -231,11 +235,9 @@ def update(b: Bytes, t: Tables, i: int) -> None:
         if t.options[O_PICK] and t.rows[i, Q_DATA_END] > t.rows[i, Q_DATA]:
             pick_packet(b, t, i, j)
     place = int(t.rows[i, Q_NUMBER]) - int(t.cursor[EPOCH_START]) - 1
-    if t.rows[i, Q_LAYER] == 0:
-        t.cursor[IN_FLOWS] += 1
-        t.members[place, 0] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
-    else:
-        t.members[place, 1] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
+    inner = int(t.rows[i, Q_LAYER] > 0)
+    t.cursor[IN_FLOWS] += 1 - inner
+    t.members[place, inner] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
 
 
 @jit
