@@ -81,10 +81,7 @@ def _known(store: Store, file: EvidenceFile) -> Origin | None:
     """Return what the case knows of a file; it is hashed only where its size is one that the case holds."""
     if file.path is None or file.size not in {origin.size for origin in store.origins.values()}:
         return None
-    try:
-        return store.origins.get(sha256_of(file))
-    except OSError as error:
-        raise EvidenceError(file.name, f"cannot be read: {error.strerror or error}") from error
+    return store.origins.get(sha256_of(file))
 
 
 def _free_name(store: Store, name: str) -> str:

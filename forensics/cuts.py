@@ -7,10 +7,8 @@ Example::
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +17,7 @@ import pyarrow.compute as pc
 from forensics._version import __version__
 from forensics.errors import EvidenceError
 from forensics.reopen import reopened_for_seeking
+from forensics.replacing import replacing
 from forensics.selection import selected_flows
 
 if TYPE_CHECKING:
@@ -170,20 +169,5 @@ def export_packets(cuts: Iterable[Cut], target: Path, *, selection: str, verify:
     comments = [f"Cut by forensics {__version__}. Packets: {count}. Captures: {len(listed)}. Selection: {selection}"]
     about = {cut.origin.source: f"SHA-256 {cut.origin.sha256}, {cut.origin.size} bytes" for cut in listed}
     comments += [f"From {cut.origin.source}, {about[cut.origin.source]}: {len(cut.numbers)} packets" for cut in listed]
-    with _appearing(target) as file:
+    with replacing(target) as file:
         return write_capture(file, read_packets(listed, verify=verify), comments=comments, about=about)
-
-
-@contextmanager
-def _appearing(target: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name once it is whole; nothing is left of one that was given up."""
-    beside = target.with_name(f".{target.name}.new")
-    try:
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

@@ -99,7 +99,8 @@ class Investigation:
             for reason in self.spikes.sort_values("value", ascending=False, kind="stable")["reason"].head(3)
         ]
         text += [
-            f"Relay {row['rank']}: {row['dst']}{f' ({names})' if (names := row['names']) else ''}, {row['reasons']}."
+            f"{self._kind(row['dst'])} no. {row['rank']}: {row['dst']}"
+            f"{f' ({names})' if (names := row['names']) else ''}, {row['reasons']}."
             for row in self.relays.head(3).to_dict("records")
         ]
         unread = [row for row in _sources(self.case) if row["error"]]
@@ -107,6 +108,11 @@ class Investigation:
         more = len(unread) - SAID
         text += [f"{more} more files were not read, or not to their end."] if more > 0 else []
         return text
+
+    def _kind(self, server: str) -> str:
+        """Return what a ranked server is called: a rank is no proof, a chain through it is."""
+        passes_on = server in self.graph and self.graph.nodes[server].get("passes_on")
+        return "Relay" if passes_on else "Candidate"
 
     def write(self, folder: str | os.PathLike[str]) -> Path:
         """Write report, pictures and tables into a folder.

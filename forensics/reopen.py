@@ -97,15 +97,8 @@ def check_unchanged(origin: Origin, *, verify: bool = False) -> None:
         pass  # says in words what is wrong where it cannot be opened
     if file.size != origin.size:
         raise EvidenceError(origin.source, f"has changed since it was read: {file.path} has another size")
-    if (verify or file.modified != origin.modified) and _sha256(file) != origin.sha256:
+    if (verify or file.modified != origin.modified) and sha256_of(file) != origin.sha256:
         raise EvidenceError(origin.source, f"has changed since it was read: {file.path} has another SHA-256")
-
-
-def _sha256(file: EvidenceFile) -> str:
-    try:
-        return sha256_of(file)
-    except OSError as error:
-        raise EvidenceError(file.name, f"cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager

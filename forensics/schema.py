@@ -122,8 +122,13 @@ FLOWS = Table(
         Column("payload_bytes_in", COUNT, "Transport payload from dst to src. [B]", "not recorded"),
         Column("retransmitted_out", COUNT, "Payload that src sent again. [B]", "not a TCP connection of a capture"),
         Column("retransmitted_in", COUNT, "Payload that dst sent again. [B]", "not a TCP connection of a capture"),
-        Column("missed_out", COUNT, "Payload of src that the capture lacks. [B]", "not a TCP connection of a capture"),
-        Column("missed_in", COUNT, "Payload of dst that the capture lacks. [B]", "not a TCP connection of a capture"),
+        Column(
+            "missed_out",
+            COUNT,
+            "Payload of src that the capture lacks; a FIN that it lacks may count as one byte. [B]",
+            "not a TCP connection of a capture",
+        ),
+        Column("missed_in", COUNT, "The same of dst. [B]", "not a TCP connection of a capture"),
         Column("state", TEXT, "Zeek's `conn_state` (S0, SF, RSTO, ...), or a proxy's result code.", "not known"),
         Column("history", TEXT, "Packet history as Zeek's `history` (ShADadFf ...).", "not recorded"),
         Column(

@@ -15,7 +15,6 @@ without the file it was reading, or with that file as it was read before.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -27,6 +26,7 @@ import pyarrow as pa
 from forensics.errors import CaseError
 from forensics.packets.index import INDEX, IndexWriter, PacketIndex
 from forensics.reopen import Origin
+from forensics.replacing import beside, replacing, sync
 from forensics.schema import SCHEMA_VERSION, TABLES
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class DiskStore:
 
     def _is_empty(self) -> bool:
         """Tell whether the folder holds nothing but a manifest that a killed process did not end."""
-        return {path.name for path in self.folder.iterdir()} <= {_beside(self._manifest).name}
+        return {path.name for path in self.folder.iterdir()} <= {beside(self._manifest).name}
 
     def _read_settings(self) -> dict[str, str]:
         with _undamaged(self._manifest):
@@ -144,7 +144,9 @@ class DiskStore:
     def _write_manifest(self, settings: dict[str, str]) -> None:
         listed = sorted(map(asdict, self.origins.values()), key=lambda origin: str(origin["source"]))
         text = json.dumps({"schema": SCHEMA_VERSION, "settings": settings, "sources": listed}, indent=2, sort_keys=True)
-        _write_atomically(self._manifest, text + "\n")
+        with replacing(self._manifest) as file:
+            file.write(f"{text}\n".encode())
+        sync(self.folder)
 
     def begin(self) -> Part:
         """Start a new part."""
@@ -196,14 +198,14 @@ class DiskStore:
         parts = self.folder / "parts"
         if not parts.exists():
             parts.mkdir()
-            _sync(self.folder)
+            sync(self.folder)
         (staging / "origin.json").write_text(json.dumps(asdict(origin), sort_keys=True), "utf-8")
         for written in (*staging.iterdir(), staging):
-            _sync(written)
+            sync(written)
         before = self._parts.get(origin.sha256)
         part = parts / (f"{origin.sha256}.{_number(before) + 1}" if before else origin.sha256)
         staging.rename(part)
-        _sync(parts)
+        sync(parts)
         self.origins[origin.sha256], self._parts[origin.sha256] = origin, part
         if before:
             shutil.rmtree(before)
@@ -315,28 +317,3 @@ def _undamaged(file: Path) -> Iterator[None]:
         raise CaseError(f"cannot read {file}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CaseError(f"{file} is damaged ({error!r}); restore it, or make the case anew") from error
-
-
-def _beside(file: Path) -> Path:
-    """Return where the new text of a file is written before it takes the old one's place."""
-    return file.with_name(f".{file.name}.new")
-
-
-def _write_atomically(file: Path, text: str) -> None:
-    """Replace a file so that a reader finds the old text or the new one, never a part."""
-    beside = _beside(file)
-    beside.write_text(text, "utf-8")
-    _sync(beside)
-    beside.replace(file)
-    _sync(file.parent)
-
-
-def _sync(path: Path) -> None:
-    """Have the operating system write a file or folder to disk."""
-    if sys.platform == "win32" and path.is_dir():
-        return  # folders cannot be opened there
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -122,6 +122,19 @@ def test_the_graph_shows_who_is_who(found: Investigation, truth: Any) -> None:  
     assert all(data["evidence"] for _, _, data in found.graph.edges(data=True))
 
 
+def test_only_what_passes_traffic_on_is_called_a_relay(found: Investigation) -> None:
+    """In the summary a ranked server is a relay where a chain passes through it, else a candidate."""
+    passing = {hop for chain in found.graph.graph["chains"] for hop in chain["hops"][1:-1]}
+    kinds = {"Relay" if server in passing else "Candidate" for server in found.relays["dst"].head(3)}
+    said = [line.partition(":")[0] for line in found.sentences() if " no. " in line.partition(":")[0]]
+
+    assert said == [
+        f"{'Relay' if server in passing else 'Candidate'} no. {rank}"
+        for rank, server in enumerate(found.relays["dst"].head(3), 1)
+    ]
+    assert "Relay" in kinds
+
+
 def test_a_clean_office_has_no_chain(tmp_path: Path) -> None:
     """Where nothing happened no server is seen passing traffic on, and the report says what was tested."""
     options = Campaign(clean=True, days=7, terminals=12, backups=2, one_off_uploads=2, requests_per_day=12)

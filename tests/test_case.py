@@ -13,12 +13,7 @@ from hypothesis import strategies as st
 
 from forensics import case as case_module
 from forensics.case import Case, open_case, read
-from forensics.errors import (
-    EvidenceError,
-    ExpansionLimitError,
-    TimezoneNeededError,
-    UnknownFormatError,
-)
+from forensics.errors import EvidenceError, ExpansionLimitError, TimezoneNeededError, UnknownFormatError
 from forensics.reading import Limits
 from forensics.schema import TABLES
 

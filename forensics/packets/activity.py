@@ -11,10 +11,7 @@ from forensics.packets import layout
 from forensics.packets.columns import ends, protos, times, turned
 from forensics.packets.engine import Engine
 from forensics.packets.harvest import Harvest
-from forensics.packets.layout import (
-    FlowOptions,
-    Longs,
-)
+from forensics.packets.layout import FlowOptions, Longs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -72,7 +72,7 @@ class _Head:
         if self.kind == layout.BEGINS_HTTP:
             return ends_head(data)
         handshake = handshake_bytes(data)
-        return is_whole(handshake) if data[5:6] == b"\1" else certificate(handshake) is not None
+        return is_whole(handshake) if data[5:6] == bytes([CLIENT_HELLO]) else certificate(handshake) is not None
 
 
 @dataclass(slots=True)

@@ -6,15 +6,10 @@ import numpy as np
 
 from forensics.packets import layout
 from forensics.packets.hashing import rehash_addresses, rehash_flows
-from forensics.packets.layout import (
-    BATCH,
-    FlowOptions,
-    Longs,
-    Tables,
-)
+from forensics.packets.layout import BATCH, FlowOptions, Longs, Tables
 from forensics.packets.ports import port_table
 
-__all__ = ["EPOCH_PACKETS", "Pile", "grown", "new_tables", "with_layers"]
+__all__ = ["EPOCH_PACKETS", "Pile", "framing_tables", "grown", "new_tables", "with_layers"]
 
 EPOCH_PACKETS = 1 << 18
 """Packets after which what was collected is handed out. A constant, so that the output depends on the capture only."""
@@ -80,14 +75,24 @@ def _aligned(words: Longs, count: int, columns: int) -> Longs:
     return words[skip : skip + count * columns].reshape(count, columns)
 
 
-def new_tables(options: FlowOptions) -> Tables:
-    """Return empty arrays for a pass; they start small, since most captures are."""
+def _new_cursor() -> Longs:
+    """Return a cursor at the start of a capture."""
     cursor = np.zeros(layout.CURSOR_COLUMNS, dtype=np.int64)
     cursor[layout.FIRST], cursor[layout.LAST] = 2**63 - 1, layout.NO_TIME
     cursor[layout.NOW] = layout.NO_TIME
+    return cursor
 
+
+def framing_tables() -> Tables:
+    """Return the arrays of a pass that only frames packets; those that it does not need have no rows."""
+    none = Tables._make(rows_of(0, layout.I_COLUMNS) for _ in Tables._fields)
+    return none._replace(cursor=_new_cursor(), frames=rows_of(BATCH, layout.FRAME_COLUMNS))
+
+
+def new_tables(options: FlowOptions) -> Tables:
+    """Return empty arrays for a pass; they start small, since most captures are."""
     return Tables(
-        cursor=cursor,
+        cursor=_new_cursor(),
         options=options.as_array(),
         frames=rows_of(BATCH, layout.FRAME_COLUMNS),
         rows=rows_of(BATCH, layout.Q_COLUMNS),

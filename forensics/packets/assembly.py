@@ -149,9 +149,9 @@ def _mark(cursor: Longs, marks: Longs) -> None:
 
 
 @entry
-def frame_next(b: Bytes, t: Tables, room: int) -> tuple[int, int]:
+def frame_next(b: Bytes, cursor: Longs, frames: Longs, interfaces: Longs, room: int) -> tuple[int, int]:
     """Frame up to ``room`` packets for those who want no flows; return how many, and why no more."""
-    return frame(b, t.cursor, t.frames, t.interfaces, room)
+    return frame(b, cursor, frames, interfaces, room)
 
 
 @hot

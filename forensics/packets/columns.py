@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from forensics.packets import layout
 from forensics.packets.states import STATES, history_text
-from forensics.packets.texts import HALF, address_codes
+from forensics.packets.texts import address_codes
+from forensics.packets.transport import unpair
 from forensics.rows import BATCH_ROWS
 from forensics.schema import FLOWS, VOLUMES
 
@@ -36,8 +37,13 @@ __all__ = [
     "volume_batches",
 ]
 
-TCP = 6
-_PROTOS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
+_PROTOS = {
+    layout.ICMP: "icmp",
+    layout.TCP: "tcp",
+    layout.UDP: "udp",
+    layout.ICMP6: "icmp6",
+    layout.SCTP: "sctp",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +113,9 @@ class Ends:
 def ends(key1: Longs, key2: Longs, bits: Longs, addresses: Longs) -> Ends:
     """Take the keys of flows apart."""
     swapped = bits & layout.BIT_ORIGIN
-    low, high = (key1 >> 32) + HALF, key1 & 0xFFFF_FFFF
+    low, high = unpair(key1)
     first, second = key2 >> 32 & 0xFFFF, key2 >> 16 & 0xFFFF
-    icmp = np.isin(key2 & 255, (1, 58))
+    icmp = np.isin(key2 & 255, (layout.ICMP, layout.ICMP6))
     turned = (swapped == 1) & ~icmp
     distinct, codes = address_codes(np.concatenate([low, high]), np.tile(key2 & layout.KEY_IPV6, 2), addresses)
     text = distinct.take(codes)
@@ -174,7 +180,7 @@ def _states(flows: Longs, swapped: Longs) -> pa.Array:
     packets = turned(flows, layout.F_SUM_PACKETS, swapped)
     udp = 128 + (packets[0] > 0) + 2 * (packets[1] > 0)
     proto = flows[:, layout.F_KEY2] & 255
-    return _texts(np.where(proto == 6, tcp, np.where(proto == 17, udp, 132)), STATES)
+    return _texts(np.where(proto == layout.TCP, tcp, np.where(proto == layout.UDP, udp, 132)), STATES)
 
 
 def _services(flows: Longs, codes: Longs, known: list[Label]) -> pa.Array:
@@ -193,7 +199,7 @@ def _tunnels(flows: Longs) -> pa.Array:
 
 def _sequence_columns(flows: Longs, swapped: Longs) -> dict[str, pa.Array]:
     """Return what the sequence numbers of flows tell; nothing of what is no TCP."""
-    other = (flows[:, layout.F_KEY2] & 255) != TCP
+    other = (flows[:, layout.F_KEY2] & 255) != layout.TCP
     columns = {}
     for name, column, shift in (
         ("retransmitted", layout.F_AGAIN, 0),

@@ -20,12 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forensics.escaping import terminal_safe
-from forensics.packets.layout import (
-    I_COLUMNS,
-    MAX_RECORD,
-    SECOND,
-    Longs,
-)
+from forensics.packets.layout import I_COLUMNS, MAX_RECORD, SECOND, Longs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from forensics.addresses import address_text
 from forensics.packets import layout
 from forensics.packets.columns import Label
-from forensics.packets.texts import HALF, address_of
+from forensics.packets.texts import address_of
+from forensics.packets.transport import unpair
 
 if TYPE_CHECKING:
     from forensics.packets.layout import Longs
@@ -90,6 +91,7 @@ def ends_of(columns: list[int], side: int, addresses: Longs) -> tuple[str, int, 
     """Return address and port of one side of a picked packet's flow, then those of the other."""
     key1, key2 = columns[layout.P_KEY1], columns[layout.P_KEY2]
     table = addresses if key2 & layout.KEY_IPV6 else None
-    low = address_of((key1 >> 32) + HALF, table), key2 >> 32 & 0xFFFF
-    high = address_of(key1 & 0xFFFF_FFFF, table), key2 >> 16 & 0xFFFF
+    first, second = unpair(key1)
+    low = address_of(first, table), key2 >> 32 & 0xFFFF
+    high = address_of(second, table), key2 >> 16 & 0xFFFF
     return (*high, *low) if side else (*low, *high)

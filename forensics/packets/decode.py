@@ -26,6 +26,7 @@ from forensics.packets.layout import (
     CUT_LINK,
     FR_AT,
     FR_TYPE,
+    ICMP,
     KEY_PORT_HIGH,
     KEY_PORT_LOW,
     MARK_BAD_IP,
@@ -55,12 +56,14 @@ from forensics.packets.layout import (
     Q_TIME,
     Q_WIRE,
     ROWS,
+    TCP,
+    UDP,
     UNREAD_LINK,
     Bytes,
     Longs,
     Tables,
 )
-from forensics.packets.transport import ICMP, TCP, UDP, pair, read_transport, verify, write_key
+from forensics.packets.transport import pair, read_transport, verify, write_key
 
 __all__ = ["begin_row", "decode_frames", "may_carry", "network"]
 

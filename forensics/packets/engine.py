@@ -89,7 +89,7 @@ class Engine:
     notes: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.tables = new_tables(self.options)
+        self.tables = self._new_tables()
         self.container = Container()
         self._window = Window(self.stream, self.block)
         self._stopped = False
@@ -97,6 +97,10 @@ class Engine:
         self._told = 0
         self._checkpoints: list[Checkpoint] = []
         self.damage: tuple[str, bytes] | None = None
+
+    def _new_tables(self) -> layout.Tables:
+        """Return the arrays of the pass."""
+        return new_tables(self.options)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -11,17 +11,7 @@ from __future__ import annotations
 
 from forensics.packets._jit import jit
 from forensics.packets.framing import u8
-from forensics.packets.layout import (
-    S_BODY,
-    S_LEFT,
-    S_LINE,
-    S_MODE,
-    S_SIDE,
-    S_TIME,
-    S_WHAT,
-    Bytes,
-    Longs,
-)
+from forensics.packets.layout import S_BODY, S_LEFT, S_LINE, S_MODE, S_SIDE, S_TIME, S_WHAT, Bytes, Longs
 
 __all__ = [
     "BODY",

@@ -32,6 +32,10 @@ NO_TIME = -(2**63)
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 
+# As headers have them: numbers of protocols, flags of TCP.
+ICMP, TCP, UDP, ICMP6, SCTP = 1, 6, 17, 58, 132
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+
 # Columns of a row of the batch: one layer of a packet. The framing fills the first ones.
 (Q_START, Q_END, Q_WIRE, Q_TIME, Q_LINK, Q_KIND, Q_SIDE, Q_KEY1, Q_KEY2, Q_HASH, Q_IP, Q_PAYLOAD,
  Q_DATA, Q_DATA_END, Q_FLAGS, Q_SEQ, Q_PROTO, Q_SLOT, Q_ACK, Q_ROLE, Q_WINDOW, Q_NUMBER, Q_LAYER,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from forensics.packets._jit import hot, jit
 from forensics.packets.layout import (
+    ACK,
     BIT_FLIPPED,
     BIT_NEW,
     BIT_ORIGIN,
@@ -34,6 +35,8 @@ from forensics.packets.layout import (
     F_SUM_IP,
     F_SUM_PACKETS,
     F_SUM_PAYLOAD,
+    ICMP,
+    ICMP6,
     KEY_IPV6,
     N_CELLS,
     N_CLOSED,
@@ -56,17 +59,20 @@ from forensics.packets.layout import (
     Q_SIDE,
     Q_TIME,
     SERIAL_SHIFT,
+    SYN,
+    TCP,
+    UDP,
     Bytes,
     Longs,
     Tables,
 )
-from forensics.packets.sequences import release_holes
+from forensics.packets.sequences import close_sequences
 from forensics.packets.tcp import is_attempt, is_closed, note_flip
-from forensics.packets.transport import ICMP, ICMP6, SYN, TCP, UDP
+from forensics.packets.transport import unpair
 
 __all__ = ["add_up", "begin_flow", "emit_cell", "emit_flow", "idle_limit"]
 
-_ACK = 16
+_unpair = jit(unpair)
 
 
 @jit
@@ -112,7 +118,7 @@ def add_up(f: Longs, j: int) -> None:
 def emit_flow(t: Tables, j: int) -> None:
     """Write out a closed flow and its last cell."""
     emit_cell(t.flows, t.cells, t.cursor, j)
-    release_holes(t.flows, t.holes, t.cursor, j)
+    close_sequences(t.flows, t.holes, t.cursor, j)
     k = int(t.cursor[N_CLOSED])
     t.cursor[N_CLOSED] = k + 1
     for c in range(F_COLUMNS):
@@ -136,8 +142,8 @@ def idle_limit(options: Longs, f: Longs, j: int) -> int:
 @jit
 def _goes_to_group(r: Longs, addresses: Longs, i: int) -> int:
     """Tell whether a packet goes to a multicast or broadcast address, which can begin nothing itself."""
-    key1 = int(r[i, Q_KEY1])
-    number = (key1 >> 32) + (1 << 31) if r[i, Q_SIDE] else key1 & 0xFFFF_FFFF
+    low, high = _unpair(int(r[i, Q_KEY1]))
+    number = low if r[i, Q_SIDE] else high
     if int(r[i, Q_KEY2]) & KEY_IPV6:
         return int(addresses[number, 0] >> 56 == 0x7F)  # ff00::/8, as `hashing.address_id` writes it
     return int(number >= 0xE000_0000)
@@ -158,7 +164,7 @@ def _originator(r: Longs, ports: Bytes, addresses: Longs, i: int) -> tuple[int, 
     if proto not in (TCP, UDP):
         return side, 0
     if flags & SYN:
-        return (1 - side, 1) if flags & _ACK else (side, 0)
+        return (1 - side, 1) if flags & ACK else (side, 0)
     low = int(ports[int(r[i, Q_KEY2]) >> 32 & 0xFFFF])
     high = int(ports[int(r[i, Q_KEY2]) >> 16 & 0xFFFF])
     mine, other = (high, low) if side else (low, high)

@@ -31,17 +31,7 @@ from forensics.packets.ethertypes import (
     type_at,
 )
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.layout import (
-    FR_AT,
-    FR_TYPE,
-    N_FRAMES,
-    Q_END,
-    Q_LINK,
-    Q_START,
-    UNKNOWN,
-    Bytes,
-    Tables,
-)
+from forensics.packets.layout import FR_AT, FR_TYPE, N_FRAMES, Q_END, Q_LINK, Q_START, UNKNOWN, Bytes, Tables
 from forensics.packets.wireless import WLAN, WLAN_PADDED, past_radio, wlan
 
 __all__ = ["find_networks"]

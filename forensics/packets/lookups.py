@@ -13,7 +13,8 @@ from forensics.packets.columns import Label, times
 from forensics.packets.harvest import Messages
 from forensics.packets.protocols.dns import parse_messages
 from forensics.packets.protocols.streams import Stream
-from forensics.packets.texts import HALF, address_codes
+from forensics.packets.texts import address_codes
+from forensics.packets.transport import unpair
 
 if TYPE_CHECKING:
     from forensics.packets.harvest import Pick
@@ -106,7 +107,7 @@ class Lookups:
 def _receivers(columns: Longs, addresses: Longs) -> pa.Array:
     """Return whom messages were sent to, null for a group: they were asked for by no one in particular."""
     key1, ipv6 = columns[:, layout.P_KEY1], columns[:, layout.P_KEY2] & layout.KEY_IPV6
-    numbers = np.where(columns[:, layout.P_SIDE], (key1 >> 32) + HALF, key1 & 0xFFFF_FFFF)
+    numbers = np.where(columns[:, layout.P_SIDE], *unpair(key1))
     texts, codes = address_codes(numbers, ipv6, addresses)
     return pa.array([None if _is_group(text) else text for text in texts.to_pylist()], pa.string()).take(codes)
 

@@ -13,11 +13,7 @@ from forensics.addresses import host_name
 from forensics.packets import containers, layout
 from forensics.packets.containers import BadContainerError, Section
 from forensics.packets.framing import IDB, NAMES, STATISTICS
-from forensics.packets.layout import (
-    NUMBER,
-    SEEN_TIME,
-    Longs,
-)
+from forensics.packets.layout import NUMBER, SEEN_TIME, Longs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

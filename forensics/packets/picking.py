@@ -62,24 +62,16 @@ from forensics.packets.layout import (
     Q_SIDE,
     Q_START,
     Q_TIME,
+    TCP,
+    UDP,
     Bytes,
     Longs,
     Tables,
 )
-from forensics.packets.recognising import (
-    HEAD_BYTES,
-    Picking,
-    begins,
-    distance,
-    first_seq,
-    hand_out,
-    looks_like_socks,
-)
+from forensics.packets.recognising import HEAD_BYTES, Picking, begins, distance, first_seq, hand_out, looks_like_socks
 from forensics.packets.sequences import initial_sequence
 
 __all__ = ["pick_packet", "pick_reject"]
-
-_TCP, _UDP = 6, 17
 
 # States of a direction: nothing seen yet, nothing wanted, or one of these in the bits above 40. `http_framing` has two
 # more. Between _IDLE and _MAX_EARLY: nothing seen yet but so many pieces from behind a gap.
@@ -320,12 +312,12 @@ def pick_packet(b: Bytes, t: Tables, i: int, j: int) -> None:
     use = int(t.ports[key2 >> 32 & 0xFFFF]) | int(t.ports[key2 >> 16 & 0xFFFF])
     proto = int(t.rows[i, Q_PROTO])
     p = Picking(t.cursor, t.rows, t.flows, t.picks, t.streams)
-    if proto == _UDP and use & PORT_DNS:
+    if proto == UDP and use & PORT_DNS:
         _pick_dns(b, p, i, j)
-    elif proto == _TCP and use & PORT_DNS:
+    elif proto == TCP and use & PORT_DNS:
         k = hand_out(p, i, j, int(t.rows[i, Q_DATA]), int(t.rows[i, Q_DATA_END]))
         t.picks[k, P_KIND] = PICK_DNS_STREAM
-    elif proto == _TCP:
+    elif proto == TCP:
         _pick_segment(b, p, i, j, use)
-    elif proto == _UDP:
+    elif proto == UDP:
         _pick_quic(b, p, i, j)

@@ -7,14 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forensics.packets.layout import (
-    PORT_DNS,
-    PORT_HTTP,
-    PORT_SERVER_TCP,
-    PORT_SERVER_UDP,
-    PORT_TUNNEL,
-    Bytes,
-)
+from forensics.packets.layout import PORT_DNS, PORT_HTTP, PORT_SERVER_TCP, PORT_SERVER_UDP, PORT_TUNNEL, Bytes
 
 __all__ = ["HTTP_PORTS", "port_table"]
 

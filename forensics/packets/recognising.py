@@ -45,6 +45,7 @@ from forensics.packets.layout import (
     Q_SEQ,
     Q_SIDE,
     Q_TIME,
+    SYN,
     Bytes,
     Longs,
 )
@@ -53,8 +54,6 @@ __all__ = ["HEAD_BYTES", "Picking", "begins", "distance", "first_seq", "hand_out
 
 HEAD_BYTES = 16 * 1024
 """How much of the head of a message is followed. [B]"""
-
-_SYN = 2
 
 
 def _tokens(*words: bytes) -> tuple[int, ...]:
@@ -104,7 +103,7 @@ def distance(seq: int, mark: int) -> int:
 @jit
 def first_seq(rows: Longs, i: int) -> int:
     """Return the sequence number of a segment's first byte of payload."""
-    return int(rows[i, Q_SEQ]) + int(int(rows[i, Q_FLAGS]) & _SYN != 0) & 0xFFFF_FFFF
+    return int(rows[i, Q_SEQ]) + int(int(rows[i, Q_FLAGS]) & SYN != 0) & 0xFFFF_FFFF
 
 
 class Picking(NamedTuple):

@@ -10,18 +10,12 @@ import numpy as np
 
 from forensics.errors import EvidenceError
 from forensics.packets import layout
+from forensics.packets.arrays import framing_tables
 from forensics.packets.assembly import frame_next
 from forensics.packets.containers import Section
 from forensics.packets.engine import Engine
 from forensics.packets.index import read_section
-from forensics.packets.layout import (
-    AT,
-    BATCH,
-    GO_ON,
-    NUMBER,
-    FlowOptions,
-    Longs,
-)
+from forensics.packets.layout import AT, BATCH, GO_ON, NUMBER, FlowOptions, Longs, Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +23,6 @@ if TYPE_CHECKING:
     import dpkt
 
     from forensics.packets.index import Checkpoint
-    from forensics.packets.layout import Longs
 
 __all__ = ["Packet", "read_packets"]
 
@@ -141,8 +134,12 @@ class _Seeker(Engine):
     """An engine that frames packets from any checkpoint on and assembles no flows."""
 
     def __init__(self, source: str, stream: BinaryIO) -> None:
-        super().__init__(stream, FlowOptions(pick=False), SEEK_BYTES)
+        super().__init__(stream, FlowOptions(), SEEK_BYTES)
         self._source = source
+
+    def _new_tables(self) -> Tables:
+        """Return the arrays for framing alone."""
+        return framing_tables()
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Stand where the engine stood that made the checkpoint."""
@@ -163,7 +160,8 @@ class _Seeker(Engine):
         """Yield packets of these numbers, ascending, all of which lie ahead."""
         cursor, last = self.tables.cursor, int(numbers[-1])
         while not self._stopped and cursor[NUMBER] < last:
-            m, status = frame_next(self._window.data, self.tables, min(BATCH, last - int(cursor[NUMBER])))
+            t, room = self.tables, min(BATCH, last - int(cursor[NUMBER]))
+            m, status = frame_next(self._window.data, cursor, t.frames, t.interfaces, room)
             first = int(cursor[NUMBER]) + 1
             cursor[NUMBER] += m
             for number in numbers[(numbers >= first) & (numbers < first + m)].tolist():

@@ -4,6 +4,9 @@ Each direction has the number expected next, and a short list of holes: numbers 
 later, was lost in the capture, or was never sent. A segment below the expected number fills holes with what was
 missing; the rest of it was sent again. A hole that the receiver acknowledges was sent, and the capture lacks it.
 
+A FIN takes a number and is no payload: a late one fills its number. One that the capture lacks looks like a byte of
+payload; it is taken for a FIN where the other end has closed as well, and nothing came behind it.
+
 References
 ----------
 .. [1] RFC 9293, section 3.4: sequence numbers and their arithmetic modulo 2^32.
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 from forensics.packets._jit import hot, jit
 from forensics.packets.layout import (
+    BIT_FIN,
     BIT_SEQ,
     F_AGAIN,
     F_BITS,
@@ -32,8 +36,9 @@ from forensics.packets.layout import (
     SECOND,
     Longs,
 )
+from forensics.packets.tcp import is_closed
 
-__all__ = ["follow_sequence", "initial_sequence", "is_hole_acknowledged", "note_acknowledged", "release_holes"]
+__all__ = ["close_sequences", "follow_sequence", "initial_sequence", "is_hole_acknowledged", "note_acknowledged"]
 
 _MASK = 0xFFFF_FFFF
 _HALF = 1 << 31
@@ -84,10 +89,21 @@ def _free_hole(holes: Longs, cursor: Longs, k: int) -> None:
 
 
 @jit
-def release_holes(flows: Longs, holes: Longs, cursor: Longs, j: int) -> None:
-    """Give back the holes of a flow that is over; how much is missing stays."""
+def _lacks_fin(flows: Longs, holes: Longs, j: int, side: int) -> int:
+    """Tell whether the last number of a direction is missing, and is that of its FIN: the other end sent its own."""
+    bits = int(flows[j, F_BITS])
+    k = int(flows[j, F_HOLES + F_HIGH * side]) & _FIRST_HOLE
+    if k == 0 or is_closed(bits) or not bits & BIT_FIN << 1 - side:
+        return 0
+    return int(holes[k, H_END] == int(flows[j, F_SEQ + F_HIGH * side]) & _MASK)
+
+
+@jit
+def close_sequences(flows: Longs, holes: Longs, cursor: Longs, j: int) -> None:
+    """Give back the holes of a flow that is over; how much payload is missing stays."""
     for side in range(2):
         at = F_HOLES + F_HIGH * side
+        flows[j, at] -= _lacks_fin(flows, holes, j, side) << HOLE_BITS
         k = int(flows[j, at]) & _FIRST_HOLE
         while k > 0:
             following = int(holes[k, H_NEXT])
@@ -273,6 +289,7 @@ def _irregular(
         flows[j, column] = ((seq + 1 & _MASK) - _HALF if first else -_HALF) << 32 | stop
         return 0
     following = int(flows[j, column]) & _MASK
+    begun = initial_sequence(flows, j, side)
     if first:
         flows[j, column] = ((seq + 1 & _MASK) - _HALF) << 32 | following
     ahead = stop - following & _MASK
@@ -280,12 +297,14 @@ def _irregular(
         _pass_over(flows, holes, cursor, j, side, seq, length, 0 if first else _reach(idle))
         _expect(flows, j, side, stop)
         return 0
+    if last and following - stop & _MASK < _FAR:
+        _fill(flows, holes, cursor, j, side, stop - 1 & _MASK, stop)
     if length > 0 and following - seq & _MASK < _FAR:
         filled = _fill(flows, holes, cursor, j, side, seq, seq + length & _MASK)
         flows[j, F_AGAIN + F_HIGH * side] += length - filled
         return 1
-    if first:  # a new connection's numbers, or the same SYN sent again
-        _expect(flows, j, side, stop)
+    if first and (begun != seq + 1 & _MASK if begun else following - stop & _MASK >= _FAR):
+        _expect(flows, j, side, stop)  # a new connection's numbers; the same SYN sent again, or late, changes nothing
     return 0
 
 

@@ -18,20 +18,24 @@ from __future__ import annotations
 
 from forensics.packets._jit import hot, jit
 from forensics.packets.layout import (
+    ACK,
     BIT_FIN,
     BIT_ORIGIN,
     CLOSED,
     ESTABLISHED,
     F_BITS,
     F_HISTORY,
+    FIN,
     HISTORY_FLIP,
     HISTORY_ROOM,
     INACTIVE,
     PARTIAL,
     RESET,
+    RST,
     SEEN_SHIFT,
     STATE_SHIFT,
     STATE_SHIFT_HIGH,
+    SYN,
     SYN_ACK_SENT,
     SYN_SENT,
     Longs,
@@ -52,7 +56,6 @@ __all__ = [
     "step",
 ]
 
-FIN, SYN, RST, ACK = 1, 2, 4, 16
 _S, _H, _A, DATA, _F, _R, _Q, AGAIN, GAP, NO_WINDOW, BAD_SUM, _I = range(1, 13)
 _LETTERS = 12
 _CODE_BITS = 5

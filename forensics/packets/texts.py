@@ -13,10 +13,7 @@ from forensics.addresses import ipv6_text
 if TYPE_CHECKING:
     from forensics.packets.layout import Bytes, Longs
 
-__all__ = ["HALF", "address_codes", "address_of", "gathered", "ipv4_texts"]
-
-HALF = 1 << 31
-"""Subtracted from addresses that stand in the upper half of a signed word."""
+__all__ = ["address_codes", "address_of", "gathered", "ipv4_texts"]
 
 _TOP = np.int64(-(1 << 63))
 _OCTETS = pa.array([str(octet) for octet in range(256)], pa.string())

@@ -9,6 +9,8 @@ References
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from forensics.packets._jit import hot, jit
 from forensics.packets.checksums import is_sum_right
 from forensics.packets.framing import u8, u16, u32
@@ -16,6 +18,8 @@ from forensics.packets.hashing import hash_key
 from forensics.packets.layout import (
     BAD_SUMS,
     CHECKED,
+    ICMP,
+    ICMP6,
     KEY_FROM_HIGH,
     KEY_INNER,
     KEY_IPV6,
@@ -37,20 +41,27 @@ from forensics.packets.layout import (
     Q_SEQ,
     Q_SIDE,
     Q_WINDOW,
+    SCTP,
+    TCP,
+    UDP,
     Bytes,
     Longs,
 )
 
-__all__ = ["FIN", "ICMP", "ICMP6", "RST", "SCTP", "SYN", "TCP", "UDP", "pair", "read_transport", "verify", "write_key"]
+__all__ = ["pair", "read_transport", "unpair", "verify", "write_key"]
 
-ICMP, TCP, UDP, ICMP6, SCTP = 1, 6, 17, 58, 132
-FIN, SYN, RST, ACK = 1, 2, 4, 16
+_Numbers = TypeVar("_Numbers", int, Longs)
 
 
 @hot
 def pair(first: int, second: int) -> int:
     """Put two numbers of 32 bits into one signed word."""
     return (first - (1 << 31)) << 32 | second
+
+
+def unpair(key1: _Numbers) -> tuple[_Numbers, _Numbers]:
+    """Return the two numbers that `pair` put together, of one word or of an array; loops compile it for themselves."""
+    return (key1 >> 32) + (1 << 31), key1 & 0xFFFF_FFFF
 
 
 @hot

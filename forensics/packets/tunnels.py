@@ -36,6 +36,7 @@ from forensics.packets.layout import (
     Q_PROTO,
     ROWS,
     TUNNELLED,
+    UDP,
     Bytes,
     Longs,
     Tables,
@@ -210,7 +211,7 @@ def _inside(b: Bytes, rows: Longs, m: int) -> tuple[int, int]:  # noqa: PLR0911 
     proto = int(rows[m, Q_PROTO])
     o = int(rows[m, Q_DATA])
     end = int(rows[m, Q_DATA_END])
-    if proto == 17:
+    if proto == UDP:
         key2 = int(rows[m, Q_KEY2])
         low = key2 >> KEY_PORT_LOW & 0xFFFF
         high = key2 >> KEY_PORT_HIGH & 0xFFFF

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from forensics.packets._jit import hot, jit
 from forensics.packets.layout import (
+    ACK,
     BAD_CHECKSUM,
     BIT_ORIGIN,
     BIT_OUTER,
@@ -30,6 +31,7 @@ from forensics.packets.layout import (
     F_SUM_IP,
     F_SUM_PACKETS,
     F_SUM_PAYLOAD,
+    FIN,
     IN_FLOWS,
     MARK_BAD_SUM,
     MARK_CARRIES,
@@ -60,9 +62,13 @@ from forensics.packets.layout import (
     Q_WINDOW,
     Q_WIRE,
     REJECT_COUNT,
+    RST,
     SERIAL_SHIFT,
     STATE_SHIFT,
     STATE_SHIFT_HIGH,
+    SYN,
+    TCP,
+    UDP,
     UNREAD_COUNT,
     UNREAD_LINK,
     Bytes,
@@ -84,11 +90,9 @@ from forensics.packets.tcp import (
     note_letter,
     step,
 )
-from forensics.packets.transport import SYN, TCP, UDP
 
 __all__ = ["set_aside", "update"]
 
-_RST, _ACK = 4, 16
 _LOW32 = 0xFFFF_FFFF
 _BOTH_OPEN = ESTABLISHED << STATE_SHIFT | ESTABLISHED << STATE_SHIFT_HIGH
 _STATES = 7 << STATE_SHIFT | 7 << STATE_SHIFT_HIGH
@@ -128,7 +132,7 @@ def _is_over(r: Longs, f: Longs, options: Longs, i: int, j: int) -> int:
     if idle > options[O_SHORTEST] and idle > idle_limit(options, f, j):
         return 1
     flags = int(r[i, Q_FLAGS])
-    if flags & SYN == 0 or flags & _ACK or not is_closed(int(f[j, F_BITS])):
+    if flags & SYN == 0 or flags & ACK or not is_closed(int(f[j, F_BITS])):
         return 0
     return int(initial_sequence(f, j, int(r[i, Q_SIDE])) != int(r[i, Q_SEQ]) + 1 & _LOW32)
 
@@ -141,10 +145,10 @@ def _update_sequence(r: Longs, f: Longs, holes: Longs, cursor: Longs, i: int, j:
     length = int(r[i, Q_PAYLOAD])
     syn = int(flags & SYN != 0)
     # the numbers of a RST are often nobody's
-    idle = 0 if flags & _RST else int(r[i, Q_TIME]) - int(f[j, F_LAST])
-    if follow_sequence(f, holes, cursor, j, side, int(r[i, Q_SEQ]), length, syn, flags & 1, idle):
+    idle = 0 if flags & RST else int(r[i, Q_TIME]) - int(f[j, F_LAST])
+    if follow_sequence(f, holes, cursor, j, side, int(r[i, Q_SEQ]), length, syn, flags & FIN, idle):
         note_letter(f, j, side, AGAIN)
-    if flags & (_ACK | _RST) == _ACK:
+    if flags & (ACK | RST) == ACK:
         other = 1 - side
         ack = int(r[i, Q_ACK])
         note_acknowledged(f, holes, cursor, j, other, ack, idle)
@@ -162,7 +166,7 @@ def _update_tcp(r: Longs, f: Longs, holes: Longs, cursor: Longs, i: int, j: int)
     flags = int(r[i, Q_FLAGS])
     length = int(r[i, Q_PAYLOAD])
     bits = int(f[j, F_BITS])
-    if flags & SYN and not flags & _ACK and not bits & BIT_STARTED:
+    if flags & SYN and not flags & ACK and not bits & BIT_STARTED:
         # the roles were a guess; they may still change while no minute of the flow has been told
         if bits & BIT_ORIGIN != side and f[j, F_SUM_PACKETS] + f[j, F_SUM_PACKETS + 1] == 0:
             bits ^= BIT_ORIGIN
@@ -173,8 +177,17 @@ def _update_tcp(r: Longs, f: Longs, holes: Longs, cursor: Longs, i: int, j: int)
     note_history(f, j, side, flags, length)
     _update_sequence(r, f, holes, cursor, i, j)
     bits = int(f[j, F_BITS])
-    if bits & _STATES != _BOTH_OPEN or flags & 7:  # nothing else changes the states
+    if bits & _STATES != _BOTH_OPEN or flags & (FIN | SYN | RST):  # nothing else changes the states
         f[j, F_BITS] = step(bits, side, flags, length)
+
+
+@hot
+def _extend(f: Longs, j: int, time: int) -> None:
+    """Have a flow last from its first to its last packet, in whatever order they come."""
+    if time < f[j, F_LAST]:
+        f[j, F_START] = min(int(f[j, F_START]), time)
+    else:
+        f[j, F_LAST] = time
 
 
 @hot
@@ -185,10 +198,7 @@ def _account(r: Longs, f: Longs, cells: Longs, cursor: Longs, width: int, i: int
     if into < 0 or into >= width:  # compared, since a division takes longer than all the rest
         emit_cell(f, cells, cursor, j)
         f[j, F_CELL] = time // width * width
-    if time < f[j, F_LAST]:
-        f[j, F_START] = min(int(f[j, F_START]), time)
-    else:
-        f[j, F_LAST] = time
+    _extend(f, j, time)
     at = F_HIGH * int(r[i, Q_SIDE])
     f[j, F_PACKETS + at] += 1
     f[j, F_IP + at] += r[i, Q_IP]
@@ -199,11 +209,9 @@ def _account(r: Longs, f: Longs, cells: Longs, cursor: Longs, width: int, i: int
 @hot
 def _account_carrier(r: Longs, f: Longs, i: int, j: int) -> None:
     """Count a packet that carries another in the sums alone: its bytes are told where what it carries is told."""
-    time = int(r[i, Q_TIME])
     side = int(r[i, Q_SIDE])
     f[j, F_BITS] |= BIT_OUTER
-    f[j, F_START] = min(int(f[j, F_START]), time)
-    f[j, F_LAST] = max(int(f[j, F_LAST]), time)
+    _extend(f, j, int(r[i, Q_TIME]))
     f[j, F_SUM_PACKETS + side] += 1
     f[j, F_SUM_IP + side] += r[i, Q_IP]
     f[j, F_SUM_FRAME + side] += r[i, Q_WIRE]
@@ -227,11 +235,9 @@ def update(b: Bytes, t: Tables, i: int) -> None:
         if t.options[O_PICK] and t.rows[i, Q_DATA_END] > t.rows[i, Q_DATA]:
             pick_packet(b, t, i, j)
     place = int(t.rows[i, Q_NUMBER]) - int(t.cursor[EPOCH_START]) - 1
-    if t.rows[i, Q_LAYER] == 0:
-        t.cursor[IN_FLOWS] += 1
-        t.members[place, 0] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
-    else:
-        t.members[place, 1] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
+    inner = int(t.rows[i, Q_LAYER] > 0)
+    t.cursor[IN_FLOWS] += 1 - inner
+    t.members[place, inner] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
 
 
 @jit

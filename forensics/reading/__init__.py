@@ -380,8 +380,11 @@ def sha256_of(file: EvidenceFile, progress: Callable[[int], object] = lambda _: 
 
     Raises
     ------
-    OSError
+    EvidenceError
         The file cannot be read.
     """
-    with file.open() as opened:
-        return RawStream(opened, progress).finish()
+    try:
+        with file.open() as opened:
+            return RawStream(opened, progress).finish()
+    except OSError as error:
+        raise EvidenceError(file.name, f"cannot be read: {error.strerror or error}") from error

@@ -11,17 +11,7 @@ import numpy as np
 
 from . import browsing, catalog, intrusion, services
 from .captures import Collector, Studio
-from .cast import (
-    OFFICE,
-    OFFICE_RESOLVER,
-    PROXY,
-    RESOLVER,
-    ROUTER,
-    UPSTREAM_RESOLVER,
-    Cast,
-    make_cast,
-    terminal_name,
-)
+from .cast import OFFICE, OFFICE_RESOLVER, PROXY, RESOLVER, ROUTER, UPSTREAM_RESOLVER, Cast, make_cast, terminal_name
 from .chains import plan_chains, plan_sessions, session_rows
 from .options import HOUR, TIMEZONE, Campaign
 from .squid import AccessLog

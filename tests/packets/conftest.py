@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from forensics.formats import Evidence
+from forensics.packets import _jit
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -60,17 +61,27 @@ MODULES: tuple[str, ...] = (
 )
 
 
+def _import_modules() -> dict[str, ModuleType]:
+    """Return the modules of the engine by name."""
+    return {name.rpartition(".")[2]: importlib.import_module(f"forensics.packets.{name}") for name in MODULES}
+
+
 class Build:
-    """One build of the engine: its modules, freshly imported, and a way to read captures with it."""
+    """One build of the engine: its modules, and a way to read captures with it.
+
+    They are the library's own where it is of that build, else freshly imported: numba finds nothing on disk for those,
+    since its cache knows arguments by their class, and `layout.Tables` imported anew is another class.
+    """
 
     def __init__(self, *, plain: bool) -> None:
+        if plain != _jit.COMPILED:
+            self.modules = _import_modules()
+            return
         kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("forensics.packets")}
         before = os.environ.pop("FORENSICS_JIT", None)
         if plain:
             os.environ["FORENSICS_JIT"] = "0"
-        self.modules = {
-            name.rpartition(".")[2]: importlib.import_module(f"forensics.packets.{name}") for name in MODULES
-        }
+        self.modules = _import_modules()
         os.environ.pop("FORENSICS_JIT", None)
         if before is not None:
             os.environ["FORENSICS_JIT"] = before
@@ -125,7 +136,7 @@ class Build:
                 if status == layout.NEED_CONTROL:
                     cursor[layout.AT] += container.take_block(peek, cursor)
                 tables = tables._replace(interfaces=container.section.interfaces)
-                m, status = self.assembly.frame_next(buffer, tables, layout.BATCH)
+                m, status = self.assembly.frame_next(buffer, cursor, tables.frames, tables.interfaces, layout.BATCH)
                 cursor[layout.NUMBER] += m
                 found += tables.frames[:m].tolist()
         except self.containers.BadContainerError:

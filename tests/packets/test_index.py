@@ -75,7 +75,7 @@ def scanned(build: Build, data: bytes) -> Iterator[tuple[list[int], bytes]]:
     while not engine._stopped:
         t = build.arrays.grown(engine.tables, len(engine.tables.frames))
         engine.tables = t
-        m, status = build.assembly.frame_next(window.data, t, len(t.frames))
+        m, status = build.assembly.frame_next(window.data, t.cursor, t.frames, t.interfaces, len(t.frames))
         t.cursor[layout.N_FRAMES] = m
         t.frames[:m, layout.FR_TYPE] = layout.UNKNOWN
         build.links.find_networks(window.data, t)

@@ -50,21 +50,30 @@ class Direction:
 
 
 def connection(
-    make: ModuleType, starts: tuple[int, int], segments: list[tuple[int, int, int, int]], *, syn: bool = True
+    make: ModuleType,
+    starts: tuple[int, int],
+    segments: list[tuple[int, int, int, int]],
+    *,
+    syn: bool = True,
+    ends: tuple[int, int] = (-1, -1),
 ) -> bytes:
-    """Return a capture of a connection: (side, offset from the first byte, size, offset acknowledged) per segment."""
+    """Return a capture of a connection: (side, offset from the first byte, size, offset acknowledged) per segment.
+
+    A segment that ends where its direction ends has the FIN.
+    """
     packets: list[Any] = []
 
     def put(side: int, seq: int, ack: int, flags: int, payload: bytes) -> None:
-        ends = ("192.0.2.1", "198.51.100.2", 40000, 9999)
-        src, dst, sport, dport = ends if side == 0 else (ends[1], ends[0], ends[3], ends[2])
+        client, server = ("192.0.2.1", 40000), ("198.51.100.2", 9999)
+        (src, sport), (dst, dport) = (client, server) if side == 0 else (server, client)
         segment = make.tcp(sport, dport, seq & 0xFFFF_FFFF, ack & 0xFFFF_FFFF, flags, payload)
         packets.append(make.Packet(make.START + len(packets), make.ethernet(make.ip(src, dst, 6, segment))))
 
     for side in range(2 if syn else 0):
         put(side, starts[side] - 1, starts[0], SYN | ACK if side else SYN, b"")
     for side, offset, size, acked in segments:
-        put(side, starts[side] + offset, starts[1 - side] + max(0, acked), ACK if acked >= 0 else 0, bytes(size))
+        flags = (ACK if acked >= 0 else 0) | (FIN if offset + size == ends[side] else 0)
+        put(side, starts[side] + offset, starts[1 - side] + max(0, acked), flags, bytes(size))
     return bytes(make.pcap(packets))
 
 
@@ -132,6 +141,37 @@ def test_what_is_acknowledged_was_sent(
         model[1 - side].top = max(model[1 - side].top, acked)
 
     found = counted(plain, connection(make, starts, segments))
+
+    assert found == [(m.payload, m.again, m.missing) for m in model]
+
+
+@MANY
+@given(
+    starts=st.tuples(STARTS, STARTS),
+    ends=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    segments=st.lists(
+        st.tuples(st.integers(0, 1), st.integers(0, 90), st.integers(0, 30), st.integers(-1, 91)), max_size=30
+    ),
+)
+def test_a_fin_is_no_payload_whenever_it_comes(
+    plain: Build,
+    make: ModuleType,
+    starts: tuple[int, int],
+    ends: tuple[int, int],
+    segments: list[tuple[int, int, int, int]],
+) -> None:
+    """However late or often FINs come, before or after they are acknowledged, only payload is told."""
+    model = (Direction(), Direction())
+    sent = []
+    for side, start, most, acked in segments:
+        offset = min(start, ends[side])
+        sent.append((side, offset, min(most, ends[side] - offset), min(acked, ends[1 - side] + 1)))
+    sent += [(side, ends[side], 0, -1) for side in range(2)]  # the FINs
+    for side, offset, size, acked in sent:
+        model[side].say(offset, size)
+        model[1 - side].top = max(model[1 - side].top, min(acked, ends[1 - side]))
+
+    found = counted(plain, connection(make, starts, sent, ends=ends))
 
     assert found == [(m.payload, m.again, m.missing) for m in model]
 

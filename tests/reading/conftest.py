@@ -12,9 +12,7 @@ import pyarrow as pa
 import pytest
 
 from forensics import reading
-from forensics.errors import (
-    EvidenceError,
-)
+from forensics.errors import EvidenceError
 from forensics.formats import Evidence, Format, Hints
 from forensics.formats._lines import read_lines
 from forensics.reading import EvidenceFile, ReadOptions, read_file

@@ -17,11 +17,7 @@ import pyarrow as pa
 import pytest
 
 from forensics import reading
-from forensics.errors import (
-    EvidenceError,
-    ExpansionLimitError,
-    UnknownFormatError,
-)
+from forensics.errors import EvidenceError, ExpansionLimitError, UnknownFormatError
 from forensics.reading import EvidenceFile, Limits, ReadOptions, companion_names, open_expanded, read_file, sha256_of
 from forensics.schema import TABLES
 

@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, cast
 import pyarrow as pa
 import pytest
 
-from forensics.errors import (
-    EvidenceError,
-    ExpansionLimitError,
-    MissingToolError,
-    TimezoneNeededError,
-)
+from forensics.errors import EvidenceError, ExpansionLimitError, MissingToolError, TimezoneNeededError
 from forensics.reading import EvidenceFile, Limits, ReadOptions, read_file
 from forensics.rows import Rows
 from forensics.schema import TABLES
