@@ -2,11 +2,12 @@
 
 Numba by itself optimises every function together with all that it calls, and makes machine code of it: what lies ten
 calls deep is optimised ten times over, although only the code of the entries is ever run. Here a part stops behind its
-lowering, and an entry is optimised once, with all its parts. Passes over what the loops do not use are left out, and
-the garbage collector waits: it found nothing, and took a fifth of the time.
+lowering, and an entry is optimised once, with all its parts. Passes over what the loops do not use are left out, what
+``+`` or ``[]`` makes of its operands' types is found out once, not at every place, and the garbage collector waits: it
+found nothing, and took a fifth of the time.
 
-What is overridden of numba's libraries of code is not documented. A numba without it compiles parts as it compiles any
-function (`forensics.packets._jit`), which takes longer and changes nothing else.
+What is overridden of numba is not documented. A numba without it compiles parts as it compiles any function
+(`forensics.packets._jit`), which takes longer and changes nothing else.
 
 References
 ----------
@@ -21,7 +22,6 @@ from __future__ import annotations
 import gc
 import logging
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from numba import _dynfunc  # type: ignore[attr-defined]  # written in C
@@ -30,21 +30,32 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.typed_passes import NativeLowering
+from numba.core.types.functions import BaseFunction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numba.core.base import BaseContext
     from numba.core.compiler import CompileResult, StateDict
+    from numba.core.types import Type
+    from numba.core.typing.context import Context
     from numba.core.typing.templates import Signature
 
 __all__ = ["EntryCache", "EntryCompiler", "PartCompiler"]
 
 _log = logging.getLogger(__name__)
 
+_LONG = "compiling the packet loops, once per machine: this takes about ten seconds"
+_SHORT = "compiling more of the packet loops, once per machine: this takes a few seconds"
+
+_told: set[str] = set()
+"""Loops that were compiled in this process."""
+
 _UNUSED = {
+    "AnnotateTypes",
     "DeadBranchPrune",
     "FindLiterallyCalls",
+    "GenericRewrites",
     "InlineClosureLikes",
     "InlineInlinables",
     "InlineOverloads",
@@ -52,11 +63,12 @@ _UNUSED = {
     "LiteralUnroll",
     "MakeFunctionToJitFunction",
     "NopythonRewrites",
+    "PreserveIR",
     "RewriteDynamicRaises",
     "RewriteSemanticConstants",
     "WithLifting",
 }
-"""Passes for closures, ``with``, array expressions, exceptions, and for types that depend on a value."""
+"""Passes for closures, ``with``, array expressions, exceptions, types that depend on a value, and for reports."""
 
 
 class _PartLibrary(JITCodeLibrary):
@@ -137,6 +149,7 @@ class PartCompiler(CompilerBase):
         """Return the passes in their order."""
         usual = DefaultPassBuilder.define_nopython_pipeline(self.state)
         manager = PassManager(usual.pipeline_name)
+        manager._ENFORCING = False  # noqa: SLF001 - numba's check of its own passes, after each of them
         for step, what in usual.passes:
             if step.__name__ not in _UNUSED:
                 manager.add_pass(self.lowering if step is NativeLowering else step, what)
@@ -151,15 +164,40 @@ class EntryCompiler(PartCompiler):
 
     def compile_extra(self, func: Callable[..., object]) -> object:
         """Compile a loop that was not found on disk."""
-        _tell()
-        with _garbage_kept():
+        _tell(func.__name__)
+        with _garbage_kept(), _types_kept():
             return super().compile_extra(func)
 
 
-@cache
-def _tell() -> None:
-    """Say, once, why it takes so long."""
-    _log.warning("compiling the packet loops, once per machine: this takes about ten seconds")
+def _tell(entry: str) -> None:
+    """Say, once in a process, why it takes so long."""
+    if not _told:
+        _log.warning(_LONG if entry == "run" else _SHORT)
+    _told.add(entry)
+
+
+@contextmanager
+def _types_kept() -> Iterator[None]:
+    """Have numba remember the types that its own functions and operators return.
+
+    It goes through all its definitions of ``[]`` or ``int`` at every place where one stands, and several times.
+    """
+    known: dict[tuple[object, ...], tuple[BaseFunction, Signature | None]] = {}
+    find = BaseFunction.get_call_type
+
+    def look_up(
+        self: BaseFunction, context: Context, args: tuple[Type, ...], kws: Mapping[str, Type]
+    ) -> Signature | None:
+        key = (id(self), context, tuple(args), tuple(kws.items()) if kws else ())  # its own hash takes long
+        if key not in known:
+            known[key] = self, find(self, context, args, kws)  # kept, so that no other has its id
+        return known[key][1]
+
+    BaseFunction.get_call_type = look_up  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        BaseFunction.get_call_type = find  # type: ignore[method-assign]
 
 
 @contextmanager

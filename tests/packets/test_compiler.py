@@ -46,8 +46,17 @@ def test_an_entry_holds_its_parts(loops: Any) -> None:  # noqa: ANN401 - a modul
         assert library.get_pointer_to_function(library.name) == 0
 
 
-def test_compiling_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """The first loop that is compiled says why it takes long; meanwhile the garbage collector waits."""
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("run", "compiling the packet loops, once per machine: this takes about ten seconds"),
+        ("unwrap", "compiling more of the packet loops, once per machine: this takes a few seconds"),
+    ],
+)
+def test_compiling_is_told_once(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first loop that is compiled says how long it takes; meanwhile the garbage collector waits."""
     numba = pytest.importorskip("numba")
     seen: list[bool] = []
     compile_loop = compiler.PartCompiler.compile_extra
@@ -57,14 +66,17 @@ def test_compiling_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.
         return compile_loop(self, loop)
 
     monkeypatch.setattr(compiler.PartCompiler, "compile_extra", look)
-    compiler._tell.cache_clear()
+    monkeypatch.setattr(compiler, "_told", set())
     with caplog.at_level(logging.WARNING):
-        for add in (1, 2):
-            assert numba.njit(pipeline_class=compiler.EntryCompiler)(lambda x, more=add: x + more)(1) == 1 + add
+        for called, more in ((name, 1), ("sweep", 2)):
 
-    assert [r.getMessage() for r in caplog.records if r.name == compiler.__name__] == [
-        "compiling the packet loops, once per machine: this takes about ten seconds"
-    ]
+            def add(x: int, more: int = more) -> int:
+                return x + more
+
+            add.__name__ = called
+            assert numba.njit(pipeline_class=compiler.EntryCompiler)(add)(1) == 1 + more
+
+    assert [r.getMessage() for r in caplog.records if r.name == compiler.__name__] == [said]
     assert seen == [False, False]
     assert gc.isenabled()
 
@@ -114,6 +126,23 @@ def test_a_compiled_entry_is_loaded_without_the_compiler(tmp_path: Path) -> None
     ]
 
     assert told == [["10", "True"], ["10", "False"]]
+
+
+def test_an_operator_is_looked_up_once(loops: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - a module
+    """However often an entry adds, numba goes through its definitions of a sum once; afterwards it is as it was."""
+    asked: list[tuple[object, ...]] = []
+    find = compiler.BaseFunction.get_call_type
+
+    def look(self: Any, context: object, args: Any, kws: object) -> object:  # noqa: ANN401 - numba's
+        asked.append((self, tuple(args)))
+        return find(self, context, args, kws)
+
+    monkeypatch.setattr(compiler.BaseFunction, "get_call_type", look)
+
+    assert entry(loops, lambda x, y: x + y + x + y)(1, 2) == 6
+    assert asked
+    assert len(asked) == len(set(asked))
+    assert compiler.BaseFunction.get_call_type is look
 
 
 def test_another_numba_compiles_as_it_does(
