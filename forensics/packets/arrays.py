@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from forensics.packets import layout
@@ -9,7 +11,7 @@ from forensics.packets.hashing import rehash_addresses, rehash_flows
 from forensics.packets.layout import BATCH, FlowOptions, Longs, Tables
 from forensics.packets.ports import port_table
 
-__all__ = ["EPOCH_PACKETS", "Pile", "framing_tables", "grown", "new_tables", "with_layers"]
+__all__ = ["EPOCH_PACKETS", "Pile", "framing_tables", "grown", "new_tables", "random_factors", "with_layers"]
 
 EPOCH_PACKETS = 1 << 18
 """Packets after which what was collected is handed out. A constant, so that the output depends on the capture only."""
@@ -75,11 +77,17 @@ def _aligned(words: Longs, count: int, columns: int) -> Longs:
     return words[skip : skip + count * columns].reshape(count, columns)
 
 
+def random_factors() -> Longs:
+    """Return the factors of a pass's hash, odd numbers of 29 bits that whoever wrote the capture cannot know."""
+    return np.frombuffer(os.urandom(16), dtype="<u4").astype(np.int64) >> 3 | 1
+
+
 def _new_cursor() -> Longs:
     """Return a cursor at the start of a capture."""
     cursor = np.zeros(layout.CURSOR_COLUMNS, dtype=np.int64)
     cursor[layout.FIRST], cursor[layout.LAST] = 2**63 - 1, layout.NO_TIME
     cursor[layout.NOW] = layout.NO_TIME
+    cursor[layout.FACTORS :] = random_factors()
     return cursor
 
 

@@ -10,6 +10,7 @@ from forensics.packets._jit import entry, hot, jit
 from forensics.packets.decode import decode_frames
 from forensics.packets.ethertypes import IPV4, IPV6
 from forensics.packets.framing import frame, u16
+from forensics.packets.hashing import mixed
 from forensics.packets.layout import (
     ADDRESSES,
     AT,
@@ -21,6 +22,7 @@ from forensics.packets.layout import (
     F_HIGH,
     F_LAST,
     F_PACKETS,
+    FACTORS,
     FIRST,
     FR_AT,
     FR_TYPE,
@@ -45,6 +47,8 @@ from forensics.packets.layout import (
     PHASE,
     Q_END,
     Q_HASH,
+    Q_KEY1,
+    Q_KEY2,
     Q_KIND,
     Q_LINK,
     Q_SIDE,
@@ -77,11 +81,18 @@ _LOW32 = 0xFFFF_FFFF
 
 @hot
 def _touch(t: Tables, m: int) -> None:
-    """Read the slots and then the flows of a whole batch; nothing depends on the order, so the waits overlap."""
+    """Hash the keys of a whole batch, read its slots and then its flows.
+
+    Nothing depends on the order, so that the waits overlap.
+    """
     mask = t.slots.shape[0] - 1
+    a, b = int(t.cursor[FACTORS]), int(t.cursor[FACTORS + 1])
+    c, d = int(t.cursor[FACTORS + 2]), int(t.cursor[FACTORS + 3])
     for i in range(m):
         if t.rows[i, Q_KIND] == OK:
-            t.rows[i, Q_SLOT] = t.slots[int(t.rows[i, Q_HASH]) & mask]
+            h = mixed(int(t.rows[i, Q_KEY1]), int(t.rows[i, Q_KEY2]), a, b, c, d)
+            t.rows[i, Q_HASH] = h
+            t.rows[i, Q_SLOT] = t.slots[h & mask]
     sink = 0
     for i in range(m):
         if t.rows[i, Q_KIND] == OK and t.rows[i, Q_SLOT] >= 0:

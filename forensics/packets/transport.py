@@ -14,7 +14,6 @@ from typing import TypeVar
 from forensics.packets._jit import hot, jit
 from forensics.packets.checksums import is_sum_right
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.hashing import hash_key
 from forensics.packets.layout import (
     BAD_SUMS,
     CHECKED,
@@ -30,7 +29,6 @@ from forensics.packets.layout import (
     Q_DATA,
     Q_DATA_END,
     Q_FLAGS,
-    Q_HASH,
     Q_KEY1,
     Q_KEY2,
     Q_LAYER,
@@ -77,7 +75,6 @@ def _finish(rows: Longs, i: int, src: int, dst: int, sport: int, dport: int, fla
     rows[i, Q_SIDE] = side
     rows[i, Q_KEY1] = key1
     rows[i, Q_KEY2] = key2
-    rows[i, Q_HASH] = hash_key(key1, key2)
 
 
 @jit
@@ -123,7 +120,6 @@ def _finish_icmp(rows: Longs, i: int, src: int, dst: int, ports: int, version6: 
     key2 = request << 32 | code << 16 | flags | int(rows[i, Q_PROTO])
     rows[i, Q_KEY1] = key1
     rows[i, Q_KEY2] = key2
-    rows[i, Q_HASH] = hash_key(key1, key2)
 
 
 @hot
