@@ -11,12 +11,25 @@ from forensics.packets.hashing import rehash_addresses, rehash_flows
 from forensics.packets.layout import BATCH, FlowOptions, Longs, Tables
 from forensics.packets.ports import port_table
 
-__all__ = ["EPOCH_PACKETS", "Pile", "framing_tables", "grown", "new_tables", "random_factors", "with_layers"]
+__all__ = [
+    "EPOCH_PACKETS",
+    "Pile",
+    "ends_of_pair",
+    "framing_tables",
+    "grown",
+    "new_tables",
+    "pair_of_ends",
+    "random_factors",
+    "renumbered",
+    "with_layers",
+]
 
 EPOCH_PACKETS = 1 << 18
 """Packets after which what was collected is handed out. A constant, so that the output depends on the capture only."""
 
 OUTPUT_ROWS = 1 << 16
+
+_HALF, _LOW32 = 1 << 31, 0xFFFF_FFFF
 
 
 def grown(t: Tables, rows: int) -> Tables:
@@ -42,6 +55,50 @@ def with_layers(t: Tables) -> Tables:
         rows[: len(t.rows)] = t.rows
         t = t._replace(rows=rows, spare=rows_of(room, layout.Q_COLUMNS))
     return grown(t, room)
+
+
+def ends_of_pair(key1: Longs) -> tuple[Longs, Longs]:
+    """Return the low and the high address of flows, as their first keys hold them."""
+    return (key1 >> 32) + _HALF, key1 & _LOW32
+
+
+def pair_of_ends(low: Longs, high: Longs) -> Longs:
+    """Return the first keys of flows between two addresses each; what `ends_of_pair` takes apart."""
+    return low - _HALF << 32 | high
+
+
+def renumbered(t: Tables) -> Tables:
+    """Forget the IPv6 addresses of which no open flow and no fragment knows; the others keep their order.
+
+    The old table of addresses stays as it was, for those who still have numbers of it.
+    """
+    count = int(t.cursor[layout.ADDRESSES])
+    flows, parts = t.flows[: t.cursor[layout.OPEN]], t.fragments
+    held = [
+        (flows, np.flatnonzero(flows[:, layout.F_KEY2] & layout.KEY_IPV6), layout.F_KEY1),
+        (
+            parts,
+            np.flatnonzero((parts[:, layout.G_ID] > 0) & (parts[:, layout.G_ID] & layout.FRAGMENT_IPV6 != 0)),
+            layout.G_KEY1,
+        ),
+    ]
+    used = np.zeros(count, dtype=bool)
+    for rows, six, column in held:
+        for numbers in ends_of_pair(rows[six, column]):
+            used[numbers] = True
+    new = np.cumsum(used) - 1
+    for rows, six, column in held:
+        low, high = ends_of_pair(rows[six, column])
+        rows[six, column] = pair_of_ends(new[low], new[high])
+    addresses = rows_of(len(t.addresses), 2)
+    t.cursor[layout.ADDRESSES] = kept = int(used.sum())
+    addresses[:kept] = t.addresses[:count][used]
+    t = t._replace(addresses=addresses)
+    for slots in (t.slots, t.address_slots):
+        slots[:] = -1
+    rehash_addresses(t.cursor, t.addresses, t.address_slots)
+    rehash_flows(t.cursor, t.flows, t.slots)
+    return t
 
 
 class Pile:

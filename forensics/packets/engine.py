@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from forensics.packets import layout
-from forensics.packets.arrays import EPOCH_PACKETS, Pile, grown, new_tables, with_layers
+from forensics.packets.arrays import EPOCH_PACKETS, Pile, grown, new_tables, renumbered, with_layers
 from forensics.packets.assembly import run, sweep
 from forensics.packets.containers import BadContainerError
 from forensics.packets.ethertypes import NOT_IP_NAMES
-from forensics.packets.harvest import Harvest, Messages, Pick
+from forensics.packets.harvest import Harvest, Messages, Numbering, Pick
 from forensics.packets.hashing import rehash_flows
 from forensics.packets.index import Checkpoint, section_state
 from forensics.packets.layout import (
@@ -65,7 +65,7 @@ FATES = {
 }
 """What becomes of a packet: exactly one of these."""
 
-_PATIENCE = 65_536  # open flows that cause no sweep
+_PATIENCE = 65_536  # open flows that cause no sweep, and addresses that cause no renumbering
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Engine:
         self.container = Container()
         self._window = Window(self.stream, self.block)
         self._stopped = False
-        self._swept = 0
+        self._swept = self._kept_addresses = 0
         self._told = 0
         self._checkpoints: list[Checkpoint] = []
         self.damage: tuple[str, bytes] | None = None
@@ -157,12 +157,12 @@ class Engine:
 
     # -- the pass ----------------------------------------------------------------------------------------------------
 
-    def events(self) -> Iterator[Harvest | Messages | list[Pick] | list[ListedName]]:
+    def events(self) -> Iterator[Harvest | Numbering | Messages | list[Pick] | list[ListedName]]:
         """Go through the capture.
 
         Yields
         ------
-        Harvest or Messages or list of Pick or list of ListedName
+        Harvest or Numbering or Messages or list of Pick or list of ListedName
             Picks and messages in the order of their packets, always before the harvest that has their flows; names
             that the capture lists; a harvest at the end of every epoch, several where many flows close at once, and
             at the end of the capture.
@@ -170,8 +170,12 @@ class Engine:
         cursor = self.tables.cursor
         closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
         cursor[layout.EPOCH_END] = EPOCH_PACKETS
+        numbered = None
         while not self._stopped:
             status = self._run()
+            if numbered is not self.tables.addresses:
+                numbered = self.tables.addresses
+                yield Numbering(numbered)
             yield from self._picks()
             if self.container.names:
                 yield self.container.told()
@@ -179,6 +183,7 @@ class Engine:
             if status == EPOCH_DONE:
                 yield self._harvest(closed, cells)
                 yield from self._tidy()
+                self._forget_addresses()
             elif not self._serve(status):
                 break
         yield self._harvest(closed, cells)
@@ -278,6 +283,12 @@ class Engine:
             self.notes["closed_early"] = int(str(self.notes.get("closed_early", 0))) + int((last < before).sum())
         yield from self._sweep(before)
         self._swept = int(self.tables.cursor[OPEN])
+
+    def _forget_addresses(self) -> None:
+        """Drop IPv6 addresses that nobody has any more where they have piled up: a scan meets millions."""
+        if self.tables.cursor[layout.ADDRESSES] >= 2 * self._kept_addresses + _PATIENCE:
+            self.tables = renumbered(self.tables)
+            self._kept_addresses = int(self.tables.cursor[layout.ADDRESSES])
 
     def _sweep(self, before: int, *, everything: bool = False) -> Iterator[Harvest]:
         """Close flows, handing them out as often as the output is full."""

@@ -38,6 +38,7 @@ from forensics.packets.layout import (
 
 __all__ = [
     "address_id",
+    "address_word",
     "fragment_ports",
     "hash_key",
     "mixed",
@@ -124,15 +125,30 @@ def rehash_flows(cursor: Longs, flows: Longs, slots: Longs) -> None:
 
 
 @hot
-def _fragment_place(pair: int, proto: int, ident: int) -> int:
-    """Return where a datagram's fragments are looked for."""
-    return mixed(pair, ident << 8 | proto, 0x1F352D8B, 0x0C1B3C6D, 0x097A2D39, 0x1BD1E995) & (FRAGMENT_ROWS - 1)
+def _fixed(first: int, second: int) -> int:
+    """Mix two words by fixed factors."""
+    return mixed(first, second, 0x1F352D8B, 0x0C1B3C6D, 0x097A2D39, 0x1BD1E995)
 
 
 @jit
-def remember_fragment(fragments: Longs, pair: int, proto: int, ident: int, ports: int) -> None:
-    """Keep the ports of a datagram's first fragment; an older one in the same place is forgotten."""
-    at = _fragment_place(pair, proto, ident)
+def address_word(b: Bytes, o: int) -> int:
+    """Return the two IPv6 addresses at ``o`` as a word that does not depend on their numbers."""
+    return _fixed(_fixed(_word(b, o), _word(b, o + 8)), _fixed(_word(b, o + 16), _word(b, o + 24)))
+
+
+@hot
+def _fragment_place(where: int, proto: int, ident: int) -> int:
+    """Return where a datagram's fragments are looked for."""
+    return _fixed(where, ident << 8 | proto) & (FRAGMENT_ROWS - 1)
+
+
+@jit
+def remember_fragment(fragments: Longs, where: int, pair: int, proto: int, ident: int, ports: int) -> None:
+    """Keep the ports of a datagram's first fragment; an older one in the same place is forgotten.
+
+    ``where`` is a word of the addresses, ``pair`` their numbers.
+    """
+    at = _fragment_place(where, proto, ident)
     fragments[at, G_KEY1] = pair
     fragments[at, G_KEY2] = proto
     fragments[at, G_ID] = ident
@@ -140,9 +156,9 @@ def remember_fragment(fragments: Longs, pair: int, proto: int, ident: int, ports
 
 
 @jit
-def fragment_ports(fragments: Longs, pair: int, proto: int, ident: int) -> int:
+def fragment_ports(fragments: Longs, where: int, pair: int, proto: int, ident: int) -> int:
     """Return what was kept of a datagram's first fragment, or -1."""
-    at = _fragment_place(pair, proto, ident)
+    at = _fragment_place(where, proto, ident)
     if fragments[at, G_KEY1] == pair and fragments[at, G_KEY2] == proto and fragments[at, G_ID] == ident:
         return int(fragments[at, G_PORTS])
     return -1

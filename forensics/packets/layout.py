@@ -174,6 +174,7 @@ PORT_SERVER_TCP, PORT_SERVER_UDP, PORT_HTTP, PORT_DNS, PORT_TUNNEL = 1, 2, 4, 8,
 
 FRAGMENT_ROWS = 4096
 G_KEY1, G_KEY2, G_ID, G_PORTS = range(4)
+FRAGMENT_IPV6, FRAGMENT_CARRIED = 1 << 33, 1 << 34  # of an identification: of which packets it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def test_idle_flows_leave_where_they_pile_up(plain: Build, make: ModuleType, mon
     closed = 0
     for event in engine.events():
         most = max(most, int(engine.tables.cursor[plain.layout.OPEN]))
-        closed += len(event.closed)
+        closed += len(event.closed) if hasattr(event, "closed") else 0
 
     assert closed == 100
     assert most < 60

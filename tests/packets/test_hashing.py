@@ -7,12 +7,13 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 
 from forensics.formats import Evidence
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    import pytest
 
     from tests.packets.conftest import Build
 
