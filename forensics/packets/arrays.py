@@ -172,6 +172,7 @@ def new_tables(options: FlowOptions) -> Tables:
         fragments=np.full((layout.FRAGMENT_ROWS, 4), -1, dtype=np.int64),
         holes=rows_of(layout.HOLE_ROWS, 3),
         members=rows_of(EPOCH_PACKETS, 2),
+        further=rows_of(OUTPUT_ROWS, 2),
         marks=rows_of(EPOCH_PACKETS // BATCH + 1, layout.M_COLUMNS),
         interfaces=rows_of(0, layout.I_COLUMNS),
         links=np.zeros(65536, dtype=np.int64),

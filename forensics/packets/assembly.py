@@ -35,6 +35,7 @@ from forensics.packets.layout import (
     N_CELLS,
     N_CLOSED,
     N_FRAMES,
+    N_FURTHER,
     N_MARKS,
     N_PICKS,
     NEED_LINKS,
@@ -125,7 +126,7 @@ def _room_status(t: Tables) -> int:
     rows = int(t.cursor[ROWS])
     if t.cursor[N_CLOSED] + rows > t.closed.shape[0] or t.cursor[N_CELLS] + 2 * rows > t.cells.shape[0]:
         return OUTPUT_FULL
-    if t.cursor[N_PICKS] + 4 * rows > t.picks.shape[0]:
+    if t.cursor[N_PICKS] + 4 * rows > t.picks.shape[0] or t.cursor[N_FURTHER] + rows > t.further.shape[0]:
         return OUTPUT_FULL
     return TABLE_FULL if t.cursor[OPEN] + rows > t.flows.shape[0] else GO_ON
 

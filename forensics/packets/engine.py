@@ -96,6 +96,7 @@ class Engine:
         self._swept = self._kept_addresses = 0
         self._told = 0
         self._checkpoints: list[Checkpoint] = []
+        self._further = Pile(2)
         self.damage: tuple[str, bytes] | None = None
 
     def _new_tables(self) -> layout.Tables:
@@ -216,7 +217,8 @@ class Engine:
         cursor[layout.EPOCH_START] = cursor[NUMBER]
         cursor[layout.EPOCH_END] = cursor[NUMBER] + EPOCH_PACKETS
         checkpoints, self._checkpoints = self._checkpoints, []
-        return Harvest(closed.take(), cells.take(), t.addresses, members, checkpoints, self._streams())
+        further = self._further.take()
+        return Harvest(closed.take(), cells.take(), t.addresses, members, further, checkpoints, self._streams())
 
     def _serve(self, status: int) -> bool:
         """Do what the loop came back for; False where the capture has ended."""
@@ -245,7 +247,8 @@ class Engine:
         self._told += int(flows[of_the_wire, layout.F_SUM_PACKETS : layout.F_SUM_PACKETS_HIGH + 1].sum())
         closed.put(flows)
         cells.put(t.cells[: t.cursor[layout.N_CELLS]])
-        t.cursor[layout.N_CLOSED] = t.cursor[layout.N_CELLS] = 0
+        self._further.put(t.further[: t.cursor[layout.N_FURTHER]])
+        t.cursor[layout.N_CLOSED] = t.cursor[layout.N_CELLS] = t.cursor[layout.N_FURTHER] = 0
         for record, offset, time in t.marks[: t.cursor[layout.N_MARKS]].tolist():
             self._checkpoints.append(Checkpoint(record, self._window.offset + offset, time, section_state(t)))
         t.cursor[layout.N_MARKS] = 0
@@ -295,11 +298,10 @@ class Engine:
         done = False
         while not done:
             done = bool(sweep(self.tables, before, int(everything)))
-            closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
+            closed, cells, t = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS), self.tables
             self._collect(closed, cells)
-            yield Harvest(
-                closed.take(), cells.take(), self.tables.addresses, self.tables.members[:0], [], self._streams()
-            )
+            none = t.members[:0]
+            yield Harvest(closed.take(), cells.take(), t.addresses, none, none, [], self._streams())
         self.tables.slots[:] = -1
         rehash_flows(self.tables.cursor, self.tables.flows, self.tables.slots)
 

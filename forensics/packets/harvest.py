@@ -60,7 +60,9 @@ class Harvest:
         IPv6 addresses by their numbers, which hold for this harvest.
     members
         For each packet of the epoch the number of the first packet of its flow: of the outermost connection, and of
-        the innermost one that it carries; 0 for none.
+        the one that it carries; 0 for none, and where ``further`` has it.
+    further
+        Numbers of packets, and serial numbers of flows that they belong to besides: in tunnels within tunnels.
     checkpoints
         Places where framing can begin anew.
     streams
@@ -71,5 +73,6 @@ class Harvest:
     cells: Longs
     addresses: Longs
     members: Longs
+    further: Longs
     checkpoints: list[Checkpoint]
     streams: Longs

@@ -82,6 +82,7 @@ F_HIGH = 8  # from a column of the low end to that of the high end
 F_COLUMNS = 32
 
 SERIAL_SHIFT = 3  # F_SERIAL: number of the flow's first packet, and below it the layer: no two flows share it
+SERIAL_LAYER = (1 << SERIAL_SHIFT) - 1
 
 # F_SEQ: 32 bits of initial sequence number, 32 bits of the one expected next. F_AGAIN: bytes sent again.
 # F_HOLES: bytes missing so far above HOLE_BITS, below it the first hole's row in the table of holes, from 1.
@@ -143,7 +144,7 @@ STREAM_ROWS = 1 << 15
  LAST, SEEN_TIME, LIMIT, BACKWARD, BAD_IP_SUMS, BAD_SUMS, CHECKED, DROPPED_COUNT, TUNNELLED, HOLE_FREE, HOLE_TOP,
  HOLES_LOST, PHASE, ROWS, EPOCH_START, RECORD_HEAD, OLD_LENGTHS, DROPPED, OTHER_BLOCKS,
  JOURNAL, N_MARKS, MARKED, N_STREAMS,
- CUT_HELLOS, FACTORS) = range(50)  # fmt: skip
+ CUT_HELLOS, N_FURTHER, FACTORS) = range(51)  # fmt: skip
 CURSOR_COLUMNS = FACTORS + 4  # FACTORS: the four of the hash
 
 FRAMED_BY = (CONTAINER, BIG, UNIT, LINK, LIMIT, RECORD_HEAD, OLD_LENGTHS)
@@ -246,6 +247,7 @@ class Tables(NamedTuple):
     fragments: Longs
     holes: Longs
     members: Longs
+    further: Longs
     interfaces: Longs
     marks: Longs
     links: Longs

@@ -12,7 +12,7 @@ from forensics.packets.applications import Applications
 from forensics.packets.columns import Origin, flow_batches, volume_batches
 from forensics.packets.engine import Engine
 from forensics.packets.harvest import Harvest, Messages, Numbering
-from forensics.packets.index import block_batches, packet_batches
+from forensics.packets.index import block_batches, carried_batches, packet_batches
 from forensics.packets.layout import FlowOptions
 from forensics.packets.opening import ListedName
 from forensics.rows import Rows
@@ -90,7 +90,8 @@ def _tables(event: Harvest, applications: Applications, origin: Origin) -> Itera
     yield from flow_batches(event.closed, event.addresses, applications.labels, origin)
     yield from volume_batches(event.cells, event.addresses, applications.labels, origin)
     applications.forget(event.closed[:, layout.F_SERIAL])
-    yield from packet_batches(event.members)
+    yield from packet_batches(event.members, event.further)
+    yield from carried_batches(event.closed, event.addresses)
     yield from block_batches(event.checkpoints)
 
 

@@ -36,6 +36,7 @@ from forensics.packets.layout import (
     MARK_BAD_SUM,
     MARK_CARRIES,
     MARK_LATER,
+    N_FURTHER,
     NOT_IP,
     NOT_IP_COUNT,
     O_CELL,
@@ -63,6 +64,7 @@ from forensics.packets.layout import (
     Q_WIRE,
     REJECT_COUNT,
     RST,
+    SERIAL_LAYER,
     SERIAL_SHIFT,
     STATE_SHIFT,
     STATE_SHIFT_HIGH,
@@ -218,6 +220,15 @@ def _account_carrier(r: Longs, f: Longs, i: int, j: int) -> None:
     f[j, F_SUM_PAYLOAD + side] += r[i, Q_PAYLOAD]
 
 
+@jit
+def _note_further(further: Longs, cursor: Longs, number: int, serial: int) -> None:
+    """Note a flow of a packet for which its members have no place, or which its first packet's number does not tell."""
+    k = int(cursor[N_FURTHER])
+    cursor[N_FURTHER] = k + 1
+    further[k, 0] = number
+    further[k, 1] = serial
+
+
 @hot
 def update(b: Bytes, t: Tables, i: int) -> None:
     """Take one decoded packet into its flow."""
@@ -234,10 +245,14 @@ def update(b: Bytes, t: Tables, i: int) -> None:
         _account(t.rows, t.flows, t.cells, t.cursor, int(t.options[O_CELL]), i, j)
         if t.options[O_PICK] and t.rows[i, Q_DATA_END] > t.rows[i, Q_DATA]:
             pick_packet(b, t, i, j)
-    place = int(t.rows[i, Q_NUMBER]) - int(t.cursor[EPOCH_START]) - 1
-    inner = int(t.rows[i, Q_LAYER] > 0)
-    t.cursor[IN_FLOWS] += 1 - inner
-    t.members[place, inner] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
+    layer = int(t.rows[i, Q_LAYER])
+    t.cursor[IN_FLOWS] += int(layer == 0)
+    serial = int(t.flows[j, F_SERIAL])
+    if layer <= 1 and serial & SERIAL_LAYER == layer:
+        place = int(t.rows[i, Q_NUMBER]) - int(t.cursor[EPOCH_START]) - 1
+        t.members[place, layer] = serial >> SERIAL_SHIFT
+    else:
+        _note_further(t.further, t.cursor, int(t.rows[i, Q_NUMBER]), serial)
 
 
 @jit
