@@ -22,12 +22,17 @@ __all__ = [
     "random_factors",
     "renumbered",
     "with_layers",
+    "with_more_rows",
+    "with_output",
 ]
 
 EPOCH_PACKETS = 1 << 18
 """Packets after which what was collected is handed out. A constant, so that the output depends on the capture only."""
 
 OUTPUT_ROWS = 1 << 16
+
+PART_ROWS = layout.MOST_PARTS * layout.LAYERS
+"""Rows that the parts of one aggregate can take."""
 
 _HALF, _LOW32 = 1 << 31, 0xFFFF_FFFF
 
@@ -48,13 +53,33 @@ def grown(t: Tables, rows: int) -> Tables:
 
 
 def with_layers(t: Tables) -> Tables:
-    """Return the arrays with batches that have room for every layer of every packet."""
-    room = BATCH * layout.LAYERS
+    """Return the arrays with a spare batch that has room for every layer of every packet, and for an aggregate."""
+    room = BATCH * layout.LAYERS + PART_ROWS
     if len(t.spare) < room:
-        rows = rows_of(room, layout.Q_COLUMNS)
-        rows[: len(t.rows)] = t.rows
-        t = t._replace(rows=rows, spare=rows_of(room, layout.Q_COLUMNS))
-    return grown(t, room)
+        t = t._replace(spare=rows_of(room, layout.Q_COLUMNS))
+    return grown(t, len(t.spare))
+
+
+def with_more_rows(t: Tables) -> Tables:
+    """Return the arrays with a spare batch twice as long, which keeps its rows."""
+    rows = rows_of(2 * len(t.spare), layout.Q_COLUMNS)
+    rows[: len(t.spare)] = t.spare
+    return grown(t._replace(spare=rows), len(rows))
+
+
+def with_output(t: Tables) -> Tables:
+    """Return the arrays with room for what the rows of a batch can write; what was written must have been taken."""
+    rows = int(t.cursor[layout.ROWS])
+
+    def fitting(array: Longs, need: int) -> Longs:
+        return array if len(array) >= need else rows_of(need, array.shape[1])
+
+    return t._replace(
+        closed=fitting(t.closed, rows),
+        cells=fitting(t.cells, 2 * rows),
+        picks=fitting(t.picks, 4 * rows),
+        further=fitting(t.further, rows),
+    )
 
 
 def ends_of_pair(key1: Longs) -> tuple[Longs, Longs]:

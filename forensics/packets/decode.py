@@ -19,6 +19,7 @@ from forensics.packets.ethertypes import CUT, IPV4, IPV6, UNREAD
 from forensics.packets.framing import u8, u16, u32
 from forensics.packets.hashing import address_id, address_word, fragment_ports, remember_fragment
 from forensics.packets.layout import (
+    AGGREGATED,
     BAD_CHECKSUM,
     BAD_IP,
     BAD_IP_SUMS,
@@ -75,7 +76,7 @@ _PADDED = 46
 
 @hot
 def _carried(rows: Longs, i: int) -> int:
-    """Return what tells the identifications of carried packets from others: they are decoded later, out of order."""
+    """Return what tells identifications of packets in tunnels and aggregates from others: they are decoded later."""
     return FRAGMENT_CARRIED if rows[i, Q_LAYER] > 0 else 0
 
 
@@ -258,7 +259,7 @@ def may_carry(ports: Bytes, rows: Longs, m: int) -> int:
 
 @hot
 def decode_frames(b: Bytes, words: Longs, t: Tables) -> int:
-    """Decode all framed packets, a row each; return how many of them may carry others."""
+    """Decode all framed packets but aggregates, a row each; return how many of them may carry others."""
     n = int(t.cursor[N_FRAMES])
     carriers = 0
     for i in range(n):
@@ -266,6 +267,7 @@ def decode_frames(b: Bytes, words: Longs, t: Tables) -> int:
         kind = int(t.frames[i, Q_KIND])
         if kind != OK:
             t.rows[i, Q_KIND] = kind
+            carriers += int(kind == AGGREGATED)
             continue
         kind = int(t.frames[i, FR_TYPE])
         at = int(t.frames[i, FR_AT])

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from forensics.packets import layout
-from forensics.packets.arrays import EPOCH_PACKETS, Pile, grown, new_tables, renumbered, with_layers
+from forensics.packets.arrays import (
+    EPOCH_PACKETS,
+    Pile,
+    grown,
+    new_tables,
+    renumbered,
+    with_layers,
+    with_more_rows,
+    with_output,
+)
 from forensics.packets.assembly import run, sweep
 from forensics.packets.containers import BadContainerError
 from forensics.packets.ethertypes import NOT_IP_NAMES
@@ -41,7 +50,7 @@ from forensics.packets.layout import (
 from forensics.packets.links import find_networks
 from forensics.packets.opening import Container, ListedName
 from forensics.packets.texts import gathered
-from forensics.packets.tunnels import unwrap
+from forensics.packets.unwrapping import unwrap
 from forensics.packets.window import Window
 
 if TYPE_CHECKING:
@@ -63,7 +72,7 @@ FATES = {
     "rejected_packets": layout.REJECT_COUNT,
     "dropped_for_checksum": layout.DROPPED_COUNT,
 }
-"""What becomes of a packet: exactly one of these."""
+"""What becomes of a packet, and of each further one in an aggregate of 802.11: exactly one of these."""
 
 _PATIENCE = 65_536  # open flows that cause no sweep, and addresses that cause no renumbering
 
@@ -204,8 +213,9 @@ class Engine:
 
     def _unwrap(self) -> None:
         """Put what the packets of the batch carry beside them."""
-        self.tables = t = with_layers(self.tables)
-        unwrap(self._window.data, self._window.words, t)
+        t = with_layers(self.tables)
+        while not unwrap(self._window.data, self._window.words, t):
+            t = with_more_rows(t)
         self.tables = t._replace(rows=t.spare, spare=t.rows)
 
     def _harvest(self, closed: Pile, cells: Pile) -> Harvest:
@@ -237,6 +247,8 @@ class Engine:
             self._stop("a block contradicts its own length")
         elif status == TABLE_FULL:
             self.tables = grown(self.tables, max(BATCH, int(self.tables.cursor[layout.ROWS])))
+        elif status == OUTPUT_FULL:
+            self.tables = with_output(self.tables)
         return status in (TABLE_FULL, OUTPUT_FULL)
 
     def _collect(self, closed: Pile, cells: Pile) -> None:
@@ -317,9 +329,10 @@ class Engine:
         """
         cursor = self.tables.cursor
         fates = {name: int(cursor[k]) for name, k in FATES.items()}
-        if sum(fates.values()) != cursor[NUMBER] or self._told != cursor[layout.IN_FLOWS]:
+        packets = int(cursor[NUMBER] + cursor[layout.FURTHER_PACKETS])
+        if sum(fates.values()) != packets or self._told != cursor[layout.IN_FLOWS]:
             counts = ", ".join(f"{name}: {count}" for name, count in fates.items())
-            problem = f"of {int(cursor[NUMBER])} packets, {counts}; flows of the wire hold {self._told}"
+            problem = f"of {packets} packets, {counts}; flows of the wire hold {self._told}"
             raise RuntimeError(problem)
 
     def facts(self) -> dict[str, object]:
@@ -332,6 +345,7 @@ class Engine:
             "not_ip": not_ip,
             "untimed_packets": int(cursor[layout.UNTIMED]),
             **{name: int(cursor[k]) for name, k in FATES.items() if name != "packets_in_flows"},
+            "further_packets_in_aggregates": int(cursor[layout.FURTHER_PACKETS]),
             "tunnelled_packets": int(cursor[layout.TUNNELLED]),
             "out_of_order": int(cursor[layout.BACKWARD]),
             "gaps_not_followed": int(cursor[layout.HOLES_LOST]),

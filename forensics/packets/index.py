@@ -46,8 +46,8 @@ packet belongs to by its outermost IP header, null where it belongs to none; ``i
 in a tunnel, null of every other."""
 
 FURTHER = pa.schema([pa.field("packet", pa.int64(), nullable=False), pa.field("flow", pa.int64(), nullable=False)])
-"""What the table before has no room for, in tunnels within tunnels: the number of a packet, and the serial number of a
-flow that it belongs to (``layout.F_SERIAL``)."""
+"""What the table before has no room for, in tunnels within tunnels and in aggregates of 802.11: the number of a packet,
+and the serial number of a flow that it belongs to (``layout.F_SERIAL``)."""
 
 CARRIED = pa.schema(
     [
@@ -59,8 +59,8 @@ CARRIED = pa.schema(
         ("proto", pa.string()),
     ]
 )
-"""One row per flow that began further in than a packet's second layer: its serial number, and what tells it from the
-other flows that began with the same packet."""
+"""One row per flow that began further in than a packet's second layer, or in a later part of an aggregate: its serial
+number, and what tells it from the other flows that began with the same packet."""
 
 BLOCKS = pa.schema(
     [
@@ -78,7 +78,7 @@ INDEX: dict[str, pa.Schema] = {"packets": PACKETS, "blocks": BLOCKS, "further": 
 """The tables of the index. They are no tables of a case: queries do not see them."""
 
 _ALWAYS = {"packets", "blocks"}
-"""Tables that every index has; the others only where there are tunnels within tunnels."""
+"""Tables that every index has; the others only where there are tunnels within tunnels, or aggregates."""
 
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -122,7 +122,7 @@ def packet_batches(members: Longs, further: Longs) -> Iterator[tuple[str, pa.Rec
 
 def carried_batches(closed: Longs, addresses: Longs) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield rows of ``carried`` for closed flows, columns ``layout.F_*``."""
-    some = closed[closed[:, layout.F_SERIAL] & layout.SERIAL_LAYER > 1]
+    some = closed[closed[:, layout.F_SERIAL] & layout.SERIAL_PLACE > 1]
     if len(some):
         key2 = some[:, layout.F_KEY2]
         both = ends(some[:, layout.F_KEY1], key2, some[:, layout.F_BITS], addresses)
@@ -209,11 +209,11 @@ class PacketIndex:
             begun = pc.shift_right(batch.column("flow"), layout.SERIAL_SHIFT)
             for row in batch.filter(pc.is_in(begun, flows.column("record"))).to_pylist():
                 serial = row.pop("flow")
-                known[serial >> layout.SERIAL_SHIFT, *row.values()] = serial
+                known[serial >> layout.SERIAL_SHIFT, serial & layout.LAYER_MASK > 0, *row.values()] = serial
         if known:
-            rows = zip(records.tolist(), *(flows.column(name).to_pylist() for name in CARRIED.names[1:]), strict=True)
-            for k, row in enumerate(rows):
-                serials[k] = known.get(row, serials[k]) if inside[k] else serials[k]
+            columns = (flows.column(name).to_pylist() for name in CARRIED.names[1:])
+            rows = zip(records.tolist(), inside.tolist(), *columns, strict=True)
+            serials = np.array([known.get(row, serials[k]) for k, row in enumerate(rows)], dtype=np.int64)
         return serials
 
     def numbers(self, serials: Longs) -> Longs:
@@ -224,7 +224,7 @@ class PacketIndex:
         serials
             The flows' serial numbers, as `serials` gives them.
         """
-        layers, records = serials & layout.SERIAL_LAYER, serials >> layout.SERIAL_SHIFT
+        layers, records = serials & layout.SERIAL_PLACE, serials >> layout.SERIAL_SHIFT
         wanted = [(layer, _marked(records[layers == layer])) for layer in range(2) if (layers == layer).any()]
         found: list[Longs] = [np.zeros(0, dtype=np.int64)]
         first = 1

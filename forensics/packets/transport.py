@@ -24,6 +24,7 @@ from forensics.packets.layout import (
     KEY_IPV6,
     KEY_ONE_WAY,
     KEY_PORTLESS,
+    LAYER_MASK,
     MARK_BAD_SUM,
     Q_ACK,
     Q_DATA,
@@ -69,7 +70,7 @@ def _finish(rows: Longs, i: int, src: int, dst: int, sport: int, dport: int, fla
     if side:
         src, dst, sport, dport = dst, src, dport, sport
     key1 = pair(src, dst)
-    if rows[i, Q_LAYER] > 0:
+    if int(rows[i, Q_LAYER]) & LAYER_MASK:
         flags |= KEY_INNER
     key2 = sport << 32 | dport << 16 | flags | int(rows[i, Q_PROTO])
     rows[i, Q_SIDE] = side
@@ -107,7 +108,7 @@ def _finish_icmp(rows: Longs, i: int, src: int, dst: int, ports: int, version6: 
     side = int(src > dst)
     if src == dst:
         side = reply
-    flags = (KEY_IPV6 if version6 else 0) | (KEY_INNER if rows[i, Q_LAYER] > 0 else 0)
+    flags = (KEY_IPV6 if version6 else 0) | (KEY_INNER if int(rows[i, Q_LAYER]) & LAYER_MASK else 0)
     if side != reply:  # the high end asks: another conversation than where the low end does, as with Zeek
         flags |= KEY_FROM_HIGH
     if request < 0:
