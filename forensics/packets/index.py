@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 
 from forensics.errors import CaseError
 from forensics.packets import layout
-from forensics.packets.columns import ends, protos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,12 +28,12 @@ if TYPE_CHECKING:
     from forensics.packets.layout import Longs, Tables
 
 __all__ = [
+    "CARRIED",
     "INDEX",
     "Checkpoint",
     "IndexWriter",
     "PacketIndex",
     "block_batches",
-    "carried_batches",
     "packet_batches",
     "read_section",
     "section_state",
@@ -118,17 +117,6 @@ def packet_batches(members: Longs, further: Longs) -> Iterator[tuple[str, pa.Rec
         yield "packets", pa.RecordBatch.from_arrays(columns, schema=PACKETS)
     if len(further):
         yield "further", pa.RecordBatch.from_arrays([pa.array(further[:, k]) for k in range(2)], schema=FURTHER)
-
-
-def carried_batches(closed: Longs, addresses: Longs) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Yield rows of ``carried`` for closed flows, columns ``layout.F_*``."""
-    some = closed[closed[:, layout.F_SERIAL] & layout.SERIAL_PLACE > 1]
-    if len(some):
-        key2 = some[:, layout.F_KEY2]
-        both = ends(some[:, layout.F_KEY1], key2, some[:, layout.F_BITS], addresses)
-        serials = pa.array(some[:, layout.F_SERIAL])
-        columns = [serials, both.src, both.src_port, both.dst, both.dst_port, protos(key2)]
-        yield "carried", pa.RecordBatch.from_arrays(columns, schema=CARRIED)
 
 
 def block_batches(checkpoints: list[Checkpoint]) -> Iterator[tuple[str, pa.RecordBatch]]:

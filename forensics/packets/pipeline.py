@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from forensics.packets import layout
 from forensics.packets.ahead import made_ahead
 from forensics.packets.applications import Applications
-from forensics.packets.columns import Origin, flow_batches, volume_batches
+from forensics.packets.columns import Origin, carried_batches, flow_batches, volume_batches
 from forensics.packets.engine import Engine
 from forensics.packets.harvest import Harvest, Messages, Numbering
-from forensics.packets.index import block_batches, carried_batches, packet_batches
+from forensics.packets.index import block_batches, packet_batches
 from forensics.packets.layout import FlowOptions
 from forensics.packets.opening import ListedName
 from forensics.rows import Rows

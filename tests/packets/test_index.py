@@ -61,7 +61,7 @@ def made(build: Build, data: bytes, **options: object) -> tuple[Any, Any, dict[s
             closed.append(event.closed)
             for name, batch in (
                 *build.index.packet_batches(event.members, event.further),
-                *build.index.carried_batches(event.closed, event.addresses),
+                *build.columns.carried_batches(event.closed, event.addresses),
                 *build.index.block_batches(event.checkpoints),
             ):
                 writer.write(name, batch)

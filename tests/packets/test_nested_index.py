@@ -58,7 +58,7 @@ def watched(build: Build, data: bytes, patch: pytest.MonkeyPatch) -> tuple[Any, 
             tables += [batch for _, batch in build.columns.flow_batches(event.closed, event.addresses, {}, origin)]
             for name, batch in (
                 *build.index.packet_batches(event.members, event.further),
-                *build.index.carried_batches(event.closed, event.addresses),
+                *build.columns.carried_batches(event.closed, event.addresses),
                 *build.index.block_batches(event.checkpoints),
             ):
                 writer.write(name, batch)
