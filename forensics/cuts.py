@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from forensics._version import __version__
@@ -89,19 +88,12 @@ def find_cuts(sql: Callable[..., View], store: Store, title: str, rows: Rows) ->
     for source in sorted(pc.unique(flows.column("source")).to_pylist()):
         index = store.index(origins[source].sha256)
         mine = flows.filter(pc.equal(flows.column("source"), source))
-        numbers = _numbers(index, mine) if index is not None else np.zeros(0, dtype=np.int64)
+        numbers = index.numbers(index.serials(mine)) if index is not None else np.zeros(0, dtype=np.int64)
         if index is not None and len(numbers):
             found = True
             yield Cut(origins[source], index, numbers)
     if not found:
         raise EvidenceError(title, "no captured packet is behind this: the row comes from a log, or nothing matches")
-
-
-def _numbers(index: PacketIndex, flows: pa.Table) -> Longs:
-    """Return the numbers of the packets of flows of one capture."""
-    records = flows.column("record").to_numpy()
-    inner = pc.fill_null(pc.equal(flows.column("tunnel"), "inner"), False).to_numpy()  # noqa: FBT003 - a value
-    return index.numbers(records[~inner], records[inner])
 
 
 def read_packets(cuts: Iterable[Cut], *, verify: bool) -> Iterator[Packet]:

@@ -28,7 +28,7 @@ SHOWN_ROWS = 5
 """Rows that a text about a selection names."""
 
 CONDITION = """
-SELECT DISTINCT source, record, tunnel
+SELECT DISTINCT source, record, tunnel, src, src_port, dst, dst_port, proto
 FROM flows
 WHERE frame_bytes_out IS NOT NULL AND ({condition}
 )
@@ -36,10 +36,13 @@ WHERE frame_bytes_out IS NOT NULL AND ({condition}
 """Captured flows for which a condition holds; it may end in a comment."""
 
 SAME = """
-SELECT DISTINCT f.source AS source, f.record AS record, f.tunnel AS tunnel
+SELECT DISTINCT f.source AS source, f.record AS record, f.tunnel AS tunnel, f.src AS src, f.src_port AS src_port,
+    f.dst AS dst, f.dst_port AS dst_port, f.proto AS proto
 FROM flows f
 JOIN wanted w ON f.source = w.source AND f.record = w.record AND f.src = w.src AND f.start = w.start
+    AND f.dst = w.dst AND f.proto = w.proto
 WHERE f.frame_bytes_out IS NOT NULL AND (w.tunnel IS NULL OR f.tunnel = w.tunnel)
+    AND (w.src_port IS NULL OR f.src_port = w.src_port) AND (w.dst_port IS NULL OR f.dst_port = w.dst_port)
 """
 """The flows that rows of ``flows`` are: a tunnel and what it carries may begin with the same packet."""
 
@@ -49,12 +52,14 @@ WITH behind AS (
     FROM contacts c
     JOIN wanted w ON c.src = w.src AND c.server = w.dst AND c.start < w."end" AND c."end" >= w.start
 )
-SELECT f.source AS source, f.record AS record, f.tunnel AS tunnel
+SELECT f.source AS source, f.record AS record, f.tunnel AS tunnel, f.src AS src, f.src_port AS src_port,
+    f.dst AS dst, f.dst_port AS dst_port, f.proto AS proto
 FROM flows f
 JOIN behind b ON f.source = b.source AND f.record = b.record
 WHERE f.frame_bytes_out IS NOT NULL
 UNION
-SELECT f.source AS source, f.record AS record, f.tunnel AS tunnel
+SELECT f.source AS source, f.record AS record, f.tunnel AS tunnel, f.src AS src, f.src_port AS src_port,
+    f.dst AS dst, f.dst_port AS dst_port, f.proto AS proto
 FROM flows f
 JOIN requests r ON f.source = r.source AND f.src = r.src AND f.src_port = r.src_port
     AND f.dst = coalesce(r.via, r.dst) AND r.start >= f.start AND r.start <= f."end"
@@ -69,7 +74,10 @@ FINDING = {
     "start": pa.timestamp("us", "UTC"),
     "end": pa.timestamp("us", "UTC"),
 }
-FLOW = FINDING | {"source": pa.string(), "record": pa.int64(), "tunnel": pa.string()}
+OPTIONAL = {"tunnel": pa.string(), "src_port": pa.int32(), "dst_port": pa.int32()}
+FLOW = FINDING | {"source": pa.string(), "record": pa.int64(), "proto": pa.string()} | OPTIONAL
+CHOSEN = ("source", "record", "tunnel", "src", "src_port", "dst", "dst_port", "proto")
+"""What is returned of a flow: all that tells it from others that begin with the same packet."""
 
 
 def selected_flows(sql: Callable[..., View], title: str, rows: Rows) -> pa.Table:
@@ -87,7 +95,7 @@ def selected_flows(sql: Callable[..., View], title: str, rows: Rows) -> pa.Table
     Returns
     -------
     pyarrow.Table
-        ``source``, ``record`` and ``tunnel`` of each flow once; empty where no captured flow is meant.
+        The columns `CHOSEN` of each flow once; empty where no captured flow is meant.
 
     Raises
     ------
@@ -107,7 +115,7 @@ def selected_flows(sql: Callable[..., View], title: str, rows: Rows) -> pa.Table
     ):
         if some:
             found.append(sql(query, wanted=_wanted(title, some, columns)).to_arrow())
-    return pa.concat_tables(found) if found else pa.table({name: [] for name in ("source", "record", "tunnel")})
+    return pa.concat_tables(found) if found else pa.table({name: [] for name in CHOSEN})
 
 
 def _listed(rows: Row | pd.DataFrame | View | pa.Table | Iterable[Row]) -> list[dict[str, Any]]:
@@ -137,7 +145,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a value of a data frame can be 
 
 def _wanted(title: str, rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pa.Table:
     """Return rows as a table that a query can join."""
-    missing = {name for name in columns if name != "tunnel" and not all(name in row for row in rows)}
+    missing = {name for name in columns if name not in OPTIONAL and not all(name in row for row in rows)}
     if missing:
         raise EvidenceError(title, f"this row lacks {', '.join(sorted(missing))}: give a flow or a finding")
     try:

@@ -47,8 +47,9 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     Notes
     -----
     Filled in besides ``records``: ``link_types``, ``snaplen``, ``resolution``, ``packets_in_flows``, and where there
-    are any: ``not_ip`` (packets by EtherType), ``unread_link_types``, ``cut_by_snaplen``, ``truncated``; ``version``
-    and ``record_header_bytes`` where they are not the usual ones (2.4, 16).
+    are any: ``not_ip`` (packets by EtherType), ``unread_link_types``, ``cut_by_snaplen``, ``truncated``,
+    ``further_packets_in_aggregates`` (of 802.11, beside the first of each); ``version`` and ``record_header_bytes``
+    where they are not the usual ones (2.4, 16).
     """
     from forensics.packets.pipeline import read_capture
 

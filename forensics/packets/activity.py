@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.packets import layout
+from forensics.packets.arrays import ends_of_pair, pair_of_ends
 from forensics.packets.columns import ends, protos, times, turned
 from forensics.packets.engine import Engine
 from forensics.packets.harvest import Harvest
@@ -65,8 +66,25 @@ def activity(stream: BinaryIO, bin_us: int = 100_000, options: FlowOptions | Non
     limits = {name: getattr(chosen, name) for name in ("tcp", "tcp_closed", "tcp_attempt", "udp", "icmp", "other")}
     engine = Engine(stream, FlowOptions(**limits, max_open=chosen.max_open, cell=bin_us * 1000, pick=False))
     engine.open()
-    parts = [event.cells for event in engine.events() if isinstance(event, Harvest)]
-    return _table(_merged(parts), engine.tables.addresses, bin_us)
+    parts, tables, known = [], [engine.tables.addresses[:0]], 0
+    for event in engine.events():
+        if isinstance(event, Harvest):
+            cells, table = _with_own_addresses(event, known)
+            parts.append(cells)
+            tables.append(table)
+            known += len(table)
+    return _table(_merged(parts), np.concatenate(tables), bin_us)
+
+
+def _with_own_addresses(event: Harvest, known: int) -> tuple[Longs, Longs]:
+    """Return cells and their IPv6 addresses, numbered from ``known`` on: each harvest may have numbers of its own."""
+    cells = event.cells
+    six = np.flatnonzero(cells[:, layout.C_KEY2] & layout.KEY_IPV6)
+    ends_of_cells = np.concatenate(ends_of_pair(cells[six, layout.C_KEY1]))
+    used, places = np.unique(ends_of_cells, return_inverse=True)
+    low, high = np.split(places.astype(np.int64) + known, 2)
+    cells[six, layout.C_KEY1] = pair_of_ends(low, high)
+    return cells, event.addresses[used]
 
 
 def _merged(parts: Sequence[Longs]) -> Longs:

@@ -10,6 +10,7 @@ from forensics.packets._jit import entry, hot, jit
 from forensics.packets.decode import decode_frames
 from forensics.packets.ethertypes import IPV4, IPV6
 from forensics.packets.framing import frame, u16
+from forensics.packets.hashing import mixed
 from forensics.packets.layout import (
     ADDRESSES,
     AT,
@@ -21,6 +22,7 @@ from forensics.packets.layout import (
     F_HIGH,
     F_LAST,
     F_PACKETS,
+    FACTORS,
     FIRST,
     FR_AT,
     FR_TYPE,
@@ -33,6 +35,7 @@ from forensics.packets.layout import (
     N_CELLS,
     N_CLOSED,
     N_FRAMES,
+    N_FURTHER,
     N_MARKS,
     N_PICKS,
     NEED_LINKS,
@@ -45,6 +48,8 @@ from forensics.packets.layout import (
     PHASE,
     Q_END,
     Q_HASH,
+    Q_KEY1,
+    Q_KEY2,
     Q_KIND,
     Q_LINK,
     Q_SIDE,
@@ -77,11 +82,18 @@ _LOW32 = 0xFFFF_FFFF
 
 @hot
 def _touch(t: Tables, m: int) -> None:
-    """Read the slots and then the flows of a whole batch; nothing depends on the order, so the waits overlap."""
+    """Hash the keys of a whole batch, read its slots and then its flows.
+
+    Nothing depends on the order, so that the waits overlap.
+    """
     mask = t.slots.shape[0] - 1
+    a, b = int(t.cursor[FACTORS]), int(t.cursor[FACTORS + 1])
+    c, d = int(t.cursor[FACTORS + 2]), int(t.cursor[FACTORS + 3])
     for i in range(m):
         if t.rows[i, Q_KIND] == OK:
-            t.rows[i, Q_SLOT] = t.slots[int(t.rows[i, Q_HASH]) & mask]
+            h = mixed(int(t.rows[i, Q_KEY1]), int(t.rows[i, Q_KEY2]), a, b, c, d)
+            t.rows[i, Q_HASH] = h
+            t.rows[i, Q_SLOT] = t.slots[h & mask]
     sink = 0
     for i in range(m):
         if t.rows[i, Q_KIND] == OK and t.rows[i, Q_SLOT] >= 0:
@@ -114,7 +126,7 @@ def _room_status(t: Tables) -> int:
     rows = int(t.cursor[ROWS])
     if t.cursor[N_CLOSED] + rows > t.closed.shape[0] or t.cursor[N_CELLS] + 2 * rows > t.cells.shape[0]:
         return OUTPUT_FULL
-    if t.cursor[N_PICKS] + 4 * rows > t.picks.shape[0]:
+    if t.cursor[N_PICKS] + 4 * rows > t.picks.shape[0] or t.cursor[N_FURTHER] + rows > t.further.shape[0]:
         return OUTPUT_FULL
     return TABLE_FULL if t.cursor[OPEN] + rows > t.flows.shape[0] else GO_ON
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forensics.packets import layout
+from forensics.packets.index import CARRIED
 from forensics.packets.states import STATES, history_text
 from forensics.packets.texts import address_codes
 from forensics.packets.transport import unpair
@@ -28,6 +29,7 @@ __all__ = [
     "Ends",
     "Label",
     "Origin",
+    "carried_batches",
     "ends",
     "flow_batches",
     "proto_name",
@@ -326,3 +328,14 @@ def volume_batches(
         "source": _constant(origin.source, n),
     }
     yield from _slices(columns, VOLUMES.schema, "volumes")
+
+
+def carried_batches(closed: Longs, addresses: Longs) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield rows of ``carried`` for closed flows, columns ``layout.F_*``."""
+    some = closed[closed[:, layout.F_SERIAL] & layout.SERIAL_PLACE > 1]
+    if len(some):
+        key2 = some[:, layout.F_KEY2]
+        both = ends(some[:, layout.F_KEY1], key2, some[:, layout.F_BITS], addresses)
+        serials = pa.array(some[:, layout.F_SERIAL])
+        columns = [serials, both.src, both.src_port, both.dst, both.dst_port, protos(key2)]
+        yield "carried", pa.RecordBatch.from_arrays(columns, schema=CARRIED)

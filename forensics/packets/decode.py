@@ -17,8 +17,9 @@ from forensics.packets._jit import hot, jit
 from forensics.packets.checksums import ones_sum
 from forensics.packets.ethertypes import CUT, IPV4, IPV6, UNREAD
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.hashing import address_id, fragment_ports, remember_fragment
+from forensics.packets.hashing import address_id, address_word, fragment_ports, remember_fragment
 from forensics.packets.layout import (
+    AGGREGATED,
     BAD_CHECKSUM,
     BAD_IP,
     BAD_IP_SUMS,
@@ -26,6 +27,8 @@ from forensics.packets.layout import (
     CUT_LINK,
     FR_AT,
     FR_TYPE,
+    FRAGMENT_CARRIED,
+    FRAGMENT_IPV6,
     ICMP,
     KEY_PORT_HIGH,
     KEY_PORT_LOW,
@@ -73,18 +76,18 @@ _PADDED = 46
 
 @hot
 def _carried(rows: Longs, i: int) -> int:
-    """Return what tells the identifications of carried packets from others: they are decoded later, out of order."""
-    return int(rows[i, Q_LAYER] > 0) << 34
+    """Return what tells identifications of packets in tunnels and aggregates from others: they are decoded later."""
+    return FRAGMENT_CARRIED if rows[i, Q_LAYER] > 0 else 0
 
 
 @jit
-def _later_fragment(rows: Longs, i: int, fragments: Longs, pair: int, ident: int, length: int) -> int:
+def _later_fragment(rows: Longs, i: int, fragments: Longs, where: int, pair: int, ident: int, length: int) -> int:
     """Return the ports of the datagram that a later fragment belongs to, -1 where its first fragment was not seen."""
     rows[i, Q_PAYLOAD] = length
     rows[i, Q_DATA] = 0
     rows[i, Q_DATA_END] = 0
     rows[i, Q_MARKS] |= MARK_LATER
-    return fragment_ports(fragments, pair, int(rows[i, Q_PROTO]), ident)
+    return fragment_ports(fragments, where, pair, int(rows[i, Q_PROTO]), ident)
 
 
 @hot
@@ -111,11 +114,13 @@ def _ipv4(
         rows[i, Q_MARKS] |= MARK_BAD_IP
         cursor[BAD_IP_SUMS] += 1
     if fragment & 0x1FFF:
-        ports = _later_fragment(rows, i, fragments, pair(src, dst), ident, total - header)
+        key = pair(src, dst)
+        ports = _later_fragment(rows, i, fragments, key, key, ident, total - header)
     else:
         ports = read_transport(b, rows, i, o + header, stop, total - header)
         if fragment & 0x2000:
-            remember_fragment(fragments, pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
+            key = pair(src, dst)
+            remember_fragment(fragments, key, key, int(rows[i, Q_PROTO]), ident, ports)
         elif stop == o + total and stop - o - header >= 8:
             verify(b, words, rows, i, cursor, o + header, stop, o + 12, 8)
     write_key(rows, i, src, dst, ports, 0)
@@ -144,7 +149,7 @@ def _ipv6_headers(b: Bytes, rows: Longs, i: int, o: int, stop: int) -> tuple[int
         step = 8
         if proto == 44:
             offset = u16(b, o + 2) >> 3
-            ident = u32(b, o + 4, 1) | 1 << 33  # apart from the 16 bits of IPv4
+            ident = u32(b, o + 4, 1) | FRAGMENT_IPV6
         elif proto == 51:
             step = (u8(b, o + 1) + 2) * 4
         else:
@@ -176,7 +181,7 @@ def _ipv6(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: i
     ident |= _carried(rows, i)
     length = max(0, o + total - at)
     if offset > 0:
-        ports = _later_fragment(rows, i, t.fragments, pair(src, dst), ident, length)
+        ports = _later_fragment(rows, i, t.fragments, address_word(b, o + 8), pair(src, dst), ident, length)
     elif cut:
         ports = -1
         rows[i, Q_PAYLOAD] = length
@@ -185,7 +190,8 @@ def _ipv6(b: Bytes, words: Longs, rows: Longs, i: int, t: Tables, o: int, end: i
     else:
         ports = read_transport(b, rows, i, at, stop, length)
         if offset == 0:
-            remember_fragment(t.fragments, pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
+            where = address_word(b, o + 8)
+            remember_fragment(t.fragments, where, pair(src, dst), int(rows[i, Q_PROTO]), ident, ports)
         elif at == o + 40 and stop == o + total and stop - at >= 8:  # extension headers may change the addresses
             verify(b, words, rows, i, t.cursor, at, stop, o + 8, 32)
     write_key(rows, i, src, dst, ports, 1)
@@ -253,7 +259,7 @@ def may_carry(ports: Bytes, rows: Longs, m: int) -> int:
 
 @hot
 def decode_frames(b: Bytes, words: Longs, t: Tables) -> int:
-    """Decode all framed packets, a row each; return how many of them may carry others."""
+    """Decode all framed packets but aggregates, a row each; return how many of them may carry others."""
     n = int(t.cursor[N_FRAMES])
     carriers = 0
     for i in range(n):
@@ -261,6 +267,7 @@ def decode_frames(b: Bytes, words: Longs, t: Tables) -> int:
         kind = int(t.frames[i, Q_KIND])
         if kind != OK:
             t.rows[i, Q_KIND] = kind
+            carriers += int(kind == AGGREGATED)
             continue
         kind = int(t.frames[i, FR_TYPE])
         at = int(t.frames[i, FR_AT])

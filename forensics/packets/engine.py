@@ -16,11 +16,20 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from forensics.packets import layout
-from forensics.packets.arrays import EPOCH_PACKETS, Pile, grown, new_tables, with_layers
+from forensics.packets.arrays import (
+    EPOCH_PACKETS,
+    Pile,
+    grown,
+    new_tables,
+    renumbered,
+    with_layers,
+    with_more_rows,
+    with_output,
+)
 from forensics.packets.assembly import run, sweep
 from forensics.packets.containers import BadContainerError
 from forensics.packets.ethertypes import NOT_IP_NAMES
-from forensics.packets.harvest import Harvest, Messages, Pick
+from forensics.packets.harvest import Harvest, Messages, Numbering, Pick
 from forensics.packets.hashing import rehash_flows
 from forensics.packets.index import Checkpoint, section_state
 from forensics.packets.layout import (
@@ -41,7 +50,7 @@ from forensics.packets.layout import (
 from forensics.packets.links import find_networks
 from forensics.packets.opening import Container, ListedName
 from forensics.packets.texts import gathered
-from forensics.packets.tunnels import unwrap
+from forensics.packets.unwrapping import unwrap
 from forensics.packets.window import Window
 
 if TYPE_CHECKING:
@@ -63,9 +72,9 @@ FATES = {
     "rejected_packets": layout.REJECT_COUNT,
     "dropped_for_checksum": layout.DROPPED_COUNT,
 }
-"""What becomes of a packet: exactly one of these."""
+"""What becomes of a packet, and of each further one in an aggregate of 802.11: exactly one of these."""
 
-_PATIENCE = 65_536  # open flows that cause no sweep
+_PATIENCE = 65_536  # open flows that cause no sweep, and addresses that cause no renumbering
 
 
 @dataclass
@@ -93,9 +102,10 @@ class Engine:
         self.container = Container()
         self._window = Window(self.stream, self.block)
         self._stopped = False
-        self._swept = 0
+        self._swept = self._kept_addresses = 0
         self._told = 0
         self._checkpoints: list[Checkpoint] = []
+        self._further = Pile(2)
         self.damage: tuple[str, bytes] | None = None
 
     def _new_tables(self) -> layout.Tables:
@@ -157,12 +167,12 @@ class Engine:
 
     # -- the pass ----------------------------------------------------------------------------------------------------
 
-    def events(self) -> Iterator[Harvest | Messages | list[Pick] | list[ListedName]]:
+    def events(self) -> Iterator[Harvest | Numbering | Messages | list[Pick] | list[ListedName]]:
         """Go through the capture.
 
         Yields
         ------
-        Harvest or Messages or list of Pick or list of ListedName
+        Harvest or Numbering or Messages or list of Pick or list of ListedName
             Picks and messages in the order of their packets, always before the harvest that has their flows; names
             that the capture lists; a harvest at the end of every epoch, several where many flows close at once, and
             at the end of the capture.
@@ -170,8 +180,12 @@ class Engine:
         cursor = self.tables.cursor
         closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
         cursor[layout.EPOCH_END] = EPOCH_PACKETS
+        numbered = None
         while not self._stopped:
             status = self._run()
+            if numbered is not self.tables.addresses:
+                numbered = self.tables.addresses
+                yield Numbering(numbered)
             yield from self._picks()
             if self.container.names:
                 yield self.container.told()
@@ -179,6 +193,7 @@ class Engine:
             if status == EPOCH_DONE:
                 yield self._harvest(closed, cells)
                 yield from self._tidy()
+                self._forget_addresses()
             elif not self._serve(status):
                 break
         yield self._harvest(closed, cells)
@@ -198,8 +213,9 @@ class Engine:
 
     def _unwrap(self) -> None:
         """Put what the packets of the batch carry beside them."""
-        self.tables = t = with_layers(self.tables)
-        unwrap(self._window.data, self._window.words, t)
+        t = with_layers(self.tables)
+        while not unwrap(self._window.data, self._window.words, t):
+            t = with_more_rows(t)
         self.tables = t._replace(rows=t.spare, spare=t.rows)
 
     def _harvest(self, closed: Pile, cells: Pile) -> Harvest:
@@ -211,7 +227,8 @@ class Engine:
         cursor[layout.EPOCH_START] = cursor[NUMBER]
         cursor[layout.EPOCH_END] = cursor[NUMBER] + EPOCH_PACKETS
         checkpoints, self._checkpoints = self._checkpoints, []
-        return Harvest(closed.take(), cells.take(), t.addresses, members, checkpoints, self._streams())
+        further = self._further.take()
+        return Harvest(closed.take(), cells.take(), t.addresses, members, further, checkpoints, self._streams())
 
     def _serve(self, status: int) -> bool:
         """Do what the loop came back for; False where the capture has ended."""
@@ -230,6 +247,8 @@ class Engine:
             self._stop("a block contradicts its own length")
         elif status == TABLE_FULL:
             self.tables = grown(self.tables, max(BATCH, int(self.tables.cursor[layout.ROWS])))
+        elif status == OUTPUT_FULL:
+            self.tables = with_output(self.tables)
         return status in (TABLE_FULL, OUTPUT_FULL)
 
     def _collect(self, closed: Pile, cells: Pile) -> None:
@@ -240,7 +259,8 @@ class Engine:
         self._told += int(flows[of_the_wire, layout.F_SUM_PACKETS : layout.F_SUM_PACKETS_HIGH + 1].sum())
         closed.put(flows)
         cells.put(t.cells[: t.cursor[layout.N_CELLS]])
-        t.cursor[layout.N_CLOSED] = t.cursor[layout.N_CELLS] = 0
+        self._further.put(t.further[: t.cursor[layout.N_FURTHER]])
+        t.cursor[layout.N_CLOSED] = t.cursor[layout.N_CELLS] = t.cursor[layout.N_FURTHER] = 0
         for record, offset, time in t.marks[: t.cursor[layout.N_MARKS]].tolist():
             self._checkpoints.append(Checkpoint(record, self._window.offset + offset, time, section_state(t)))
         t.cursor[layout.N_MARKS] = 0
@@ -279,16 +299,21 @@ class Engine:
         yield from self._sweep(before)
         self._swept = int(self.tables.cursor[OPEN])
 
+    def _forget_addresses(self) -> None:
+        """Drop IPv6 addresses that nobody has any more where they have piled up: a scan meets millions."""
+        if self.tables.cursor[layout.ADDRESSES] >= 2 * self._kept_addresses + _PATIENCE:
+            self.tables = renumbered(self.tables)
+            self._kept_addresses = int(self.tables.cursor[layout.ADDRESSES])
+
     def _sweep(self, before: int, *, everything: bool = False) -> Iterator[Harvest]:
         """Close flows, handing them out as often as the output is full."""
         done = False
         while not done:
             done = bool(sweep(self.tables, before, int(everything)))
-            closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
+            closed, cells, t = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS), self.tables
             self._collect(closed, cells)
-            yield Harvest(
-                closed.take(), cells.take(), self.tables.addresses, self.tables.members[:0], [], self._streams()
-            )
+            none = t.members[:0]
+            yield Harvest(closed.take(), cells.take(), t.addresses, none, none, [], self._streams())
         self.tables.slots[:] = -1
         rehash_flows(self.tables.cursor, self.tables.flows, self.tables.slots)
 
@@ -304,9 +329,10 @@ class Engine:
         """
         cursor = self.tables.cursor
         fates = {name: int(cursor[k]) for name, k in FATES.items()}
-        if sum(fates.values()) != cursor[NUMBER] or self._told != cursor[layout.IN_FLOWS]:
+        packets = int(cursor[NUMBER] + cursor[layout.FURTHER_PACKETS])
+        if sum(fates.values()) != packets or self._told != cursor[layout.IN_FLOWS]:
             counts = ", ".join(f"{name}: {count}" for name, count in fates.items())
-            problem = f"of {int(cursor[NUMBER])} packets, {counts}; flows of the wire hold {self._told}"
+            problem = f"of {packets} packets, {counts}; flows of the wire hold {self._told}"
             raise RuntimeError(problem)
 
     def facts(self) -> dict[str, object]:
@@ -319,6 +345,7 @@ class Engine:
             "not_ip": not_ip,
             "untimed_packets": int(cursor[layout.UNTIMED]),
             **{name: int(cursor[k]) for name, k in FATES.items() if name != "packets_in_flows"},
+            "further_packets_in_aggregates": int(cursor[layout.FURTHER_PACKETS]),
             "tunnelled_packets": int(cursor[layout.TUNNELLED]),
             "out_of_order": int(cursor[layout.BACKWARD]),
             "gaps_not_followed": int(cursor[layout.HOLES_LOST]),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from forensics.packets.layout import Bytes
 
 __all__ = [
+    "AGGREGATE",
     "CUT",
     "ENCRYPTED",
     "IPV4",
@@ -43,8 +44,9 @@ __all__ = [
 ]
 
 IPV4, IPV6, MPLS, BRIDGED = 0x0800, 0x86DD, 0x8847, 0x6558
-UNREAD, CUT = -1, -2
-"""Instead of an EtherType: a link type that is not read; a header that the capture cuts short."""
+UNREAD, CUT, AGGREGATE = -1, -2, -4
+"""Instead of an EtherType: a link type that is not read; a header that the capture cuts short; packets one behind the
+other, each with addresses and length (A-MSDU of 802.11)."""
 
 LLC, LINK_CONTROL, ENCRYPTED, LINK_FRAGMENT, OTHER = 0, 0x05F0, 0x05F1, 0x05F2, 0x05F3
 NOT_IP_NAMES = {

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from forensics.packets.index import Checkpoint
     from forensics.packets.layout import Bytes, Longs
 
-__all__ = ["Harvest", "Messages", "Pick"]
+__all__ = ["Harvest", "Messages", "Numbering", "Pick"]
 
 
 class Pick(NamedTuple):
@@ -17,6 +17,12 @@ class Pick(NamedTuple):
 
     columns: list[int]
     data: bytes
+
+
+class Numbering(NamedTuple):
+    """The IPv6 addresses by their numbers, for the picks that follow."""
+
+    addresses: Longs
 
 
 class Messages(NamedTuple):
@@ -51,10 +57,12 @@ class Harvest:
     cells
         What flows moved per cell of time, columns ``layout.C_*``.
     addresses
-        IPv6 addresses by their numbers.
+        IPv6 addresses by their numbers, which hold for this harvest.
     members
         For each packet of the epoch the number of the first packet of its flow: of the outermost connection, and of
-        the innermost one that it carries; 0 for none.
+        the one that it carries; 0 for none, and where ``further`` has it.
+    further
+        Numbers of packets, and serial numbers of flows that they belong to besides: in tunnels within tunnels.
     checkpoints
         Places where framing can begin anew.
     streams
@@ -65,5 +73,6 @@ class Harvest:
     cells: Longs
     addresses: Longs
     members: Longs
+    further: Longs
     checkpoints: list[Checkpoint]
     streams: Longs

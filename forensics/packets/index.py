@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from forensics.errors import CaseError
 from forensics.packets import layout
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from forensics.packets.layout import Longs, Tables
 
 __all__ = [
+    "CARRIED",
     "INDEX",
     "Checkpoint",
     "IndexWriter",
@@ -39,8 +41,25 @@ __all__ = [
 
 PACKETS = pa.schema([("flow", pa.int64()), ("inner", pa.int64())])
 """One row per packet, in their order: row ``k`` is packet ``k + 1``. ``flow`` is the ``record`` of the flow that the
-packet belongs to by its outermost IP header, null where it belongs to none; ``inner`` that of the innermost flow of a
-packet in a tunnel, null of every other."""
+packet belongs to by its outermost IP header, null where it belongs to none; ``inner`` that of the flow which it carries
+in a tunnel, null of every other."""
+
+FURTHER = pa.schema([pa.field("packet", pa.int64(), nullable=False), pa.field("flow", pa.int64(), nullable=False)])
+"""What the table before has no room for, in tunnels within tunnels and in aggregates of 802.11: the number of a packet,
+and the serial number of a flow that it belongs to (``layout.F_SERIAL``)."""
+
+CARRIED = pa.schema(
+    [
+        pa.field("flow", pa.int64(), nullable=False),
+        ("src", pa.string()),
+        ("src_port", pa.int32()),
+        ("dst", pa.string()),
+        ("dst_port", pa.int32()),
+        ("proto", pa.string()),
+    ]
+)
+"""One row per flow that began further in than a packet's second layer, or in a later part of an aggregate: its serial
+number, and what tells it from the other flows that began with the same packet."""
 
 BLOCKS = pa.schema(
     [
@@ -54,8 +73,11 @@ BLOCKS = pa.schema(
 the expanded capture, the last time seen before it (ns since 1970), which packets without a time of their own take, and
 what the file has said about its packets until then (`section_state`), null where that is the same as the row before."""
 
-INDEX: dict[str, pa.Schema] = {"packets": PACKETS, "blocks": BLOCKS}
+INDEX: dict[str, pa.Schema] = {"packets": PACKETS, "blocks": BLOCKS, "further": FURTHER, "carried": CARRIED}
 """The tables of the index. They are no tables of a case: queries do not see them."""
+
+_ALWAYS = {"packets", "blocks"}
+"""Tables that every index has; the others only where there are tunnels within tunnels, or aggregates."""
 
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -82,17 +104,19 @@ def read_section(state: bytes) -> tuple[Longs, Longs]:
     return cursor, interfaces.reshape(-1, layout.I_COLUMNS)
 
 
-def packet_batches(members: Longs) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Yield rows of ``packets``.
+def packet_batches(members: Longs, further: Longs) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield rows of ``packets`` and of ``further``.
 
     Parameters
     ----------
-    members
-        For each packet the number of its flow's first packet, outermost and innermost; 0 where it belongs to none.
+    members, further
+        As `forensics.packets.engine.Harvest` has them.
     """
     if len(members):
         columns = [pa.array(members[:, place], mask=members[:, place] == 0) for place in range(2)]
         yield "packets", pa.RecordBatch.from_arrays(columns, schema=PACKETS)
+    if len(further):
+        yield "further", pa.RecordBatch.from_arrays([pa.array(further[:, k]) for k in range(2)], schema=FURTHER)
 
 
 def block_batches(checkpoints: list[Checkpoint]) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -154,30 +178,55 @@ class PacketIndex:
     @classmethod
     def of(cls, folder: Path) -> PacketIndex | None:
         """Return the index in a folder, None where there is none."""
-        files = {name: _file(folder, name) for name in INDEX}
-        return cls(files) if all(file.exists() for file in files.values()) else None
+        files = {name: _file(folder, name) for name in INDEX if _file(folder, name).exists()}
+        return cls(files) if files.keys() >= _ALWAYS else None
 
-    def numbers(self, outer: Longs, inner: Longs) -> Longs:
+    def serials(self, flows: pa.Table) -> Longs:
+        """Return the serial numbers of flows (``layout.F_SERIAL``).
+
+        Parameters
+        ----------
+        flows
+            The columns of `CARRIED` but ``flow``, and ``record`` and ``tunnel``, as the table ``flows`` has them.
+        """
+        records = flows.column("record").to_numpy()
+        inside = pc.is_in(flows.column("tunnel"), pa.array(["inner", "middle"])).to_numpy(zero_copy_only=False)
+        serials: Longs = records << layout.SERIAL_SHIFT | inside
+        known: dict[tuple[object, ...], int] = {}
+        for batch in self._batches("carried"):
+            begun = pc.shift_right(batch.column("flow"), layout.SERIAL_SHIFT)
+            for row in batch.filter(pc.is_in(begun, flows.column("record"))).to_pylist():
+                serial = row.pop("flow")
+                known[serial >> layout.SERIAL_SHIFT, serial & layout.LAYER_MASK > 0, *row.values()] = serial
+        if known:
+            columns = (flows.column(name).to_pylist() for name in CARRIED.names[1:])
+            rows = zip(records.tolist(), inside.tolist(), *columns, strict=True)
+            serials = np.array([known.get(row, serials[k]) for k, row in enumerate(rows)], dtype=np.int64)
+        return serials
+
+    def numbers(self, serials: Longs) -> Longs:
         """Return the numbers of the packets of flows, from 1, ascending.
 
         Parameters
         ----------
-        outer
-            Records of flows as the outermost IP header has them.
-        inner
-            Records of flows that a tunnel carries.
+        serials
+            The flows' serial numbers, as `serials` gives them.
         """
-        wanted = [(column, _marked(records)) for column, records in enumerate((outer, inner)) if len(records)]
-        found: list[Longs] = []
+        layers, records = serials & layout.SERIAL_PLACE, serials >> layout.SERIAL_SHIFT
+        wanted = [(layer, _marked(records[layers == layer])) for layer in range(2) if (layers == layer).any()]
+        found: list[Longs] = [np.zeros(0, dtype=np.int64)]
         first = 1
         for batch in self._batches("packets"):
             hit = np.zeros(batch.num_rows, dtype=bool)
-            for column, marked in wanted:
-                records = batch.column(column).fill_null(0).to_numpy()
-                hit |= marked[np.minimum(records, len(marked) - 1)]
+            for layer, marked in wanted:
+                begun = batch.column(layer).fill_null(0).to_numpy()
+                hit |= marked[np.minimum(begun, len(marked) - 1)]
             found.append(np.flatnonzero(hit) + first)
             first += batch.num_rows
-        return np.concatenate([np.zeros(0, dtype=np.int64), *found])
+        for batch in self._batches("further"):
+            hit = np.isin(batch.column("flow").to_numpy(), serials)
+            found.append(batch.column("packet").to_numpy()[hit])
+        return np.unique(np.concatenate(found))
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the places where framing can begin anew, in the order of the file."""
@@ -190,7 +239,9 @@ class PacketIndex:
         return found
 
     def _batches(self, name: str) -> Iterator[pa.RecordBatch]:
-        """Yield the batches of a table."""
+        """Yield the batches of a table; none of one that is not there."""
+        if name not in self._tables:
+            return
         with _opened(self._tables[name]) as file:
             reader = pa.ipc.open_file(file)
             for place in range(reader.num_record_batches):

@@ -53,8 +53,8 @@ MARK_LATER = 2  # a later fragment
 MARK_BAD_IP, MARK_BAD_SUM = 4, 8  # checksum of the IP header, of the transport
 
 # Kinds of packets: what the decoder made of them.
-OK, NOT_IP, UNREAD_LINK, BAD_CHECKSUM = 0, 1, 2, 3
-CUT_LINK, CUT_IP, BAD_IP, BAD_TIME, NO_INTERFACE = 10, 11, 12, 13, 14
+OK, NOT_IP, UNREAD_LINK, BAD_CHECKSUM, AGGREGATED = 0, 1, 2, 3, 4
+CUT_LINK, CUT_IP, BAD_IP, BAD_TIME, NO_INTERFACE, BAD_AGGREGATE = 10, 11, 12, 13, 14, 15
 
 REJECT_REASONS = {
     CUT_LINK: "the link header is cut short",
@@ -62,6 +62,7 @@ REJECT_REASONS = {
     BAD_IP: "the IP header contradicts itself (version or length)",
     BAD_TIME: "the time lies outside the years 1825-2115",
     NO_INTERFACE: "the packet names an interface that its section does not describe",
+    BAD_AGGREGATE: "the rest of an 802.11 aggregate contradicts its length, or has more packets than are read",
 }
 """Why a packet is a row of ``rejects`` and belongs to no flow."""
 
@@ -81,7 +82,14 @@ F_HIGH = 8  # from a column of the low end to that of the high end
 # fmt: on
 F_COLUMNS = 32
 
-SERIAL_SHIFT = 3  # F_SERIAL: number of the flow's first packet, and below it the layer: no two flows share it
+# F_SERIAL: number of the flow's first packet, below it which of the packets in an aggregate, and the layer in three
+# bits: no two flows share it. Q_LAYER has the same, and a bit for packets of aggregates.
+LAYER_BITS, SERIAL_SHIFT = 3, 11
+LAYER_MASK = (1 << LAYER_BITS) - 1
+SERIAL_PLACE = (1 << SERIAL_SHIFT) - 1
+FROM_AGGREGATE = 1 << SERIAL_SHIFT
+MOST_PARTS = 1 << SERIAL_SHIFT - LAYER_BITS
+"""Packets of an aggregate that are read; 802.11 allows it 11454 bytes, which so many fill with empty TCP segments."""
 
 # F_SEQ: 32 bits of initial sequence number, 32 bits of the one expected next. F_AGAIN: bytes sent again.
 # F_HOLES: bytes missing so far above HOLE_BITS, below it the first hole's row in the table of holes, from 1.
@@ -143,8 +151,8 @@ STREAM_ROWS = 1 << 15
  LAST, SEEN_TIME, LIMIT, BACKWARD, BAD_IP_SUMS, BAD_SUMS, CHECKED, DROPPED_COUNT, TUNNELLED, HOLE_FREE, HOLE_TOP,
  HOLES_LOST, PHASE, ROWS, EPOCH_START, RECORD_HEAD, OLD_LENGTHS, DROPPED, OTHER_BLOCKS,
  JOURNAL, N_MARKS, MARKED, N_STREAMS,
- CUT_HELLOS) = range(49)  # fmt: skip
-CURSOR_COLUMNS = 49
+ CUT_HELLOS, N_FURTHER, FURTHER_PACKETS, UNWRAPPED, SPARE_ROWS, FACTORS) = range(54)  # fmt: skip
+CURSOR_COLUMNS = FACTORS + 4  # FACTORS: the four of the hash
 
 FRAMED_BY = (CONTAINER, BIG, UNIT, LINK, LIMIT, RECORD_HEAD, OLD_LENGTHS)
 """What of the cursor decides how packets are framed, besides the interfaces of a section."""
@@ -174,6 +182,7 @@ PORT_SERVER_TCP, PORT_SERVER_UDP, PORT_HTTP, PORT_DNS, PORT_TUNNEL = 1, 2, 4, 8,
 
 FRAGMENT_ROWS = 4096
 G_KEY1, G_KEY2, G_ID, G_PORTS = range(4)
+FRAGMENT_IPV6, FRAGMENT_CARRIED = 1 << 33, 1 << 34  # of an identification: of which packets it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +254,7 @@ class Tables(NamedTuple):
     fragments: Longs
     holes: Longs
     members: Longs
+    further: Longs
     interfaces: Longs
     marks: Longs
     links: Longs

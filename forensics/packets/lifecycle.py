@@ -58,6 +58,7 @@ from forensics.packets.layout import (
     Q_ROLE,
     Q_SIDE,
     Q_TIME,
+    SERIAL_PLACE,
     SERIAL_SHIFT,
     SYN,
     TCP,
@@ -187,7 +188,7 @@ def begin_flow(t: Tables, i: int, j: int) -> None:
     f[j, F_LAST] = time
     width = int(t.options[O_CELL])
     f[j, F_CELL] = int(time) // width * width
-    f[j, F_SERIAL] = int(t.rows[i, Q_NUMBER]) << SERIAL_SHIFT | int(t.rows[i, Q_LAYER])
+    f[j, F_SERIAL] = int(t.rows[i, Q_NUMBER]) << SERIAL_SHIFT | int(t.rows[i, Q_LAYER]) & SERIAL_PLACE
     origin, flipped = _originator(t.rows, t.ports, t.addresses, i)
     f[j, F_BITS] = origin * BIT_ORIGIN | BIT_NEW
     if flipped:

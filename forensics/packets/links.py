@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from forensics.packets._jit import entry, jit
 from forensics.packets.ethertypes import (
+    AGGREGATE,
     CUT,
     IPV4,
     IPV6,
@@ -31,7 +32,19 @@ from forensics.packets.ethertypes import (
     type_at,
 )
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.layout import FR_AT, FR_TYPE, N_FRAMES, Q_END, Q_LINK, Q_START, UNKNOWN, Bytes, Tables
+from forensics.packets.layout import (
+    AGGREGATED,
+    FR_AT,
+    FR_TYPE,
+    N_FRAMES,
+    Q_END,
+    Q_KIND,
+    Q_LINK,
+    Q_START,
+    UNKNOWN,
+    Bytes,
+    Tables,
+)
 from forensics.packets.wireless import WLAN, WLAN_PADDED, past_radio, wlan
 
 __all__ = ["find_networks"]
@@ -364,7 +377,7 @@ def find_network(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
     -------
     tuple
         EtherType of the network layer, below 0x0600 a code of ``ethertypes.NOT_IP_NAMES`` or a link's own number of
-        what is no IP; `UNREAD` or `CUT`; and where the network layer begins.
+        what is no IP; `UNREAD`, `CUT` or `AGGREGATE`; and where the network layer begins.
     """
     if link == ETHERNET:
         if o + 14 <= end and u16(b, o + 12) == IPV4:
@@ -382,3 +395,5 @@ def find_networks(b: Bytes, t: Tables) -> None:
             kind, at = find_network(b, start, int(t.frames[i, Q_END]), int(t.frames[i, Q_LINK]))
             t.frames[i, FR_TYPE] = kind
             t.frames[i, FR_AT] = at
+            if kind == AGGREGATE:
+                t.frames[i, Q_KIND] = AGGREGATED

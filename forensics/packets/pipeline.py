@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from forensics.packets import layout
 from forensics.packets.ahead import made_ahead
 from forensics.packets.applications import Applications
-from forensics.packets.columns import Origin, flow_batches, volume_batches
+from forensics.packets.columns import Origin, carried_batches, flow_batches, volume_batches
 from forensics.packets.engine import Engine
-from forensics.packets.harvest import Harvest, Messages
+from forensics.packets.harvest import Harvest, Messages, Numbering
 from forensics.packets.index import block_batches, packet_batches
 from forensics.packets.layout import FlowOptions
 from forensics.packets.opening import ListedName
@@ -57,14 +57,17 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     origin = Origin(evidence.source, evidence.vantage)
     rows = Rows()
     applications = Applications(rows, origin)
+    addresses = engine.tables.addresses
     with closing(made_ahead(engine.events())) as events:
         for event in events:
             if isinstance(event, Harvest):
                 yield from _tables(event, applications, origin)
+            elif isinstance(event, Numbering):
+                addresses = event.addresses
             elif isinstance(event, Messages):
                 applications.take_messages(event)
             else:
-                _take(event, engine.tables.addresses, applications, rows, origin)
+                _take(event, addresses, applications, rows, origin)
             if isinstance(event, Harvest) or rows.full:
                 yield from rows.drain()
     if engine.damage is not None:
@@ -87,7 +90,8 @@ def _tables(event: Harvest, applications: Applications, origin: Origin) -> Itera
     yield from flow_batches(event.closed, event.addresses, applications.labels, origin)
     yield from volume_batches(event.cells, event.addresses, applications.labels, origin)
     applications.forget(event.closed[:, layout.F_SERIAL])
-    yield from packet_batches(event.members)
+    yield from packet_batches(event.members, event.further)
+    yield from carried_batches(event.closed, event.addresses)
     yield from block_batches(event.checkpoints)
 
 

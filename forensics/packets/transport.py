@@ -14,7 +14,6 @@ from typing import TypeVar
 from forensics.packets._jit import hot, jit
 from forensics.packets.checksums import is_sum_right
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.hashing import hash_key
 from forensics.packets.layout import (
     BAD_SUMS,
     CHECKED,
@@ -25,12 +24,12 @@ from forensics.packets.layout import (
     KEY_IPV6,
     KEY_ONE_WAY,
     KEY_PORTLESS,
+    LAYER_MASK,
     MARK_BAD_SUM,
     Q_ACK,
     Q_DATA,
     Q_DATA_END,
     Q_FLAGS,
-    Q_HASH,
     Q_KEY1,
     Q_KEY2,
     Q_LAYER,
@@ -71,13 +70,12 @@ def _finish(rows: Longs, i: int, src: int, dst: int, sport: int, dport: int, fla
     if side:
         src, dst, sport, dport = dst, src, dport, sport
     key1 = pair(src, dst)
-    if rows[i, Q_LAYER] > 0:
+    if int(rows[i, Q_LAYER]) & LAYER_MASK:
         flags |= KEY_INNER
     key2 = sport << 32 | dport << 16 | flags | int(rows[i, Q_PROTO])
     rows[i, Q_SIDE] = side
     rows[i, Q_KEY1] = key1
     rows[i, Q_KEY2] = key2
-    rows[i, Q_HASH] = hash_key(key1, key2)
 
 
 @jit
@@ -110,7 +108,7 @@ def _finish_icmp(rows: Longs, i: int, src: int, dst: int, ports: int, version6: 
     side = int(src > dst)
     if src == dst:
         side = reply
-    flags = (KEY_IPV6 if version6 else 0) | (KEY_INNER if rows[i, Q_LAYER] > 0 else 0)
+    flags = (KEY_IPV6 if version6 else 0) | (KEY_INNER if int(rows[i, Q_LAYER]) & LAYER_MASK else 0)
     if side != reply:  # the high end asks: another conversation than where the low end does, as with Zeek
         flags |= KEY_FROM_HIGH
     if request < 0:
@@ -123,7 +121,6 @@ def _finish_icmp(rows: Longs, i: int, src: int, dst: int, ports: int, version6: 
     key2 = request << 32 | code << 16 | flags | int(rows[i, Q_PROTO])
     rows[i, Q_KEY1] = key1
     rows[i, Q_KEY2] = key2
-    rows[i, Q_HASH] = hash_key(key1, key2)
 
 
 @hot

@@ -14,36 +14,23 @@ References
 
 from __future__ import annotations
 
-from forensics.packets._jit import entry, jit
-from forensics.packets.decode import begin_row, may_carry, network
-from forensics.packets.ethertypes import BRIDGED, IPV4, IPV6, MPLS, by_ethertype, ethernet, ppp
+from forensics.packets._jit import jit
+from forensics.packets.ethertypes import AGGREGATE, BRIDGED, IPV4, IPV6, MPLS, by_ethertype, ethernet, ppp
 from forensics.packets.framing import u8, u16, u32
 from forensics.packets.layout import (
     KEY_PORT_HIGH,
     KEY_PORT_LOW,
-    LAYERS,
-    MARK_CARRIES,
-    NUMBER,
-    OK,
-    Q_COLUMNS,
     Q_DATA,
     Q_DATA_END,
     Q_KEY2,
-    Q_KIND,
-    Q_MARKS,
-    Q_NUMBER,
-    Q_PAYLOAD,
     Q_PROTO,
-    ROWS,
-    TUNNELLED,
     UDP,
     Bytes,
     Longs,
-    Tables,
 )
 from forensics.packets.wireless import wlan
 
-__all__ = ["NOTHING", "unwrap"]
+__all__ = ["NOTHING", "inside"]
 
 NOTHING = -3
 """Nothing is carried, or nothing that can be read."""
@@ -64,6 +51,8 @@ def _in_gre(b: Bytes, o: int, end: int, kind: int, numbered: int) -> tuple[int, 
         return ethernet(b, o + (20 if u8(b, o + 11) & 1 else 12), end)
     if 0x8200 <= kind < 0x8400:  # on its way from an access point of Aruba's to its controller
         kind, o = wlan(b, o, end, 0)
+        if kind == AGGREGATE:
+            return kind, o
     return by_ethertype(b, o, end, kind)
 
 
@@ -206,7 +195,7 @@ def _fits(b: Bytes, kind: int, at: int, end: int) -> int:
 
 
 @jit
-def _inside(b: Bytes, rows: Longs, m: int) -> tuple[int, int]:  # noqa: PLR0911 - one per tunnel
+def inside(b: Bytes, rows: Longs, m: int) -> tuple[int, int]:  # noqa: PLR0911 - one per tunnel
     """Read what may be a tunnel's header behind IP or UDP; a layer further in."""
     proto = int(rows[m, Q_PROTO])
     o = int(rows[m, Q_DATA])
@@ -232,45 +221,3 @@ def _inside(b: Bytes, rows: Longs, m: int) -> tuple[int, int]:  # noqa: PLR0911 
     if proto == 115 and o + 4 <= end and u32(b, o, 1) != 0:
         return ethernet(b, o + 4, end)
     return NOTHING, o
-
-
-@jit
-def _layers(b: Bytes, words: Longs, t: Tables, k: int) -> int:
-    """Put what row ``k`` of the spare batch carries behind it, layer by layer; return the last row."""
-    rows = t.spare
-    i = int(rows[k, Q_NUMBER] - t.cursor[NUMBER]) - 1
-    for layer in range(1, LAYERS):
-        if not may_carry(t.ports, rows, k):
-            break
-        kind, at = _inside(b, rows, k)
-        if kind not in (IPV4, IPV6):
-            break
-        begin_row(t.frames, t.cursor, rows, i, k + 1, layer)
-        room = int(rows[k, Q_PAYLOAD]) - (at - int(rows[k, Q_DATA]))
-        if network(b, words, t, rows, k + 1, kind, at, int(rows[k, Q_DATA_END]), room) != OK:
-            break  # it cannot be read: the packet stays its carrier's alone
-        rows[k, Q_MARKS] |= MARK_CARRIES
-        t.cursor[TUNNELLED] += 1
-        k += 1
-    return k
-
-
-@entry
-def unwrap(b: Bytes, words: Longs, t: Tables) -> None:
-    """Copy the batch into the spare one, each row followed by what its packet carries.
-
-    Parameters
-    ----------
-    b, words
-        The buffer, once as bytes and once as words of eight bytes.
-    t
-        The engine's arrays; the spare batch has room for `layout.LAYERS` rows of every packet.
-    """
-    k = -1
-    for i in range(int(t.cursor[ROWS])):
-        k += 1
-        for c in range(Q_COLUMNS):
-            t.spare[k, c] = t.rows[i, c]
-        if t.rows[i, Q_KIND] == OK:
-            k = _layers(b, words, t, k)
-    t.cursor[ROWS] = k + 1

@@ -33,9 +33,11 @@ from forensics.packets.layout import (
     F_SUM_PAYLOAD,
     FIN,
     IN_FLOWS,
+    LAYER_MASK,
     MARK_BAD_SUM,
     MARK_CARRIES,
     MARK_LATER,
+    N_FURTHER,
     NOT_IP,
     NOT_IP_COUNT,
     O_CELL,
@@ -63,6 +65,7 @@ from forensics.packets.layout import (
     Q_WIRE,
     REJECT_COUNT,
     RST,
+    SERIAL_PLACE,
     SERIAL_SHIFT,
     STATE_SHIFT,
     STATE_SHIFT_HIGH,
@@ -218,6 +221,21 @@ def _account_carrier(r: Longs, f: Longs, i: int, j: int) -> None:
     f[j, F_SUM_PAYLOAD + side] += r[i, Q_PAYLOAD]
 
 
+@jit
+def _note_member(rows: Longs, members: Longs, further: Longs, cursor: Longs, i: int, serial: int) -> None:
+    """Note which flow a packet belongs to that is not alone in its frame, or whose flow began so."""
+    place = int(rows[i, Q_LAYER]) & SERIAL_PLACE
+    number = int(rows[i, Q_NUMBER])
+    cursor[IN_FLOWS] += int(place & LAYER_MASK == 0)
+    if place <= 1 and serial & SERIAL_PLACE == place:
+        members[number - int(cursor[EPOCH_START]) - 1, place] = serial >> SERIAL_SHIFT
+        return
+    k = int(cursor[N_FURTHER])
+    cursor[N_FURTHER] = k + 1
+    further[k, 0] = number
+    further[k, 1] = serial
+
+
 @hot
 def update(b: Bytes, t: Tables, i: int) -> None:
     """Take one decoded packet into its flow."""
@@ -234,10 +252,12 @@ def update(b: Bytes, t: Tables, i: int) -> None:
         _account(t.rows, t.flows, t.cells, t.cursor, int(t.options[O_CELL]), i, j)
         if t.options[O_PICK] and t.rows[i, Q_DATA_END] > t.rows[i, Q_DATA]:
             pick_packet(b, t, i, j)
-    place = int(t.rows[i, Q_NUMBER]) - int(t.cursor[EPOCH_START]) - 1
-    inner = int(t.rows[i, Q_LAYER] > 0)
-    t.cursor[IN_FLOWS] += 1 - inner
-    t.members[place, inner] = int(t.flows[j, F_SERIAL]) >> SERIAL_SHIFT
+    serial = int(t.flows[j, F_SERIAL])
+    if int(t.rows[i, Q_LAYER]) | serial & SERIAL_PLACE == 0:
+        t.cursor[IN_FLOWS] += 1
+        t.members[int(t.rows[i, Q_NUMBER]) - int(t.cursor[EPOCH_START]) - 1, 0] = serial >> SERIAL_SHIFT
+    else:
+        _note_member(t.rows, t.members, t.further, t.cursor, i, serial)
 
 
 @jit

@@ -11,13 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forensics.packets._jit import jit
-from forensics.packets.ethertypes import CUT, ENCRYPTED, LINK_CONTROL, LINK_FRAGMENT, llc
+from forensics.packets.ethertypes import AGGREGATE, CUT, ENCRYPTED, LINK_CONTROL, LINK_FRAGMENT, llc
 from forensics.packets.framing import u8, u32
 
 if TYPE_CHECKING:
     from forensics.packets.layout import Bytes
 
-__all__ = ["WLAN", "WLAN_PADDED", "past_radio", "wlan"]
+__all__ = ["PART_HEAD", "WLAN", "WLAN_PADDED", "past_radio", "wlan"]
+
+PART_HEAD = 14
+"""Addresses and length, before each part of an aggregate. [B]"""
 
 WLAN = 105
 WLAN_PADDED = 1 << 16 | WLAN
@@ -64,7 +67,7 @@ def past_radio(b: Bytes, o: int, end: int, link: int) -> tuple[int, int]:
 
 @jit
 def wlan(b: Bytes, o: int, end: int, padded: int) -> tuple[int, int]:  # noqa: PLR0911 - one per kind of frame
-    """Read an 802.11 frame at ``o``; of an aggregate (A-MSDU) the first frame."""
+    """Read an 802.11 frame at ``o``; of an aggregate (A-MSDU) no more than where its first part begins."""
     if o + 24 > end:
         if o < end and u8(b, o) & 0x0C != 8:  # control frames are short
             return LINK_CONTROL, o
@@ -86,6 +89,6 @@ def wlan(b: Bytes, o: int, end: int, padded: int) -> tuple[int, int]:  # noqa: P
         at += 6 if flags & 0x80 else 2  # with or without HT control
     if padded:
         at += -(at - o) % 4
-    if aggregate:  # addresses and length of the first subframe
-        at += 14
+    if aggregate:
+        return (CUT, o) if at + PART_HEAD > end else (AGGREGATE, at)
     return (CUT, o) if at + 2 > end else llc(b, at, end)

@@ -60,7 +60,8 @@ def made(build: Build, data: bytes, **options: object) -> tuple[Any, Any, dict[s
         if hasattr(event, "closed"):
             closed.append(event.closed)
             for name, batch in (
-                *build.index.packet_batches(event.members),
+                *build.index.packet_batches(event.members, event.further),
+                *build.columns.carried_batches(event.closed, event.addresses),
                 *build.index.block_batches(event.checkpoints),
             ):
                 writer.write(name, batch)
@@ -95,7 +96,7 @@ def check_flows(build: Build, data: bytes, reference: Build | None = None, **opt
     assert len(packets) == facts["records"]
     taken = np.zeros(len(packets) + 1, dtype=int)
     for flow in flows:
-        numbers = index.numbers(flow[[lay.F_SERIAL]] >> lay.SERIAL_SHIFT, NONE)
+        numbers = index.numbers(flow[[lay.F_SERIAL]])
         assert len(numbers) == flow[lay.F_SUM_PACKETS] + flow[lay.F_SUM_PACKETS_HIGH]
         assert numbers[0] == flow[lay.F_SERIAL] >> lay.SERIAL_SHIFT
         taken[numbers] += 1
@@ -104,7 +105,7 @@ def check_flows(build: Build, data: bytes, reference: Build | None = None, **opt
             assert flow[lay.F_START] <= row[lay.Q_TIME] <= flow[lay.F_LAST]
     assert taken[1:].tolist() == [int(row[lay.Q_KIND] == lay.OK) for row in packets]
     if len(flows):
-        every = index.numbers((flows[:, lay.F_SERIAL] >> lay.SERIAL_SHIFT), NONE)
+        every = index.numbers(flows[:, lay.F_SERIAL])
         assert every.tolist() == np.flatnonzero(taken).tolist()
 
 
@@ -204,10 +205,11 @@ def test_packets_that_belong_to_no_flow(small: Build, make: ModuleType) -> None:
     data = make.pcap([make.Packet(make.START, frame) for frame in frames])
     _, index, _ = made(small, data)
 
-    assert index.numbers(np.array([2]), NONE).tolist() == [2]
-    assert index.numbers(np.array([1]), NONE).tolist() == []
-    assert index.numbers(NONE, np.array([2])).tolist() == []  # no packet is in a tunnel
-    assert index.numbers(NONE, NONE).tolist() == []
+    shift = small.layout.SERIAL_SHIFT
+    assert index.numbers(np.array([2 << shift])).tolist() == [2]
+    assert index.numbers(np.array([1 << shift])).tolist() == []
+    assert index.numbers(np.array([2 << shift | 1])).tolist() == []  # no packet is in a tunnel
+    assert index.numbers(NONE).tolist() == []
 
 
 def test_inner_flows_are_looked_up_by_themselves(plain: Build) -> None:
@@ -220,9 +222,10 @@ def test_inner_flows_are_looked_up_by_themselves(plain: Build) -> None:
         writer.write(name, batch)
     index = writer.close()
 
-    assert index.numbers(np.array([1]), NONE).tolist() == [1, 2, 4]
-    assert index.numbers(NONE, np.array([1])).tolist() == [1, 4]
-    assert index.numbers(np.array([5]), np.array([2])).tolist() == [2, 5]
+    shift = plain.layout.SERIAL_SHIFT
+    assert index.numbers(np.array([1 << shift])).tolist() == [1, 2, 4]
+    assert index.numbers(np.array([1 << shift | 1])).tolist() == [1, 4]
+    assert index.numbers(np.array([5 << shift, 2 << shift | 1])).tolist() == [2, 5]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -265,7 +268,7 @@ def test_any_packets_are_found_again(
 def check_counts(build: Build, flows: Any, index: Any) -> bool:  # noqa: ANN401 - of a build
     """Tell whether the flows share out the packets: as many as each has counted, none twice, the first one first."""
     lay = build.layout
-    found = [index.numbers(flow[[lay.F_SERIAL]] >> lay.SERIAL_SHIFT, NONE).tolist() for flow in flows]
+    found = [index.numbers(flow[[lay.F_SERIAL]]).tolist() for flow in flows]
     counted = [int(flow[lay.F_SUM_PACKETS] + flow[lay.F_SUM_PACKETS_HIGH]) for flow in flows]
     return (
         [len(numbers) for numbers in found] == counted
