@@ -1,0 +1,170 @@
+"""Where the fields of many records lie: what every way of cutting a block gives, and what columns are made from.
+
+A record is a line, or several where quoted text holds line ends. Nothing is copied: a field is a place in the block's
+bytes. A record that does not fit has a code in `Cut.odd`, and `Cut.reason` says in words what is wrong with it.
+
+Example::
+
+    cut = delimited(block, Dialect(b"\t"), 12)
+    first = cut.content(0, 0)
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from forensics.formats._lines import MAX_LINE, text_of
+from forensics.packets._jit import entry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "ABSENT",
+    "AFTER_QUOTE",
+    "DEEP",
+    "ESCAPED",
+    "FEW",
+    "I32",
+    "I64",
+    "LONG",
+    "MANY",
+    "NOT_JSON",
+    "NUMBER",
+    "OPEN",
+    "QUOTED",
+    "TWICE",
+    "U8",
+    "Cut",
+    "divided",
+]
+
+U8 = npt.NDArray[np.uint8]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+
+ABSENT = 1
+"""Flag: the record has no such field, or it is JSON's null; its place is empty."""
+QUOTED = 2
+"""Flag: the field stood in quotes or brackets, or is a JSON string; its place is what they hold."""
+ESCAPED = 4
+"""Flag: an escape, or a doubled quote, stands in the field."""
+NUMBER = 8
+"""Flag: the field is a JSON number. A JSON value without this flag and `QUOTED` is true, false, a list or an object."""
+
+FEW = 1
+"""Odd: fewer fields than expected; the others are `ABSENT`."""
+MANY = 2
+"""Odd: more fields than expected; those expected stand."""
+OPEN = 3
+"""Odd: a quote or bracket is never closed. Of a record of several lines only the first is taken."""
+AFTER_QUOTE = 4
+"""Odd: text stands between a closing quote and the next delimiter."""
+LONG = 5
+"""Odd: the line is longer than `MAX_LINE`; none of its fields are there."""
+NOT_JSON = 6
+"""Odd: the line is not a JSON object; which of its fields are there is not said."""
+DEEP = 7
+"""Odd: the JSON object is nested too deeply; which of its fields are there is not said."""
+TWICE = 8
+"""Odd: a wanted key stands twice; the last one is taken and all fields stand."""
+
+MAX_DEPTH = 60
+"""Most levels of nesting in a JSON object; logs have fewer than ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The places of n fields in each of the records of a block.
+
+    Parameters
+    ----------
+    data
+        The bytes that all places are in; at least 64 more can be read behind the last record.
+    number
+        Number of the line at which each record begins; the first line of a file is 1.
+    line
+        Where each record begins and ends (rows, 2), without its line end.
+    begin, end
+        Where each field begins and ends (fields, rows). The rows of these arrays are contiguous.
+    flag
+        `ABSENT`, `QUOTED`, `ESCAPED`, `NUMBER` of each field, added up (fields, rows).
+    odd
+        0, or why a record does not fit: `FEW`, `MANY`, `OPEN`, `AFTER_QUOTE`, `LONG`, `NOT_JSON`, `DEEP`, `TWICE`.
+        It may be set to 0 where a format has records of several widths.
+    count
+        Fields that each record has; of an odd record for another reason the number of the field with the trouble,
+        counted from 1.
+    names
+        What the fields are called, where the cutting knew names.
+    """
+
+    data: U8
+    number: I64
+    line: I32
+    begin: I32
+    end: I32
+    flag: U8
+    odd: U8
+    count: I32
+    names: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many records there are; blank lines are none."""
+        return len(self.number)
+
+    @property
+    def fields(self) -> int:
+        """How many fields are looked for in each record."""
+        return len(self.begin)
+
+    def record(self, row: int) -> bytes:
+        """Return the bytes of a record, without its line end."""
+        begin, end = self.line[row].tolist()
+        return self.data[begin:end].tobytes()
+
+    def content(self, field: int, row: int) -> bytes:
+        """Return the bytes of a field, as they stand."""
+        return self.data[self.begin[field, row] : self.end[field, row]].tobytes()
+
+    def reason(self, row: int) -> str:
+        """Say why an odd record does not fit, as a reject says it."""
+        count = int(self.count[row])
+        match int(self.odd[row]):
+            case code if code in (FEW, MANY):
+                fields = "field" if count == 1 else "fields"
+                return f"row has {count} {fields}, {self.fields} are expected"
+            case code if code == OPEN:
+                return f"a quote is never closed (field {count})"
+            case code if code == AFTER_QUOTE:
+                return f"text follows a closing quote (field {count})"
+            case code if code == LONG:
+                return f"line longer than {MAX_LINE >> 20} MiB"
+            case code if code == TWICE:
+                return f"key {self.names[count - 1]!r} stands twice"
+            case _:
+                return _not_json(self.record(row))
+
+
+def _not_json(line: bytes) -> str:
+    """Say why a line is not a JSON object."""
+    try:
+        value = json.loads(text_of(line), parse_constant=_refuse)
+    except RecursionError:
+        return f"not a JSON object: nested deeper than {MAX_DEPTH} levels"
+    except ValueError as error:
+        return f"not a JSON object: {error}"
+    if isinstance(value, dict):
+        return f"not a JSON object: nested deeper than {MAX_DEPTH} levels"
+    return f"not a JSON object: it is a {type(value).__name__}"
+
+
+def _refuse(constant: str) -> None:
+    """Refuse what Python reads and JSON has not."""
+    raise ValueError(f"{constant} is no value of JSON")
