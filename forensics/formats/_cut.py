@@ -12,17 +12,17 @@ Example::
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from forensics.formats._lines import MAX_LINE, text_of
-from forensics.packets._jit import entry
+from forensics.packets._jit import entry, hot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from forensics.formats._blocks import Block
 
 __all__ = [
     "ABSENT",
@@ -76,6 +76,15 @@ TWICE = 8
 
 MAX_DEPTH = 60
 """Most levels of nesting in a JSON object; logs have fewer than ten."""
+
+
+SLOW = 255
+"""Odd: for the slow path, whatever the record holds."""
+
+SLOW_ONLY = False
+"""Whether every record goes to its format's slow path; tests set it, to see that both paths say the same."""
+
+LF = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +159,117 @@ class Cut:
                 return f"key {self.names[count - 1]!r} stands twice"
             case _:
                 return _not_json(self.record(row))
+
+
+SPAN_AT, SPAN_END, SPAN_LINE, SPAN_ROWS, SPAN_OPEN = range(5)
+"""What a cutting loop is given (where it begins and ends, and the line's number) and tells (records, an open one)."""
+
+
+def span_of(block: Block) -> I64:
+    """Return what a cutting loop is told of a block."""
+    return np.array([0, block.end, block.first_line, 0, -1], dtype=np.int64)
+
+
+def room_for(block: Block, fields: int, names: tuple[str, ...] = ()) -> Cut:
+    """Return room for the records of a block; all fields are `ABSENT`."""
+    rows = np.count_nonzero(block.data[: block.end] == LF)
+    return Cut(
+        block.data,
+        np.empty(rows, np.int64),
+        np.empty((rows, 2), np.int32),
+        np.zeros((fields, rows), np.int32),
+        np.zeros((fields, rows), np.int32),
+        np.full((fields, rows), ABSENT, np.uint8),
+        np.zeros(rows, np.uint8),
+        np.zeros(rows, np.int32),
+        names,
+    )
+
+
+def trimmed(cut: Cut, rows: int) -> Cut:
+    """Return a cut with as many records as were found."""
+    odd = cut.odd[:rows]
+    if SLOW_ONLY:
+        odd[:] = SLOW
+    return Cut(
+        cut.data,
+        cut.number[:rows],
+        cut.line[:rows],
+        cut.begin[:, :rows],
+        cut.end[:, :rows],
+        cut.flag[:, :rows],
+        odd,
+        cut.count[:rows],
+        cut.names,
+    )
+
+
+def divided(cut: Cut, field: int, at: bytes, width: int, *, from_end: bool = False) -> Cut:
+    """Return a field of every record divided into fields.
+
+    Parameters
+    ----------
+    cut
+        The records.
+    field
+        The field, counted from 0.
+    at
+        The byte in front of each new field, in order; one alone stands in front of each.
+    width
+        How many fields there are. The last one takes what is left, delimiters included; those that a record does
+        not have are `ABSENT`.
+    from_end
+        Whether the field is divided from its end, as addresses with ports are; the first one takes what is left.
+
+    Returns
+    -------
+    Cut
+        The fields in the same records. ``odd`` and ``count`` are those of ``cut``.
+    """
+    if len(at) not in (1, width - 1):
+        raise ValueError(f"{len(at)} delimiters cannot stand between {width} fields")
+    marks = np.frombuffer(bytearray(at * (width - 1) if len(at) == 1 else at) + b" ", np.uint8)
+    shape = (width, cut.rows)
+    begin, end, flag = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.full(shape, ABSENT, np.uint8)
+    divide(cut.data, cut.begin[field], cut.end[field], cut.flag[field], marks, from_end, begin, end, flag)
+    return replace(cut, begin=begin, end=end, flag=flag, names=())
+
+
+@entry
+def divide(
+    data: U8, lefts: I32, rights: I32, flags: U8, marks: U8, from_end: bool, begin: I32, end: I32, flag: U8
+) -> None:
+    """Divide a column of fields."""
+    width = begin.shape[0]
+    for row in range(begin.shape[1]):
+        left, right, given = int(lefts[row]), int(rights[row]), int(flags[row])
+        if given & ABSENT:
+            continue
+        field = width - 1 if from_end else 0
+        step = -1 if from_end else 1
+        while 0 <= field < width:
+            place = _mark(data, left, right, field, width, step, marks)
+            begin[field, row] = left if step > 0 or place < 0 else place + 1
+            end[field, row] = right if step < 0 or place < 0 else place
+            flag[field, row] = given
+            if place < 0:
+                break
+            left, right = (place + 1, right) if step > 0 else (left, place)
+            field += step
+
+
+@hot
+def _mark(data: U8, left: int, right: int, field: int, width: int, step: int, marks: U8) -> int:
+    """Return where a field ends, seen from where it begins; -1 where it takes what is left."""
+    if field == (width - 1 if step > 0 else 0):
+        return -1
+    mark = int(marks[field if step > 0 else field - 1])
+    place = left if step > 0 else right - 1
+    while left <= place < right:
+        if int(data[place]) == mark:
+            return place
+        place += step
+    return -1
 
 
 def _not_json(line: bytes) -> str:
