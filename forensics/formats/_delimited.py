@@ -40,7 +40,6 @@ from forensics.formats._cut import (
 )
 from forensics.formats._lines import MAX_LINE
 from forensics.formats._scanning import (
-    BLANK,
     CLOSING,
     DELIMITER,
     ESCAPE,
@@ -51,6 +50,7 @@ from forensics.formats._scanning import (
     PLAIN,
     QUOTE,
     RETURN,
+    behind_blanks,
     classes_of,
     closing_quote,
     line_end,
@@ -172,8 +172,7 @@ def split_fields(
     at, stop, at_line, row = span[SPAN_AT], span[SPAN_END], span[SPAN_LINE], 0
     while at < stop:
         first = at
-        while int(kinds[BLANK + int(data[at])]):
-            at += 1
+        at = behind_blanks(data, first)
         if int(data[at]) == FEED:
             at, at_line = at + 1, at_line + 1
             continue

@@ -16,11 +16,13 @@ from forensics.packets._jit import hot, jit
 if TYPE_CHECKING:
     from forensics.formats._cut import I64, U8
 
-FEED, RETURN = 10, 13
+FEED, RETURN = b"\n\r"
+_SPACE = ord(" ")
+_BLANKS = tuple(b" \t\r\v\f")
 
 # Classes of bytes, by the place at which they are met; 0 is text. The tables lie one after another in one array.
-PLAIN, IN_QUOTES, OPENING, CLOSING, BLANK = 0, 256, 512, 768, 1024
-CLASSES = 1280
+PLAIN, IN_QUOTES, OPENING, CLOSING = 0, 256, 512, 768
+CLASSES = 1024
 
 DELIMITER, LINE_END, ESCAPE, QUOTE, BRACKET, EQUALS = 1, 2, 3, 4, 5, 6
 
@@ -30,7 +32,7 @@ NEVER = -1
 def classes_of(
     delimiter: bytes, *, quote: bytes = b"", escape: bytes = b"", brackets: bytes = b"", equals: bytes = b""
 ) -> U8:
-    """Return the class of every byte: in plain text, in quotes, and where it opens a field; what closes it; blanks.
+    """Return the class of every byte: in plain text, in quotes, and where it opens a field; what closes it.
 
     Parameters
     ----------
@@ -53,8 +55,15 @@ def classes_of(
     kinds[[PLAIN + FEED, IN_QUOTES + FEED]] = LINE_END
     for opening, closing in zip(brackets[::2], brackets[1::2], strict=True):
         kinds[CLOSING + opening] = closing
-    kinds[[BLANK + value for value in b" \t\r\v\f"]] = 1
     return kinds
+
+
+@hot
+def behind_blanks(data: U8, at: int) -> int:
+    """Return the first place that is no white space; a line end is none here."""
+    while int(data[at]) <= _SPACE and int(data[at]) in _BLANKS:
+        at += 1
+    return at
 
 
 @hot
