@@ -1,4 +1,4 @@
-"""Where the fields of many records lie: what every way of cutting a block gives, and what columns are made from.
+r"""Where the fields of many records lie: what every way of cutting a block gives, and what columns are made from.
 
 A record is a line, or several where quoted text holds line ends. Nothing is copied: a field is a place in the block's
 bytes. A record that does not fit has a code in `Cut.odd`, and `Cut.reason` says in words what is wrong with it.
@@ -8,6 +8,8 @@ Example::
     cut = delimited(block, Dialect(b"\t"), 12)
     first = cut.content(0, 0)
 """
+
+# ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
 
 from __future__ import annotations
 
@@ -231,22 +233,19 @@ def divided(cut: Cut, field: int, at: bytes, width: int, *, from_end: bool = Fal
     marks = np.frombuffer(bytearray(at * (width - 1) if len(at) == 1 else at) + b" ", np.uint8)
     shape = (width, cut.rows)
     begin, end, flag = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.full(shape, ABSENT, np.uint8)
-    divide(cut.data, cut.begin[field], cut.end[field], cut.flag[field], marks, from_end, begin, end, flag)
+    divide(cut.data, cut.begin[field], cut.end[field], cut.flag[field], marks, -1 if from_end else 1, begin, end, flag)
     return replace(cut, begin=begin, end=end, flag=flag, names=())
 
 
 @entry
-def divide(
-    data: U8, lefts: I32, rights: I32, flags: U8, marks: U8, from_end: bool, begin: I32, end: I32, flag: U8
-) -> None:
+def divide(data: U8, lefts: I32, rights: I32, flags: U8, marks: U8, step: int, begin: I32, end: I32, flag: U8) -> None:
     """Divide a column of fields."""
     width = begin.shape[0]
     for row in range(begin.shape[1]):
         left, right, given = int(lefts[row]), int(rights[row]), int(flags[row])
         if given & ABSENT:
             continue
-        field = width - 1 if from_end else 0
-        step = -1 if from_end else 1
+        field = 0 if step > 0 else width - 1
         while 0 <= field < width:
             place = _mark(data, left, right, field, width, step, marks)
             begin[field, row] = left if step > 0 or place < 0 else place + 1

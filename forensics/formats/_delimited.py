@@ -11,6 +11,8 @@ the field goes on to the next delimiter and the brackets are part of it. An esca
 quotes alone; elsewhere it is text, but is told by `ESCAPED`. Nothing is undone: the places hold what was written.
 """
 
+# ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -16,6 +16,8 @@ References
 .. [1] RFC 8259, *The JavaScript Object Notation (JSON) Data Interchange Format*.
 """
 
+# ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
+
 from __future__ import annotations
 
 from functools import lru_cache
@@ -31,7 +33,6 @@ from forensics.formats._cut import (
     MAX_DEPTH,
     NOT_JSON,
     NUMBER,
-    QUOTED,
     SPAN_AT,
     SPAN_END,
     SPAN_LINE,
@@ -42,8 +43,38 @@ from forensics.formats._cut import (
     span_of,
     trimmed,
 )
+from forensics.formats._json_tokens import (
+    BACKSLASH,
+    CLOSE_LIST,
+    CLOSE_OBJECT,
+    COLON,
+    COMMA,
+    KINDS,
+    MARK,
+    MINUS,
+    NINE,
+    OPEN_LIST,
+    OPEN_OBJECT,
+    ZERO,
+    N,
+    U,
+    behind_white,
+    character,
+    number_end,
+    string_end,
+    word_end,
+)
 from forensics.formats._lines import MAX_LINE
-from forensics.formats._scanning import FEED, NEVER, RETURN, Keys, behind_blanks, found_key, keys_of, line_end, without_return
+from forensics.formats._scanning import (
+    FEED,
+    NEVER,
+    Keys,
+    behind_blanks,
+    found_key,
+    keys_of,
+    line_end,
+    without_return,
+)
 from forensics.packets._jit import entry, hot, jit
 
 if TYPE_CHECKING:
@@ -53,16 +84,6 @@ if TYPE_CHECKING:
     from forensics.formats._cut import I32, I64, U8
 
 __all__ = ["picked"]
-
-_STRING, _HEX, _UNDONE, _TRUE = 0, 256, 512, 768
-"""Where tables begin: what ends the text of a string, digits plus 1, what a byte behind a backslash means, words."""
-
-_WORDS = b"true\0false\0null\0"
-_FALSE, _NULL = _TRUE + 5, _TRUE + 11
-
-_BACKSLASH, _MARK, _COMMA, _COLON, _MINUS, _PLUS, _POINT, _ZERO, _NINE, _SPACE, _TAB = b'\\",:-+.09 \t'
-_T, _F, _N, _U, _E, _LARGE_E = b"tfnueE"
-_OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_LIST, _CLOSE_LIST = b"{}[]"
 
 _NODE, _IS_LIST, _FIELD = range(3)
 """Of a value that is open: the node of its path, whether it is a list, the field that it is."""
@@ -93,7 +114,7 @@ def picked(block: Block, paths: Sequence[str]) -> Cut:
     want = _paths_of(tuple(paths))
     cut, span = room_for(block, len(paths), want.names), span_of(block)
     pick_json(
-        cut.data, span, _KINDS, *want.keys, want.own, want.bounds, want.inside,
+        cut.data, span, KINDS, *want.keys, want.own, want.bounds, want.inside,
         np.zeros(len(want.names), np.int64), np.zeros((MAX_DEPTH, 3), np.int64),
         cut.begin, cut.end, cut.flag, cut.number, cut.line, cut.count, cut.odd,
     )  # fmt: skip
@@ -116,21 +137,6 @@ def _paths_of(paths: tuple[str, ...]) -> _Paths:
     bounds = np.cumsum([0, *map(len, inside)])
     flat = np.array([field for fields in inside for field in fields] or [0], np.int64)
     return _Paths(tuple(names), keys_of(edges), np.array(own, np.int64), bounds.astype(np.int64), flat)
-
-
-def _kinds() -> U8:
-    """Return the classes of bytes in JSON."""
-    kinds = np.zeros(_TRUE + len(_WORDS), dtype=np.uint8)
-    kinds[:32] = 1
-    kinds[[_MARK, _BACKSLASH]] = 1
-    kinds[[_UNDONE + byte for byte in b'"\\/bfnrt']] = list(b'"\\/\b\f\n\r\t')
-    kinds[_TRUE:] = list(_WORDS)
-    for value, byte in enumerate(b"0123456789abcdef", 1):
-        kinds[_HEX + byte] = kinds[_HEX + ord(chr(byte).upper())] = value
-    return kinds
-
-
-_KINDS = _kinds()
 
 
 @entry
@@ -170,23 +176,19 @@ def _object(
     seen: I64, stack: I64, begin: I32, end: I32, flag: U8, count: I32, odd: U8,
 ) -> int:  # fmt: skip
     """Read a line's object; return where the line ends, `NEVER` where it is none, `_ABORTED` where it is too deep."""
-    at = _white(data, at)
-    if int(data[at]) != _OPEN_OBJECT:
+    at = behind_white(data, at)
+    if int(data[at]) != OPEN_OBJECT:
         return NEVER
     stack[0, _NODE], stack[0, _IS_LIST], stack[0, _FIELD] = 0, 0, NEVER
-    at, depth = _white(data, at + 1), 0
-    opened = int(data[at]) != _CLOSE_OBJECT
+    at, depth = behind_white(data, at + 1), 0
+    opened = int(data[at]) != CLOSE_OBJECT
     while depth >= 0:
-        target = NEVER
-        if opened and not stack[depth, _IS_LIST]:
-            at, target = _key(data, at, stack[depth, _NODE], kinds, text, edges, slots)
-            if at < 0:
-                return NEVER
-            if target >= 0:
-                _meet(target, row, bounds, inside, seen, begin, end, flag, count, odd)
         if opened:
-            field = own[target] if target >= 0 else NEVER
-            if int(data[at]) in (_OPEN_OBJECT, _OPEN_LIST):
+            at, field, target = _place(
+                data, at, row, depth, kinds, text, edges, slots, own, bounds, inside, seen, stack, begin, end, flag,
+                count, odd,
+            )  # fmt: skip
+            if at >= 0 and int(data[at]) in (OPEN_OBJECT, OPEN_LIST):
                 depth += 1
                 if depth == MAX_DEPTH:
                     return _ABORTED
@@ -194,11 +196,10 @@ def _object(
                 opened = int(data[at]) != _closer(stack, depth)
                 if opened:
                     continue
-            else:
+            elif at >= 0:
                 at = _value(data, at, kinds, field, row, begin, end, flag)
-                if at < 0:
-                    return NEVER
-        at, depth = _leave(data, at, stack, depth, row, end)
+        if at >= 0:
+            at, depth = _leave(data, at, stack, depth, row, end)
         if at < 0:
             return NEVER
         opened = True
@@ -206,25 +207,32 @@ def _object(
 
 
 @hot
-def _white(data: U8, at: int) -> int:
-    """Return the first place that is no white space of JSON; a line end is none here."""
-    while int(data[at]) <= _SPACE and int(data[at]) in (_SPACE, _TAB, RETURN):
-        at += 1
-    return at
+def _place(
+    data: U8, at: int, row: int, depth: int, kinds: U8, text: U8, edges: I64, slots: I64, own: I64, bounds: I64,
+    inside: I64, seen: I64, stack: I64, begin: I32, end: I32, flag: U8, count: I32, odd: U8,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Return where the next value begins, which field it is and which node; each may be `NEVER`."""
+    if stack[depth, _IS_LIST]:
+        return at, NEVER, NEVER
+    at, target = _key(data, at, stack[depth, _NODE], kinds, text, edges, slots)
+    if target < 0:
+        return at, NEVER, NEVER
+    _meet(target, row, bounds, inside, seen, begin, end, flag, count, odd)
+    return at, own[target], target
 
 
 @hot
 def _closer(stack: I64, depth: int) -> int:
     """Return the byte that closes the value that is open."""
-    return _CLOSE_LIST if stack[depth, _IS_LIST] else _CLOSE_OBJECT
+    return CLOSE_LIST if stack[depth, _IS_LIST] else CLOSE_OBJECT
 
 
 @hot
 def _key(data: U8, at: int, node: int, kinds: U8, text: U8, edges: I64, slots: I64) -> tuple[int, int]:
     """Read a key; return where its value begins and which node it leads to, either of them `NEVER`."""
-    if int(data[at]) != _MARK:
+    if int(data[at]) != MARK:
         return NEVER, NEVER
-    close, flags = _string_end(data, at + 1, kinds)
+    close, flags = string_end(data, at + 1, kinds)
     if close < 0:
         return NEVER, NEVER
     target = NEVER
@@ -233,8 +241,8 @@ def _key(data: U8, at: int, node: int, kinds: U8, text: U8, edges: I64, slots: I
             target = _escaped_key(data, at + 1, close, node, text, edges, kinds)
         else:
             target = found_key(data, at + 1, close, node, text, edges, slots)
-    at = _white(data, close + 1)
-    return _white(data, at + 1) if int(data[at]) == _COLON else NEVER, target
+    at = behind_white(data, close + 1)
+    return behind_white(data, at + 1) if int(data[at]) == COLON else NEVER, target
 
 
 @hot
@@ -253,29 +261,29 @@ def _meet(
 @hot
 def _enter(data: U8, at: int, stack: I64, depth: int, target: int, field: int, row: int, begin: I32, flag: U8) -> int:
     """Open a list or an object; return where what is in it begins."""
-    is_list = int(data[at]) == _OPEN_LIST
+    is_list = int(data[at]) == OPEN_LIST
     stack[depth, _NODE] = NEVER if is_list else target
     stack[depth, _IS_LIST] = is_list
     stack[depth, _FIELD] = field
     if field >= 0:
         begin[field, row], flag[field, row] = at, 0
-    return _white(data, at + 1)
+    return behind_white(data, at + 1)
 
 
 @hot
 def _leave(data: U8, at: int, stack: I64, depth: int, row: int, end: I32) -> tuple[int, int]:
     """Close what ends behind a value; return where the next one begins, or `NEVER`, and how deep it lies."""
-    at = _white(data, at)
+    at = behind_white(data, at)
     while depth >= 0:
-        if int(data[at]) == _COMMA:
-            return _white(data, at + 1), depth
+        if int(data[at]) == COMMA:
+            return behind_white(data, at + 1), depth
         if int(data[at]) != _closer(stack, depth):
             return NEVER, depth
         field = stack[depth, _FIELD]
         if field >= 0:
             end[field, row] = at + 1
         depth -= 1
-        at = _white(data, at + 1)
+        at = behind_white(data, at + 1)
     return at, depth
 
 
@@ -283,82 +291,20 @@ def _leave(data: U8, at: int, stack: I64, depth: int, row: int, end: I32) -> tup
 def _value(data: U8, at: int, kinds: U8, field: int, row: int, begin: I32, end: I32, flag: U8) -> int:
     """Read a value that is no list and no object; return what is behind it, or `NEVER`."""
     left, flags = at, 0
-    if int(data[at]) == _MARK:
+    if int(data[at]) == MARK:
         left += 1
-        right, flags = _string_end(data, left, kinds)
+        right, flags = string_end(data, left, kinds)
         at = right + 1
-    elif int(data[at]) == _MINUS or _ZERO <= int(data[at]) <= _NINE:
-        right = at = _number_end(data, at)
+    elif int(data[at]) == MINUS or ZERO <= int(data[at]) <= NINE:
+        right = at = number_end(data, at)
         flags = NUMBER
     else:
-        right = at = _word_end(data, at, kinds)
-        flags = ABSENT if int(data[left]) == _N else 0
+        right = at = word_end(data, at, kinds)
+        flags = ABSENT if int(data[left]) == N else 0
     if right < 0:
         return NEVER
     if field >= 0 and flags != ABSENT:
         begin[field, row], end[field, row], flag[field, row] = left, right, flags
-    return at
-
-
-@hot
-def _string_end(data: U8, at: int, kinds: U8) -> tuple[int, int]:
-    """Return the place of a string's closing quote, or `NEVER`, and its flags."""
-    flags = QUOTED
-    while True:
-        while int(kinds[_STRING + int(data[at])]) == 0:
-            at += 1
-        if int(data[at]) == _MARK:
-            return at, flags
-        if int(data[at]) != _BACKSLASH:  # a control character
-            return NEVER, flags
-        flags |= ESCAPED
-        if int(data[at + 1]) == _U:
-            at += 2
-            digits = 0
-            while digits < 4 and int(kinds[_HEX + int(data[at])]):
-                digits, at = digits + 1, at + 1
-            if digits < 4:
-                return NEVER, flags
-        elif int(kinds[_UNDONE + int(data[at + 1])]):
-            at += 2
-        else:
-            return NEVER, flags
-
-
-@jit
-def _number_end(data: U8, at: int) -> int:
-    """Return what is behind a number, or `NEVER`."""
-    at += int(data[at]) == _MINUS
-    if int(data[at]) == _ZERO:
-        at += 1
-    else:
-        at = _digits_end(data, at)
-    if at != NEVER and int(data[at]) == _POINT:
-        at = _digits_end(data, at + 1)
-    if at != NEVER and int(data[at]) in (_E, _LARGE_E):
-        at += 1
-        at = _digits_end(data, at + (int(data[at]) in (_PLUS, _MINUS)))
-    return at
-
-
-@hot
-def _digits_end(data: U8, at: int) -> int:
-    """Return what is behind a run of digits, or `NEVER` where there is none."""
-    first = at
-    while _ZERO <= int(data[at]) <= _NINE:
-        at += 1
-    return at if at > first else NEVER
-
-
-@jit
-def _word_end(data: U8, at: int, kinds: U8) -> int:
-    """Return what is behind ``true``, ``false`` or ``null``, or `NEVER`."""
-    first = int(data[at])
-    place = _TRUE if first == _T else _FALSE if first == _F else _NULL
-    while int(kinds[place]):
-        if int(data[at]) != int(kinds[place]):
-            return NEVER
-        at, place = at + 1, place + 1
     return at
 
 
@@ -369,22 +315,9 @@ def _escaped_key(data: U8, begin: int, end: int, node: int, text: U8, edges: I64
         if edges[edge, 0] != node:
             continue
         at, place, stop = begin, edges[edge, 1], edges[edge, 2]
-        while at < end and place < stop and _byte_of(data, at, kinds) == int(text[place]):
-            at += 1 if int(data[at]) != _BACKSLASH else 6 if int(data[at + 1]) == _U else 2
+        while at < end and place < stop and character(data, at, kinds) == int(text[place]):
+            at += 1 if int(data[at]) != BACKSLASH else 6 if int(data[at + 1]) == U else 2
             place += 1
         if at == end and place == stop:
             return int(edges[edge, 3])
     return NEVER
-
-
-@hot
-def _byte_of(data: U8, at: int, kinds: U8) -> int:
-    """Return the character at a place of a string, its escape undone."""
-    if int(data[at]) != _BACKSLASH:
-        return int(data[at])
-    if int(data[at + 1]) != _U:
-        return int(kinds[_UNDONE + int(data[at + 1])])
-    value = 0
-    for place in range(at + 2, at + 6):
-        value = value * 16 + int(kinds[_HEX + int(data[place])]) - 1
-    return value

@@ -3,17 +3,20 @@
 Every block ends with a line end, where every one of these loops stops: none looks behind it.
 """
 
+# ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
+
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from forensics.formats._cut import ESCAPED, QUOTED
-from forensics.packets._jit import hot, jit
+from forensics.packets._jit import hot
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from forensics.formats._cut import I64, U8
 
 FEED, RETURN = b"\n\r"
