@@ -148,11 +148,12 @@ def pick_json(
     at, stop, at_line, row = span[SPAN_AT], span[SPAN_END], span[SPAN_LINE], 0
     while at < stop:
         first = at
-        at = behind_blanks(data, at)
+        at = behind_blanks(data, first)
         if int(data[at]) != FEED:
             at = _object(
-                data, at, row, kinds, text, edges, slots, own, bounds, inside, seen, stack, begin, end, flag, count, odd
-            )
+                data, first, row, kinds, text, edges, slots, own, bounds, inside, seen, stack, begin, end, flag, count,
+                odd,
+            )  # fmt: skip
             if at == NEVER:
                 odd[row] = NOT_JSON
             elif at == _ABORTED:
