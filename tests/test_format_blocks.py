@@ -176,7 +176,8 @@ def test_no_more_items_than_the_window(workers: int) -> None:
 
     def items() -> Iterator[int]:
         nonlocal made
-        for made in range(1, 1000):
+        while made < 1000:
+            made += 1
             yield made
 
     results = in_order(lambda item: item, items(), workers)

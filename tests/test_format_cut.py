@@ -217,9 +217,7 @@ def test_a_field_is_divided(texts: list[str], width: int, from_end: bool) -> Non
     for row, text in enumerate(texts):
         parts = text.rsplit("/", width - 1) if from_end else text.split("/", width - 1)
         fields = [None] * (width - len(parts)) + parts if from_end else parts + [None] * (width - len(parts))
-        found = [
-            None if cut.flag[field, row] & ABSENT else cut.content(field, row).decode() for field in range(width)
-        ]
+        found = [None if cut.flag[field, row] & ABSENT else cut.content(field, row).decode() for field in range(width)]
         assert found == fields
 
 

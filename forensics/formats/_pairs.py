@@ -105,7 +105,7 @@ def split_pairs(
         first = at
         at = behind_blanks(data, at)
         if int(data[at]) != FEED:
-            at = _record(data, at, row, spaced, kinds, text, edges, slots, begin, end, flag, count, odd)
+            at = _record(data, first, row, spaced, kinds, text, edges, slots, begin, end, flag, count, odd)
             number[row], line[row, 0], line[row, 1] = at_line, first, without_return(data, first, at)
             if line[row, 1] - first > MAX_LINE:
                 odd[row] = LONG
