@@ -1,0 +1,181 @@
+"""What the loops that cut records share: classes of bytes, line ends, quotes, and looking a key up.
+
+Every block ends with a line end, where every one of these loops stops: none looks behind it.
+"""
+
+# ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from forensics.formats._cut import ESCAPED, QUOTED
+from forensics.packets._jit import hot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forensics.formats._cut import I64, U8
+
+FEED, RETURN = b"\n\r"
+_SPACE = ord(" ")
+_BLANKS = tuple(b" \t\r\v\f")
+
+# Classes of bytes, by the place at which they are met; 0 is text. The tables lie one after another in one array.
+PLAIN, IN_QUOTES, OPENING, CLOSING = 0, 256, 512, 768
+CLASSES = 1024
+
+DELIMITER, LINE_END, ESCAPE, QUOTE, BRACKET, EQUALS = 1, 2, 3, 4, 5, 6
+
+NEVER = -1
+
+
+def classes_of(
+    delimiter: bytes, *, quote: bytes = b"", escape: bytes = b"", brackets: bytes = b"", equals: bytes = b""
+) -> U8:
+    """Return the class of every byte: in plain text, in quotes, and where it opens a field; what closes it.
+
+    Parameters
+    ----------
+    delimiter, quote, escape, brackets
+        As in `forensics.formats._delimited.Dialect`.
+    equals
+        The byte behind a key.
+    """
+    kinds = np.zeros(CLASSES, dtype=np.uint8)
+    for at, byte, kind in (
+        (PLAIN, escape, ESCAPE),
+        (PLAIN, equals, EQUALS),
+        (PLAIN, delimiter, DELIMITER),
+        (IN_QUOTES, quote, QUOTE),
+        (IN_QUOTES, escape, ESCAPE),
+        (OPENING, brackets[::2], BRACKET),
+        (OPENING, quote, QUOTE),
+    ):
+        kinds[[at + value for value in byte]] = kind
+    kinds[[PLAIN + FEED, IN_QUOTES + FEED]] = LINE_END
+    for opening, closing in zip(brackets[::2], brackets[1::2], strict=True):
+        kinds[CLOSING + opening] = closing
+    return kinds
+
+
+@hot
+def behind_blanks(data: U8, at: int) -> int:
+    """Return the first place that is no white space; a line end is none here."""
+    while int(data[at]) <= _SPACE and int(data[at]) in _BLANKS:
+        at += 1
+    return at
+
+
+@hot
+def line_end(data: U8, at: int) -> int:
+    """Return the place of the line end at or behind a place."""
+    while int(data[at]) != FEED:
+        at += 1
+    return at
+
+
+@hot
+def without_return(data: U8, begin: int, end: int) -> int:
+    """Return the end of a line without the carriage return that may stand in front of the line end."""
+    return end - 1 if end > begin and int(data[end - 1]) == RETURN else end
+
+
+@hot
+def closing_quote(data: U8, at: int, last: int, doubled: int, kinds: U8) -> tuple[int, int]:
+    """Return the place of the closing quote, or `NEVER`, and the flags of what stands in front of it.
+
+    Parameters
+    ----------
+    data
+        A block's bytes.
+    at
+        The byte behind the opening quote.
+    last
+        Line ends up to here are part of the field.
+    doubled
+        Whether a quote written twice does not close.
+    kinds
+        Classes of bytes.
+    """
+    flags = QUOTED
+    while True:
+        while int(kinds[IN_QUOTES + int(data[at])]) == 0:
+            at += 1
+        kind = int(kinds[IN_QUOTES + int(data[at])])
+        if kind == LINE_END:
+            if at >= last:
+                return NEVER, flags
+            at += 1
+        elif kind == ESCAPE:
+            flags |= ESCAPED
+            at += 1 if int(data[at + 1]) == FEED else 2
+        elif kind == QUOTE and doubled and int(data[at + 1]) == int(data[at]):
+            flags |= ESCAPED
+            at += 2
+        else:
+            return at, flags
+
+
+class Keys(NamedTuple):
+    """Keys to be found in a log, in a form for compiled loops.
+
+    Parameters
+    ----------
+    text
+        The bytes of all keys.
+    edges
+        Of each key: where it is looked for, its begin and end in ``text``, and what it leads to.
+    slots
+        A hash table with open addressing: the index of a key, or `NEVER`.
+    """
+
+    text: U8
+    edges: I64
+    slots: I64
+
+
+def _slot(node: int, size: int, first: int, last: int) -> int:
+    """Return the hash of a key."""
+    return node * 31 + size * 7 + first * 3 + last * 17
+
+
+slot_of = hot(_slot)
+
+
+def keys_of(edges: Sequence[tuple[int, bytes, int]]) -> Keys:
+    """Return the table of keys, given as where each is looked for, its bytes (at least one), and what it leads to."""
+    slots = np.full(4 << len(edges).bit_length(), NEVER, dtype=np.int64)
+    rows = np.zeros((len(edges), 4), dtype=np.int64)
+    text = bytearray()
+    for edge, (node, key, target) in enumerate(edges):
+        rows[edge] = node, len(text), len(text) + len(key), target
+        text += key
+        slot = _slot(node, len(key), key[0], key[-1]) % len(slots)
+        while slots[slot] != NEVER:
+            slot = (slot + 1) % len(slots)
+        slots[slot] = edge
+    return Keys(np.frombuffer(text + b" ", np.uint8), rows, slots)
+
+
+@hot
+def found_key(data: U8, begin: int, end: int, node: int, text: U8, edges: I64, slots: I64) -> int:
+    """Return what the key at a place leads to, or `NEVER`."""
+    size = end - begin
+    if size == 0:
+        return NEVER
+    mask = len(slots) - 1
+    slot = slot_of(node, size, int(data[begin]), int(data[end - 1])) & mask
+    while slots[slot] != NEVER:
+        edge = slots[slot]
+        at = edges[edge, 1]
+        if edges[edge, 0] == node and edges[edge, 2] - at == size:
+            same = 0
+            while same < size and int(text[at + same]) == int(data[begin + same]):
+                same += 1
+            if same == size:
+                return int(edges[edge, 3])
+        slot = (slot + 1) & mask
+    return NEVER
