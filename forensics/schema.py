@@ -22,7 +22,7 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EXCHANGES", "FINDING_COLUMNS", "SCHEMA_VERSION", "STORED", "TABLES", "Column", "Table", "parts_of"]
+__all__ = ["EXCHANGES", "FINDING_COLUMNS", "PARTS", "SCHEMA_VERSION", "STORED", "TABLES", "Column", "Table", "parts_of"]
 
 SCHEMA_VERSION = 3
 """Raised whenever a stored case of the previous version can no longer be read as it is."""
@@ -310,6 +310,9 @@ EXCHANGES = Table(
 STORED: dict[str, Table] = {**TABLES, EXCHANGES.name: EXCHANGES}
 """The tables as they are stored: `flows`, `requests` and `names` have the rows of `exchanges` besides their own."""
 
+PARTS = ("flows", "requests", "names")
+"""The tables of which `exchanges` holds rows."""
+
 _RENAMED = {
     "requests": {"name": "host", "request_bytes": "bytes_out", "response_bytes": "bytes_in"},
     "names": {"time": "start", "address": "dst", "client": "src"},
@@ -318,20 +321,11 @@ _RENAMED = {
 
 
 def parts_of(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Yield what a batch of ``exchanges`` has for the tables that it stands for.
+    """Yield the tables of `PARTS` of which a batch of ``exchanges`` has rows, with these rows.
 
-    Parameters
-    ----------
-    batch
-        Rows of ``exchanges``.
-
-    Yields
-    ------
-    tuple of str and pyarrow.RecordBatch
-        The name of a table, ``flows``, ``requests`` or ``names``, and its rows; none without rows.
+    It is what queries see of the batch; tests compare by it.
     """
-    wanted = {"flows": batch["is_flow"], "requests": batch["is_request"], "names": batch["how"].is_valid()}
-    for name, kept in wanted.items():
+    for name, kept in zip(PARTS, (batch["is_flow"], batch["is_request"], batch["how"].is_valid()), strict=True):
         rows, schema = batch.filter(kept), TABLES[name].schema
         if rows.num_rows:
             yield name, pa.RecordBatch.from_arrays([_of_exchange(rows, name, field) for field in schema], schema=schema)
