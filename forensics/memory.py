@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from forensics.packets.index import INDEX, IndexWriter, PacketIndex
 from forensics.reopen import Origin
 from forensics.store import Part, register_tables, source_batch, writing
-from forensics.table_files import TableFiles
+from forensics.table_files import TableFiles, as_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +116,7 @@ class _MemoryPart:
             with writing(self._store.folder):
                 self._index.write(table, batch)
             return
+        batch = as_stored(table, batch)
         self._batches[table].append(batch)
         self._held += batch.nbytes
         if self._held > self._room:

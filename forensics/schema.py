@@ -22,7 +22,18 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EXCHANGES", "FINDING_COLUMNS", "PARTS", "SCHEMA_VERSION", "STORED", "TABLES", "Column", "Table", "parts_of"]
+__all__ = [
+    "EXCHANGES",
+    "FILLED",
+    "FINDING_COLUMNS",
+    "PARTS",
+    "SCHEMA_VERSION",
+    "STORED",
+    "TABLES",
+    "Column",
+    "Table",
+    "parts_of",
+]
 
 SCHEMA_VERSION = 3
 """Raised whenever a stored case of the previous version can no longer be read as it is."""
@@ -285,6 +296,8 @@ def _word(table: Table, name: str) -> Column:
     return replace(column, type=WORD) if column.type == TEXT else column
 
 
+_STORED_VOLUMES = replace(VOLUMES, columns=tuple(_word(VOLUMES, column.name) for column in VOLUMES.columns))
+
 EXCHANGES = Table(
     "exchanges",
     "One record of a log that is a row of more than one table at once: of `flows`, of `requests` or of `names`.",
@@ -307,8 +320,11 @@ EXCHANGES = Table(
     FLOWS.order,
 )
 
-STORED: dict[str, Table] = {**TABLES, EXCHANGES.name: EXCHANGES}
-"""The tables as they are stored: `flows`, `requests` and `names` have the rows of `exchanges` besides their own."""
+FILLED: dict[str, Table] = {**TABLES, EXCHANGES.name: EXCHANGES}
+"""The tables that readers of evidence fill."""
+
+STORED: dict[str, Table] = {**FILLED, "volumes": _STORED_VOLUMES}
+"""The tables as they are stored: the text of `volumes` is words, and `exchanges` has rows of `PARTS`."""
 
 PARTS = ("flows", "requests", "names")
 """The tables of which `exchanges` holds rows."""

@@ -29,7 +29,7 @@ from forensics.packets.index import INDEX, IndexWriter, PacketIndex
 from forensics.reopen import Origin
 from forensics.replacing import beside, replacing, sync
 from forensics.schema import EXCHANGES, PARTS, SCHEMA_VERSION, STORED, TABLES
-from forensics.table_files import TableFiles
+from forensics.table_files import TableFiles, as_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -236,7 +236,7 @@ class _DiskPart:
             if table in INDEX:
                 self._index.write(table, batch)
             else:
-                self._tables.write(table, batch)
+                self._tables.write(table, as_stored(table, batch))
 
     def commit(self, row: dict[str, object], path: Path | None, modified: int | None) -> None:
         self.write("sources", source_batch(row))

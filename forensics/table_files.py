@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from forensics.schema import EXCHANGES, STORED, TEXT, WORD
+from forensics.schema import STORED, TEXT, WORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from pyarrow.parquet import ParquetWriter
 
-__all__ = ["TableFiles"]
+__all__ = ["TableFiles", "as_stored"]
 
 WAITING = 4
 """Batches that may wait to be written; bounds the memory of a reader that is faster than the disk."""
 
-COMPARED = ["start", "end", "record"]
-"""Columns of exchanges by which a query can pass over whole row groups."""
+COMPARED = ("start", "end", "minute", "record")
+"""Columns by which a query can pass over whole row groups, where text is words."""
 
 
 class TableFiles:
@@ -118,16 +118,22 @@ class TableFiles:
         self._writers[table].write_batch(batch)
 
 
+def as_stored(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch of a table with the types in which it is stored."""
+    schema = STORED[table].schema
+    return batch if batch.schema == schema else batch.cast(schema)
+
+
 def _options(table: str) -> Mapping[str, object]:
     """Return how the columns of a table are encoded."""
-    if table != EXCHANGES.name:
+    kinds = {column.name: column.type for column in STORED[table].columns}
+    if WORD not in kinds.values():
         return {"compression": "zstd"}
     # Words are numbers of few bits, and integers differences of few bits: packing them once more only takes time.
-    kinds = {column.name: column.type for column in EXCHANGES.columns}
     whole = [name for name, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_timestamp(kind)]
     return {
         "compression": {name: "lz4" if kind == TEXT else "none" for name, kind in kinds.items()},
         "use_dictionary": [name for name, kind in kinds.items() if kind == WORD],
         "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
-        "write_statistics": COMPARED,
+        "write_statistics": [name for name in COMPARED if name in kinds],
     }

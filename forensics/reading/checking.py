@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forensics.packets.index import INDEX
-from forensics.schema import EXCHANGES, STORED
+from forensics.schema import EXCHANGES, FILLED
 
 __all__ = ["check_batch"]
 
@@ -24,7 +24,7 @@ def check_batch(table: str, batch: pa.RecordBatch) -> None:
     ValueError
         A value of it is none that the table can hold.
     """
-    if batch.schema != (INDEX[table] if table in INDEX else STORED[table].schema):
+    if batch.schema != (INDEX[table] if table in INDEX else FILLED[table].schema):
         raise TypeError(f"a batch of {table} has another schema")
     for declared, column in zip(batch.schema, batch.columns, strict=True):
         if column.null_count and not declared.nullable:

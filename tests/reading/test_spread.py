@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forensics.reading.spread import MINUTE, MOST_MINUTES, spread_over_minutes
-from forensics.schema import TABLES
+from forensics.schema import STORED, TABLES
 
 FIGURES = ("bytes_out", "bytes_in", "packets_out", "packets_in")
 PAIR = ("src", "dst", "name", "via", "bytes_kind", "vantage", "source")
@@ -30,7 +30,7 @@ def flow(start: int = NOON, length: int = 0, **values: object) -> dict[str, obje
 def spread(*flows: dict[str, object]) -> list[dict[str, Any]]:
     """Return the volumes of some flows, minutes counted from noon."""
     batch = spread_over_minutes(pa.RecordBatch.from_pylist(list(flows), schema=TABLES["flows"].schema))
-    assert batch.schema == TABLES["volumes"].schema
+    assert batch.schema == STORED["volumes"].schema
     minutes = batch.column("minute").cast(pa.int64()).to_pylist()
     return [row | {"minute": (at - NOON) // MINUTE} for row, at in zip(batch.to_pylist(), minutes, strict=True)]
 
