@@ -82,8 +82,7 @@ def glossary() -> str:
         "## Stored once",
         "",
         "On disk, a record that is a flow and a request stands once, in `exchanges.parquet`. Queries see its rows in",
-        "`flows`, `requests` and `names`. How they follow from it is in",
-        "[decision 7](decisions/0007-rows-stored-once.md).",
+        "`flows`, `requests` and `names`; how they follow from it is in [the folder of a case](reference/case.md).",
         "",
         *table_section(EXCHANGES),
     ]

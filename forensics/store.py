@@ -8,6 +8,8 @@ The folder of a case::
     parts/<sha256>.1/          the same file read anew, with better hints; the highest number counts
     staging/                   a file that is being read; worth nothing until it is renamed into parts/
 
+A record that is a flow, a request and a name is stored once, in ``exchanges.parquet``; queries see it in all three.
+
 The rename is the one step that adds a file, and it is atomic: a process killed at any point leaves a case that opens,
 without the file it was reading, or with that file as it was read before.
 """

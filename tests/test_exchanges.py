@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +22,7 @@ from forensics.case import Case, open_case, read
 from forensics.engines.duckdb import DuckDBEngine
 from forensics.errors import QueryError
 from forensics.memory import MemoryStore
+from forensics.reading.checking import check_batch
 from forensics.schema import FILLED, PARTS, WORD, parts_of
 from forensics.store import DiskStore
 
@@ -168,6 +173,20 @@ def test_parquet_opens_by_hand(log: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_the_query_of_the_docs_gives_all_requests(log: Path, tmp_path: Path) -> None:
+    """What the reference says about requests by hand, DuckDB alone can do: with the rows that the case itself shows."""
+    case = open_case(tmp_path / "jps.case").add(log)
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "case.md").read_text("utf-8")
+    [query] = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    alone = query.partition("UNION ALL")[2].replace("jps.case", str(tmp_path / "jps.case"))
+
+    by_hand = duckdb.execute(alone).to_arrow_table()
+
+    wanted = case.sql("SELECT start, src, name, url FROM requests").to_arrow()
+    assert by_hand.drop_columns("start").to_pylist() == wanted.drop_columns("start").to_pylist()
+    assert by_hand.num_rows == 3
+
+
 def test_stored_tables_are_not_the_analysts(log: Path) -> None:
     """A table of one's own cannot take the place of one that the case's own queries stand on."""
     case = read(log)
@@ -181,3 +200,56 @@ def test_words_are_text_to_queries(log: Path) -> None:
     case = read(log)
     tables = [case.flows, case.requests, case.names, case.volumes, case.sql("SELECT * FROM contacts")]
     assert not any(field.type == WORD for table in tables for field in table.to_arrow().schema)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"end": None}, "end is never null in a flow"),
+        ({"how": "proxy"}, "name is never null where it is known how"),
+        ({"is_flow": False}, "a row of exchanges is of no table"),
+        ({"src": None}, "src is never null"),
+        ({}, None),
+    ],
+)
+def test_unlawful_exchanges_are_refused(change: dict[str, object], problem: str | None) -> None:
+    """An exchange without what its tables need, or of no table, is a bug that is told, not a row that is lost."""
+    row: dict[str, object] = {
+        "start": START, "end": START, "src": "192.0.2.1", "bytes_kind": "application", "vantage": "gw",
+        "source": "a.log", "record": 1, "is_flow": True, "is_request": False,
+    }  # fmt: skip
+    batch = pa.RecordBatch.from_pylist([row | change], schema=FILLED["exchanges"].schema)
+
+    with pytest.raises(ValueError, match=problem) if problem else nullcontext():
+        check_batch("exchanges", batch)
+
+
+def test_a_null_is_no_word() -> None:
+    """A null among the words would be counted as text: it is refused."""
+    _, batch = batch_of("exchanges", [])
+    words = pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([None], pa.string()))
+    batch = batch.set_column(8, FILLED["exchanges"].schema.field(8), words)
+
+    with pytest.raises(ValueError, match="not a word"):
+        check_batch("exchanges", batch)
+
+
+def test_an_interruption_leaves_nothing_half_written(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while a log is read and written leaves the case without it, no thread behind, and the next add works."""
+    log.write_bytes(LOG + b"torn\n")
+
+    def interrupted(table: str, batch: pa.RecordBatch) -> None:
+        if table == "rejects":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("forensics.reading.check_batch", interrupted)
+    case = open_case(tmp_path / "case")
+    with pytest.raises(KeyboardInterrupt):
+        case.add(log)
+    monkeypatch.undo()
+
+    assert "table-files" not in {thread.name for thread in threading.enumerate()}
+    assert {path.name for path in (tmp_path / "case").iterdir()} == {".lock", "manifest.json"}
+    assert counts(open_case(tmp_path / "case").add(log))["flows"] == 4

@@ -42,7 +42,7 @@ def _check_exchanges(batch: pa.RecordBatch) -> None:
         raise ValueError("exchanges.end is never null in a flow")
     if pc.any(pc.and_(name, batch["name"].is_null())).as_py():
         raise ValueError("exchanges.name is never null where it is known how")
-    if not pc.all(pc.or_(pc.or_(flow, request), name)).as_py():
+    if pc.any(pc.invert(pc.or_(pc.or_(flow, request), name))).as_py():
         raise ValueError("a row of exchanges is of no table")
     if any(c.dictionary.null_count for c in batch.columns if pa.types.is_dictionary(c.type)):
         raise ValueError("a null of exchanges is a null, not a word")

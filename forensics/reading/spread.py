@@ -124,6 +124,8 @@ def _words(column: pa.Array) -> _Words:
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     null = _nulls(column)
+    if null is None and len(column.dictionary) == 1:
+        return _Words(np.zeros(len(column), dtype=np.int32), column.dictionary, 1)
     place = (column.indices if null is None else pc.fill_null(column.indices, 0)).to_numpy()
     # The words of a long log are far more than these rows use.
     used = np.zeros(len(column.dictionary), dtype=np.bool_)
