@@ -180,7 +180,9 @@ def test_the_query_of_the_docs_gives_all_requests(log: Path, tmp_path: Path) -> 
     [query] = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     alone = query.partition("UNION ALL")[2].replace("jps.case", str(tmp_path / "jps.case"))
 
-    by_hand = duckdb.execute(alone).to_arrow_table()
+    relation = duckdb.sql(alone)
+    assert relation is not None
+    by_hand = relation.to_arrow_table()
 
     wanted = case.sql("SELECT start, src, name, url FROM requests").to_arrow()
     assert by_hand.drop_columns("start").to_pylist() == wanted.drop_columns("start").to_pylist()
