@@ -207,7 +207,7 @@ def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBa
             check_batch(table, batch)
             yield table, batch
             if table in ("flows", EXCHANGES.name) and not fmt.EXACT_VOLUMES:
-                yield "volumes", spread_over_minutes(batch)
+                yield from (("volumes", volumes) for volumes in spread_over_minutes(batch))
     except EvidenceError:
         raise
     except ForensicsError as error:

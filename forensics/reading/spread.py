@@ -6,6 +6,7 @@ own ``volumes``.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 from forensics.schema import EXCHANGES, STORED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["spread_over_minutes"]
 
@@ -24,6 +25,9 @@ MINUTE = 60_000_000
 
 MOST_MINUTES = 60 * 24 * 31
 """Longest connection that is spread; what claims to be longer is spread over this much of its start. [min]"""
+
+MOST_PORTIONS = 2**20
+"""Minutes of connections that are held at once; more are a batch of their own."""
 
 LARGEST_KEY = 2**62
 """Numbers of groups stay below this: beyond it they would wrap around."""
@@ -54,8 +58,8 @@ class _Words(NamedTuple):
     distinct: int  # texts, and null where there are any
 
 
-def spread_over_minutes(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the volumes of a batch of flows.
+def spread_over_minutes(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yield the volumes of a batch of flows.
 
     Every sum over minutes equals the flow's own figure to the byte. A direction that was not observed stays null; a
     minute in which one flow observed it and another did not holds what was observed.
@@ -66,15 +70,25 @@ def spread_over_minutes(rows: pa.RecordBatch) -> pa.RecordBatch:
         Rows of ``flows`` or ``exchanges``. Those that carry others are left out, since ``volumes`` are of
         conversations, and so are exchanges that are no flows.
 
-    Returns
-    -------
+    Yields
+    ------
     pyarrow.RecordBatch
-        Rows of ``volumes`` as they are stored, one per minute and pair, in order.
+        Rows of ``volumes`` as they are stored, one per minute and pair, in order: one batch, but for connections of so
+        many minutes that memory would not hold them.
     """
-    flows, schema = _conversations(rows), STORED["volumes"].schema
-    if not flows.num_rows:
-        return pa.RecordBatch.from_pylist([], schema=schema)
-    portions = _portions(_integers(flows["start"]), _integers(flows["end"]))
+    flows = _conversations(rows)
+    start = _integers(flows["start"])
+    end = np.maximum(_integers(flows["end"]), start)
+    # What ends on the stroke of a minute has nothing in the minute that begins then.
+    parts = np.minimum(np.maximum(end - 1, start) // MINUTE - start // MINUTE + 1, MOST_MINUTES)
+    bounds = np.flatnonzero(np.diff(np.cumsum(parts) // MOST_PORTIONS, prepend=-1, append=-1)).tolist()
+    for begin, stop in pairwise(bounds):
+        yield _volumes(flows.slice(begin, stop - begin), _portions(*(a[begin:stop] for a in (start, end, parts))))
+
+
+def _volumes(flows: pa.RecordBatch, portions: _Portions) -> pa.RecordBatch:
+    """Return the volumes of connections that were cut into minutes."""
+    schema = STORED["volumes"].schema
     pairs = {name: _words(flows[name]) for name in _PAIR}
     order, begins = _grouped(portions, pairs.values())
     one = order[begins]  # of each minute and pair
@@ -105,12 +119,9 @@ def _integers(column: pa.Array) -> Longs:
     return whole
 
 
-def _portions(start: Longs, end: Longs) -> _Portions:
-    """Cut connections into minutes. [us]"""
-    end = np.maximum(end, start)
+def _portions(start: Longs, end: Longs, parts: Longs) -> _Portions:
+    """Cut connections into so many minutes. [us]"""
     first = start // MINUTE
-    # What ends on the stroke of a minute has nothing in the minute that begins then.
-    parts = np.minimum(np.maximum(end - 1, start) // MINUTE - first + 1, MOST_MINUTES)
     row = np.repeat(np.arange(len(start)), parts)
     nth = np.arange(len(row)) - np.repeat(np.cumsum(parts) - parts, parts)
     minute = first[row] + nth

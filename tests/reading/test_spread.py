@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,10 +31,14 @@ def flow(start: int = NOON, length: int = 0, **values: object) -> dict[str, obje
 
 def spread(*flows: dict[str, object]) -> list[dict[str, Any]]:
     """Return the volumes of some flows, minutes counted from noon."""
-    batch = spread_over_minutes(pa.RecordBatch.from_pylist(list(flows), schema=TABLES["flows"].schema))
-    assert batch.schema == STORED["volumes"].schema
-    minutes = batch.column("minute").cast(pa.int64()).to_pylist()
-    return [row | {"minute": (at - NOON) // MINUTE} for row, at in zip(batch.to_pylist(), minutes, strict=True)]
+    return volumes_of(pa.RecordBatch.from_pylist(list(flows), schema=TABLES["flows"].schema))
+
+
+def volumes_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return the volumes of a batch, minutes counted from noon."""
+    table = pa.Table.from_batches(spread_over_minutes(batch), STORED["volumes"].schema)
+    minutes = table["minute"].cast(pa.int64()).to_pylist()
+    return [row | {"minute": (at - NOON) // MINUTE} for row, at in zip(table.to_pylist(), minutes, strict=True)]
 
 
 def sums(rows: list[dict[str, Any]]) -> dict[tuple[object, ...], dict[str, int | None]]:
@@ -135,7 +140,7 @@ def test_huge_figures_do_not_turn_negative() -> None:
 
 
 def test_no_flows_no_volumes() -> None:
-    """No flows, or only outer tunnels, give an empty batch of the schema."""
+    """No flows, or only outer tunnels, give no volumes."""
     assert spread() == []
     assert spread(flow(tunnel="outer", bytes_out=1)) == []
 
@@ -152,7 +157,7 @@ def test_exchanges_have_the_volumes_of_their_flows(rows: list[dict[str, Any]]) -
     """What is stored as exchanges has the volumes that its flows have; what is no flow has none."""
     batch = pa.RecordBatch.from_pylist(rows, schema=TABLES["flows"].schema)
 
-    assert spread_over_minutes(as_exchanges(rows)).to_pylist() == spread_over_minutes(batch).to_pylist()
+    assert volumes_of(as_exchanges(rows)) == volumes_of(batch)
 
 
 def test_the_order_is_that_of_the_table() -> None:
@@ -192,5 +197,16 @@ def test_words_that_no_row_uses() -> None:
     words = pa.DictionaryArray.from_arrays(pa.array([3, 1, 2, 0], pa.int32()), ["z", "b", "a", "b", "unused"])
     rows = rows.set_column(rows.schema.get_field_index("name"), EXCHANGES.schema.field("name"), words)
 
-    found = [(row["name"], row["bytes_in"]) for row in spread_over_minutes(rows).to_pylist()]
+    found = [(row["name"], row["bytes_in"]) for row in volumes_of(rows)]
     assert found == [("a", 4), ("b", 3)]
+
+
+def test_memory_is_bounded() -> None:
+    """Connections that all claim to last a month come in batches of a million minutes, and none of them is lost."""
+    rows = [flow(NOON, 40 * 24 * 60 * MINUTE, src=f"192.0.2.{n}", bytes_in=10**6 + n) for n in range(60)]
+    batch = pa.RecordBatch.from_pylist(rows, schema=TABLES["flows"].schema)
+
+    made = list(spread_over_minutes(batch))
+
+    assert [len(part) for part in made] == [23 * MOST_MINUTES, 23 * MOST_MINUTES, 14 * MOST_MINUTES]
+    assert sum(pc.sum(part["bytes_in"]).as_py() for part in made) == sum(10**6 + n for n in range(60))
