@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from forensics.schema import FINDINGS, TABLES, Table
+from forensics.schema import EXCHANGES, FINDINGS, TABLES, Table
 
 PAGE = Path(__file__).with_name("glossary.md")
 NOTE = "<!-- Made by docs/make_glossary.py from forensics/schema.py: change those, not this page. -->"
@@ -53,6 +53,8 @@ def table_section(table: Table) -> list[str]:
 
 def type_name(kind: pa.DataType) -> str:
     """Return the name of an Arrow type in words of the page."""
+    if pa.types.is_dictionary(kind):
+        return str(kind.value_type)
     return "time (UTC)" if pa.types.is_timestamp(kind) else str(kind)
 
 
@@ -77,6 +79,12 @@ def glossary() -> str:
         "something was *not observed*; no column holds a 0 in its place.",
         "",
         *(line for table in (*TABLES.values(), FINDINGS) for line in table_section(table)),
+        "## Stored once",
+        "",
+        "On disk, a record that is a flow and a request stands once, in `exchanges.parquet`. Queries see its rows in",
+        "`flows`, `requests` and `names`; how they follow from it is in [the folder of a case](reference/case.md).",
+        "",
+        *table_section(EXCHANGES),
     ]
     return "\n".join(lines).rstrip() + "\n"
 

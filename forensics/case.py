@@ -34,7 +34,7 @@ from forensics.reading import (
 )
 from forensics.schema import TABLES, TIME
 from forensics.selection import selection_text
-from forensics.store import DiskStore, Store
+from forensics.store import HIDDEN, DiskStore, Store
 from forensics.views import View
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Case:
             A table of your own bears the name of one of the case. When the rows are fetched: the query is wrong, or is
             not one SELECT.
         """
-        taken = {name for name in tables if name.lower() in {*TABLES, *VIEWS}}
+        taken = {name for name in tables if name.lower() in {*TABLES, *VIEWS, *HIDDEN.values()}}
         if taken:
             raise QueryError(f"the case has a table {min(taken)} already: give yours another name")
         return View(self._engine, self._engine.bare(query), tables=tables)

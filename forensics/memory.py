@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from forensics.packets.index import INDEX, IndexWriter, PacketIndex
 from forensics.reopen import Origin
-from forensics.schema import TABLES
-from forensics.store import Part, TableFiles, source_batch, writing
+from forensics.store import Part, register_tables, source_batch, writing
+from forensics.table_files import TableFiles, as_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from forensics.engines import Engine
 
@@ -90,14 +90,14 @@ class MemoryStore:
 
     def register(self, engine: Engine) -> None:
         """Make the tables known to an engine."""
-        for name, table in TABLES.items():
-            batches = [batch for part in self._parts.values() for batch in part.batches.get(name, ())]
-            rows = pa.Table.from_batches(batches, table.schema)
-            files = [part.files[name] for part in self._parts.values() if name in part.files]
-            if files:
-                engine.register_parquet(name, files, rows)
-            else:
-                engine.register_arrow(name, rows)
+        files: defaultdict[str, list[Path]] = defaultdict(list)
+        batches: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
+        for part in self._parts.values():
+            for name, rows in part.batches.items():
+                batches[name] += rows
+            for name, file in part.files.items():
+                files[name].append(file)
+        register_tables(engine, files, batches)
 
 
 class _MemoryPart:
@@ -116,6 +116,7 @@ class _MemoryPart:
             with writing(self._store.folder):
                 self._index.write(table, batch)
             return
+        batch = as_stored(table, batch)
         self._batches[table].append(batch)
         self._held += batch.nbytes
         if self._held > self._room:
@@ -142,7 +143,7 @@ class _MemoryPart:
     def discard(self) -> None:
         if self._kept:
             return
+        self._tables.abandon()
         with suppress(OSError):  # a full disk has said so before
-            self._tables.close()
             self._index.close()
         shutil.rmtree(self._folder, ignore_errors=True)

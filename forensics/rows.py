@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from forensics.schema import TABLES
+from forensics.schema import FILLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ class Rows:
         Parameters
         ----------
         table
-            A table name of `forensics.schema.TABLES`.
+            A table name of `forensics.schema.FILLED`.
         **values
             The row, by column. Times are integers: microseconds since 1970-01-01 UTC. [us]
 
@@ -64,7 +64,7 @@ class Rows:
         Parameters
         ----------
         table
-            A table name of `forensics.schema.TABLES`.
+            A table name of `forensics.schema.FILLED`.
         *columns
             The columns that a row gives, in the order of its values; every other column is null.
         """
@@ -97,7 +97,7 @@ class Rows:
 def _batch(table: str, columns: tuple[str, ...], values: list[object]) -> pa.RecordBatch:
     """Return rows of equal columns, their values one after the other, as a batch of a table."""
     places = {column: place for place, column in enumerate(columns)}
-    width, schema = len(columns), TABLES[table].schema
+    width, schema = len(columns), FILLED[table].schema
     if unknown := places.keys() - set(schema.names):
         raise ValueError(f"{table} has no column {', '.join(sorted(unknown))}")
     arrays = [

@@ -13,14 +13,29 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-__all__ = ["FINDING_COLUMNS", "SCHEMA_VERSION", "TABLES", "Column", "Table"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-SCHEMA_VERSION = 2
+__all__ = [
+    "EXCHANGES",
+    "FILLED",
+    "FINDING_COLUMNS",
+    "PARTS",
+    "SCHEMA_VERSION",
+    "STORED",
+    "TABLES",
+    "Column",
+    "Table",
+    "parts_of",
+]
+
+SCHEMA_VERSION = 3
 """Raised whenever a stored case of the previous version can no longer be read as it is."""
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -28,6 +43,8 @@ TEXT = pa.string()
 COUNT = pa.int64()
 SMALL = pa.int32()
 RAW = pa.binary()
+WORD = pa.dictionary(pa.int32(), pa.string())
+"""Text of few distinct values: each is stored once, and the rows have its number."""
 
 NEVER = "never null"
 
@@ -79,6 +96,10 @@ class Table:
     def schema(self) -> pa.Schema:
         """The Arrow schema of the table."""
         return pa.schema([pa.field(c.name, c.type, nullable=c.null != NEVER) for c in self.columns])
+
+    def column(self, name: str) -> Column:
+        """Return a column by its name."""
+        return next(column for column in self.columns if column.name == name)
 
 
 _SOURCE = Column("source", TEXT, "Evidence file the row comes from: its name in the `sources` table.")
@@ -267,6 +288,72 @@ SOURCES = Table(
 )
 
 TABLES: dict[str, Table] = {t.name: t for t in (FLOWS, VOLUMES, NAMES, REQUESTS, FINGERPRINTS, REJECTS, SOURCES)}
+
+
+def _word(table: Table, name: str) -> Column:
+    """Return a column of a table; if it is text, as words."""
+    column = table.column(name)
+    return replace(column, type=WORD) if column.type == TEXT else column
+
+
+_STORED_VOLUMES = replace(VOLUMES, columns=tuple(_word(VOLUMES, column.name) for column in VOLUMES.columns))
+
+EXCHANGES = Table(
+    "exchanges",
+    "One record of a log that is a row of more than one table at once: of `flows`, of `requests` or of `names`.",
+    (
+        Column("start", TIME, "Start of the request."),
+        Column("end", TIME, "End of the reply.", "not observed; a row of `flows` has it"),
+        *(_word(FLOWS, name) for name in ("src", "src_port", "dst", "dst_port", "proto", "service")),
+        Column("name", WORD, "Host name that the client asked for.", "no name was seen; where `how` is set, one was"),
+        *(_word(FLOWS, name) for name in ("via", "bytes_out", "bytes_in", "bytes_kind", "packets_out", "packets_in")),
+        *(_word(FLOWS, name) for name in ("payload_bytes_out", "payload_bytes_in", "state", "history", "tunnel")),
+        *(_word(FLOWS, name) for name in ("vantage", "source", "record")),
+        Column("host", WORD, "Host that was asked for, as `requests` has it: a name or an address.", "none is named"),
+        _word(REQUESTS, "method"),
+        *(REQUESTS.column(name) for name in ("url", "status", "user_agent", "referer")),
+        _word(REQUESTS, "content_type"),
+        Column("how", WORD, "How `name` is known, as in `names`.", "it is no row of `names`"),
+        Column("is_flow", pa.bool_(), "Whether it is a row of `flows`."),
+        Column("is_request", pa.bool_(), "Whether it is a row of `requests`."),
+    ),
+    FLOWS.order,
+)
+
+FILLED: dict[str, Table] = {**TABLES, EXCHANGES.name: EXCHANGES}
+"""The tables that readers of evidence fill."""
+
+STORED: dict[str, Table] = {**FILLED, "volumes": _STORED_VOLUMES}
+"""The tables as they are stored: the text of `volumes` is words, and `exchanges` has rows of `PARTS`."""
+
+PARTS = ("flows", "requests", "names")
+"""The tables of which `exchanges` holds rows."""
+
+_RENAMED = {
+    "requests": {"name": "host", "request_bytes": "bytes_out", "response_bytes": "bytes_in"},
+    "names": {"time": "start", "address": "dst", "client": "src"},
+}
+"""Columns of the tables that bear another name in `exchanges`."""
+
+
+def parts_of(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield the tables of `PARTS` of which a batch of ``exchanges`` has rows, with these rows.
+
+    It is what queries see of the batch; tests compare by it.
+    """
+    for name, kept in zip(PARTS, (batch["is_flow"], batch["is_request"], batch["how"].is_valid()), strict=True):
+        rows, schema = batch.filter(kept), TABLES[name].schema
+        if rows.num_rows:
+            yield name, pa.RecordBatch.from_arrays([_of_exchange(rows, name, field) for field in schema], schema=schema)
+
+
+def _of_exchange(rows: pa.RecordBatch, table: str, field: pa.Field) -> pa.Array:
+    """Return a column of a table as exchanges have it; nulls where they have none."""
+    name = _RENAMED.get(table, {}).get(field.name, field.name)
+    if name not in rows.schema.names:
+        return pa.nulls(len(rows), field.type)
+    return rows[name].cast(field.type)
+
 
 FINDINGS = Table(
     "findings",

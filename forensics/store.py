@@ -8,6 +8,8 @@ The folder of a case::
     parts/<sha256>.1/          the same file read anew, with better hints; the highest number counts
     staging/                   a file that is being read; worth nothing until it is renamed into parts/
 
+A record that is a flow, a request and a name is stored once, in ``exchanges.parquet``; queries see it in all three.
+
 The rename is the one step that adds a file, and it is atomic: a process killed at any point leaves a case that opens,
 without the file it was reading, or with that file as it was read before.
 """
@@ -23,21 +25,24 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
+from forensics.engines import query_text
 from forensics.errors import CaseError
 from forensics.packets.index import INDEX, IndexWriter, PacketIndex
 from forensics.reopen import Origin
 from forensics.replacing import beside, replacing, sync
-from forensics.schema import SCHEMA_VERSION, TABLES
+from forensics.schema import EXCHANGES, PARTS, SCHEMA_VERSION, STORED, TABLES
+from forensics.table_files import TableFiles, as_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from pyarrow.parquet import ParquetWriter
 
     from forensics.engines import Engine
 
-__all__ = ["DiskStore", "Origin", "Part", "Store", "TableFiles", "source_batch", "writing"]
+__all__ = ["HIDDEN", "DiskStore", "Origin", "Part", "Store", "register_tables", "source_batch", "writing"]
+
+HIDDEN = {name: f"stored_{name}" for name in (*PARTS, EXCHANGES.name)}
+"""Tables that an engine knows as they are stored under other names; queries of ours alone use those."""
 
 
 class Part(Protocol):
@@ -212,50 +217,13 @@ class DiskStore:
 
     def register(self, engine: Engine) -> None:
         """Make the tables known to an engine."""
-        for name, table in TABLES.items():
-            written = (part / f"{name}.parquet" for part in self._parts.values())
-            files = sorted(file for file in written if file.exists())
-            if files:
-                engine.register_parquet(name, files)
-            else:
-                engine.register_arrow(name, table.schema.empty_table())
+        files = {name: [part / f"{name}.parquet" for part in self._parts.values()] for name in STORED}
+        present = {name: [file for file in listed if file.exists()] for name, listed in files.items()}
+        register_tables(engine, present, {})
 
     def index(self, sha256: str) -> PacketIndex | None:
         """Return the seek index of an evidence file; None where it is no capture."""
         return PacketIndex.of(self._parts[sha256])
-
-
-class TableFiles:
-    """Tables of one evidence file on their way to disk: a Parquet file for each that has rows.
-
-    Parameters
-    ----------
-    folder
-        Where the files go.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._writers: dict[str, ParquetWriter] = {}
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """The files by their tables."""
-        return {table: self._folder / f"{table}.parquet" for table in self._writers}
-
-    def write(self, table: str, batch: pa.RecordBatch) -> None:
-        """Write rows of a table."""
-        from pyarrow.parquet import ParquetWriter
-
-        if table not in self._writers:
-            file = self._folder / f"{table}.parquet"
-            self._writers[table] = ParquetWriter(file, TABLES[table].schema, compression="zstd")
-        self._writers[table].write_batch(batch)
-
-    def close(self) -> None:
-        """End the files."""
-        for writer in self._writers.values():
-            writer.close()
 
 
 class _DiskPart:
@@ -270,22 +238,45 @@ class _DiskPart:
             if table in INDEX:
                 self._index.write(table, batch)
             else:
-                self._tables.write(table, batch)
+                self._tables.write(table, as_stored(table, batch))
 
     def commit(self, row: dict[str, object], path: Path | None, modified: int | None) -> None:
         self.write("sources", source_batch(row))
         with writing(self._store.folder):
-            self._close()
+            self._tables.close()
+            self._index.close()
             self._store.keep(self._staging, Origin.of(row, path, modified))
 
     def discard(self) -> None:
+        self._tables.abandon()
         with suppress(OSError):  # a full disk has said so before
-            self._close()
+            self._index.close()
         shutil.rmtree(self._staging, ignore_errors=True)
 
-    def _close(self) -> None:
-        self._tables.close()
-        self._index.close()
+
+def register_tables(
+    engine: Engine, files: Mapping[str, Sequence[Path]], batches: Mapping[str, Sequence[pa.RecordBatch]]
+) -> None:
+    """Make tables known to an engine, those of `PARTS` with the rows of exchanges.
+
+    Parameters
+    ----------
+    engine
+        The engine.
+    files
+        Parquet files of the tables of `STORED`, by table.
+    batches
+        Rows that are in memory, by table.
+    """
+    for name, table in STORED.items():
+        known = HIDDEN.get(name, name)
+        rows = pa.Table.from_batches(batches.get(name, ()), table.schema)
+        if written := sorted(files.get(name, ())):
+            engine.register_parquet(known, written, rows if rows.num_rows else None)
+        else:
+            engine.register_arrow(known, rows)
+    for name in PARTS:
+        engine.register_view(name, query_text(name))
 
 
 def source_batch(row: dict[str, object]) -> pa.RecordBatch:

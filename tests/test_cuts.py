@@ -22,7 +22,7 @@ import forensics as fx
 from forensics.errors import CaseError, EvidenceError, QueryError
 from forensics.packets.seek import Packet
 from forensics.packets.writing import write_capture
-from forensics.schema import FINDING_COLUMNS
+from forensics.schema import FINDING_COLUMNS, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from forensics.case import Case
@@ -392,9 +392,9 @@ def test_a_case_of_an_older_schema_is_refused(moved: Path, tmp_path: Path) -> No
     """A case that was stored without indexes does not open, and the error says that it is of another schema."""
     fx.open_case(tmp_path / "case").add(moved)
     manifest = tmp_path / "case" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema": 2', '"schema": 1'))
+    manifest.write_text(manifest.read_text().replace(f'"schema": {SCHEMA_VERSION}', '"schema": 1'))
 
-    with pytest.raises(CaseError, match="was written with schema 1, this library reads 2"):
+    with pytest.raises(CaseError, match=f"was written with schema 1, this library reads {SCHEMA_VERSION}"):
         fx.open_case(tmp_path / "case")
 
 

@@ -15,6 +15,7 @@ from forensics.errors import EvidenceError, TimezoneNeededError
 from forensics.formats import Evidence, Hints, squid
 from forensics.formats._squid_conf import layouts
 from forensics.formats._squid_logformat import PREDEFINED, compile_logformat
+from forensics.schema import parts_of
 
 NATIVE = (
     "1433122200.512    182 192.0.2.21 TCP_MISS/200 4811 GET http://www.example/ - HIER_DIRECT/203.0.113.7 text/html"
@@ -43,7 +44,8 @@ def read(
     evidence = Evidence(io.BytesIO(data.encode()), "access.log", "office", hints)
     found: dict[str, list[dict[str, Any]]] = {}
     for table, batch in squid.parse(evidence):
-        found.setdefault(table, []).extend(batch.to_pylist())
+        for part, rows in parts_of(batch) if table == "exchanges" else [(table, batch)]:
+            found.setdefault(part, []).extend(rows.to_pylist())
     return found, evidence.notes
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from forensics.formats import HEAD_BYTES, Evidence, Hints, squid
+from forensics.schema import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -146,7 +147,8 @@ def read(path: Path, conf: bytes | None = None) -> dict[str, list[dict[str, Any]
     found: dict[str, list[dict[str, Any]]] = {}
     with path.open("rb") as stream:
         for table, batch in squid.parse(Evidence(stream, path.name, "office", hints)):
-            found.setdefault(table, []).extend(batch.to_pylist())
+            for part, rows in parts_of(batch) if table == "exchanges" else [(table, batch)]:
+                found.setdefault(part, []).extend(rows.to_pylist())
     return found
 
 

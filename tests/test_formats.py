@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from forensics.errors import EvidenceError
 from forensics.formats import HEAD_BYTES, Evidence, Format, Hints, all_formats
 from forensics.packets.index import INDEX
-from forensics.schema import NEVER, TABLES
+from forensics.reading.checking import check_batch
+from forensics.schema import NEVER, TABLES, parts_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,11 +92,20 @@ def batches(fmt: Format, data: bytes, hints: Hints, source: str = "sample") -> t
                 batch.validate(full=True)
                 indexed[table] += batch.num_rows
             else:
-                found.append((table, batch))
+                found.extend(parted(table, batch))
     except EvidenceError as error:
         evidence.notes["error"] = str(error)
     assert indexed["packets"] == (evidence.notes["records"] if indexed else 0)
     return found, evidence.notes
+
+
+def parted(table: str, batch: pa.RecordBatch) -> Batches:
+    """Return a batch as the tables that queries see; exchanges are rows of several."""
+    if table != "exchanges":
+        return [(table, batch)]
+    batch.validate(full=True)
+    check_batch(table, batch)
+    return list(parts_of(batch))
 
 
 def plain(value: object) -> object:
@@ -302,6 +312,7 @@ def test_what_was_read_before_damage_stands(name: str, path: Path) -> None:
 
     with pytest.raises(EvidenceError, match="compressed data is damaged"):
         found.extend(FORMATS[name].parse(Evidence(_Breaking(data), "sample", "sensor", hints)))
+    found = [part for table, batch in found for part in parted(table, batch)]
 
     # A capture that ends inside a packet is a reject only where the file itself ends there.
     told = FILLED - {"rejects"}

@@ -14,7 +14,7 @@ from forensics.engines.duckdb import DuckDBEngine
 from forensics.errors import CaseError
 from forensics.memory import MemoryStore
 from forensics.schema import SCHEMA_VERSION, TABLES
-from forensics.store import DiskStore, Origin, Store
+from forensics.store import DiskStore, Origin, Part, Store
 
 SETTINGS = {"title": "jps", "timezone": "Asia/Tokyo"}
 
@@ -41,6 +41,12 @@ def put(store: Store, row: dict[str, object], *records: int) -> None:
         part.write("rejects", rejects(str(row["source"]), *records))
         part.commit(row, Path("evidence/a.log"), 5)
         part.discard()
+
+
+def write_on(part: Part) -> None:
+    """Write until a call is told of what came before it, which another thread writes."""
+    for record in range(1, 100):
+        part.write("rejects", rejects("a.log", record))
 
 
 def held(store: Store, folder: Path | None = None, table: str = "rejects") -> list[dict[str, object]]:
@@ -245,7 +251,7 @@ def test_a_full_disk_is_told(disk: DiskStore, monkeypatch: pytest.MonkeyPatch) -
     with disk.adding():
         part = disk.begin()
         with pytest.raises(CaseError, match=r"cannot write to the case in .*: No space left on device"):
-            part.write("rejects", rejects("a.log", 1))
+            write_on(part)
         monkeypatch.setattr("pyarrow.parquet.ParquetWriter.close", full)
         part.discard()
         monkeypatch.undo()
@@ -313,9 +319,9 @@ def test_a_full_disk_is_told_in_memory_too(monkeypatch: pytest.MonkeyPatch) -> N
     store = MemoryStore()
     part = store.begin()
     monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_batch", full)
+    part.write("rejects", rejects("a.log", 1))
     with pytest.raises(CaseError, match=r"cannot write to the case in .*: No space left on device"):
-        part.write("rejects", rejects("a.log", 1))
-    monkeypatch.undo()
-    monkeypatch.setattr("forensics.store.TableFiles.close", full)
+        part.commit(source_row(), None, None)
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.close", full)
     part.discard()
     assert not list(store.folder.iterdir())

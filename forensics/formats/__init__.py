@@ -119,9 +119,9 @@ class Format(Protocol):
         Yields
         ------
         tuple
-            A table name of `forensics.schema.TABLES` (``flows``, ``volumes``, ``names``, ``requests`` or
-            ``rejects``) and a record batch of that table's schema; of captures also those of
-            `forensics.packets.index.INDEX`.
+            A table name of `forensics.schema.FILLED` (``flows``, ``volumes``, ``names``, ``requests``, ``rejects``,
+            or ``exchanges`` for rows of several of them) and a record batch of that table's schema; of captures also
+            those of `forensics.packets.index.INDEX`.
         """
 
 

@@ -74,13 +74,10 @@ class _Fields(NamedTuple):
     path: str
 
 
-_FLOW = (
+_EXCHANGE = (
     "start", "end", "src", "src_port", "dst", "dst_port", "proto", "service", "name", "via", "bytes_out", "bytes_in",
-    "bytes_kind", "state", "vantage", "source", "record",
-)  # fmt: skip
-_REQUEST = (
-    "start", "end", "src", "src_port", "dst", "dst_port", "name", "via", "method", "url", "status", "user_agent",
-    "referer", "content_type", "request_bytes", "response_bytes", "source", "record",
+    "bytes_kind", "state", "vantage", "source", "record", "host", "method", "url", "status", "user_agent", "referer",
+    "content_type", "how", "is_flow", "is_request",
 )  # fmt: skip
 _NAME = ("time", "address", "name", "how", "client", "source", "record")
 
@@ -111,8 +108,8 @@ class Reader:
         self._local: _Local | None = None
         if "ts" not in places and (local := next((c for c in ("tl", "tg") if c in places), None)):
             self._local = self._local_time(places[local], local)
-        self._flow = rows.appender("flows", *_FLOW) if {"Ss", ">Hs", "<st", ">st"} & set(places) else None
-        self._request = rows.appender("requests", *_REQUEST)
+        self._flows = bool({"Ss", ">Hs", "<st", ">st"} & set(places))
+        self._exchange = rows.appender("exchanges", *_EXCHANGE)
         self._name = rows.appender("names", *_NAME)
 
     def _local_time(self, place: int, code: str) -> _Local | None:
@@ -203,23 +200,19 @@ class Reader:
         src_port = _count(fields.client_port)
         if fields.forwarded != "-":
             self._count("forwarded_for_not_used")
-        if self._flow:
-            state = fields.status if result == "-" else result if fields.status == "-" else f"{result}/{fields.status}"
-            proto, service = ("udp", "icp") if icp else ("tcp", "ssl" if sni else service)
-            self._flow(
-                (start, end, src, src_port, dst, port, proto, service, name or sni, via, sent, received, "application",
-                 None if state == "-" else state, vantage, source, number)
-            )  # fmt: skip
-        if icp:
-            return  # a query of another cache, not an HTTP request
-        self._request(
-            (start, end, src, src_port, dst, port, name or sni or literal, via, _text(method), url,
+        if icp and not self._flows:
+            return
+        state = fields.status if result == "-" else result if fields.status == "-" else f"{result}/{fields.status}"
+        proto, service = ("udp", "icp") if icp else ("tcp", "ssl" if sni else service)
+        # a query of another cache is not an HTTP request
+        how = None if icp else "proxy" if name else "sni" if sni else None
+        self._exchange(
+            (start, end, src, src_port, dst, port, proto, service, name or sni, via, sent, received, "application",
+             _text(state), vantage, source, number, name or sni or literal, _text(method), url,
              _count(fields.status) or None, _text(fields.agent), _text(fields.referer), _text(fields.content_type),
-             sent, received, source, number)
+             how, self._flows, not icp)
         )  # fmt: skip
-        if name:
-            self._name((start, dst, name, "proxy", src, source, number))
-        if sni:
+        if how == "proxy" and sni:
             self._name((start, dst, sni, "sni", src, source, number))
 
 

@@ -21,12 +21,13 @@ import pyarrow.compute as pc
 from forensics.errors import EvidenceError, ForensicsError, TimezoneNeededError, UnknownFormatError
 from forensics.formats import HEAD_BYTES, Evidence, Hints, all_formats
 from forensics.packets.index import INDEX
+from forensics.reading.checking import check_batch
 from forensics.reading.compression import outer_compression
 from forensics.reading.files import EvidenceFile, EvidenceLike, find_evidence
 from forensics.reading.progress import progress_bar
 from forensics.reading.spread import spread_over_minutes
 from forensics.reading.streams import ExpandedStream, Limits, RawStream
-from forensics.schema import TABLES
+from forensics.schema import EXCHANGES, STORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -58,11 +59,8 @@ STREAM_BUFFER = 1 << 20
 COMPANION_BYTES = 1 << 20
 """A companion file longer than this is no configuration file. [B]"""
 
-TIMES = {"flows": ("start", "end"), "names": ("time",), "requests": ("start", "end")}
+TIMES = {"flows": ("start", "end"), "names": ("time",), "requests": ("start", "end"), "exchanges": ("start", "end")}
 """Columns that say when something happened, by table."""
-
-CALENDAR = (-62_135_596_800_000_000, 253_402_300_800_000_000)
-"""Start of the year 1 and of the year 10000, between which a time has a date. [us]"""
 
 ARCHIVES = {b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar"}
 
@@ -101,7 +99,7 @@ class _Tally:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self.rows = dict.fromkeys(TABLES, 0)
+        self.rows = dict.fromkeys(STORED, 0)
         self.first: int | None = None  # [us]
         self.last: int | None = None
 
@@ -112,6 +110,8 @@ class _Tally:
         if table in INDEX:
             return
         self.rows[table] += batch.num_rows
+        if table == EXCHANGES.name:
+            self.rows["flows"] += batch["is_flow"].true_count
         for column in TIMES.get(table, ()):
             span = pc.min_max(batch.column(column).cast(pa.int64())).as_py()
             if span["min"] is not None:
@@ -204,10 +204,10 @@ def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBa
     """
     try:
         for table, batch in fmt.parse(evidence):
-            _check(table, batch)
+            check_batch(table, batch)
             yield table, batch
-            if table == "flows" and not fmt.EXACT_VOLUMES:
-                yield "volumes", spread_over_minutes(batch)
+            if table in ("flows", EXCHANGES.name) and not fmt.EXACT_VOLUMES:
+                yield from (("volumes", volumes) for volumes in spread_over_minutes(batch))
     except EvidenceError:
         raise
     except ForensicsError as error:
@@ -216,23 +216,6 @@ def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBa
         _log.exception("a bug in the reader of %s, please report it", fmt.NAME)
         problem = f"the reader of {fmt.NAME} met a bug ({type(error).__name__}: {error}); what it read before stands"
         raise EvidenceError(evidence.source, problem) from error
-
-
-def _check(table: str, batch: pa.RecordBatch) -> None:
-    """Hold every format to the schema, so that a case in memory takes no row that one on disk would refuse."""
-    if batch.schema != (INDEX[table] if table in INDEX else TABLES[table].schema):
-        raise TypeError(f"a batch of {table} has another schema")
-    for declared, column in zip(batch.schema, batch.columns, strict=True):
-        if column.null_count and not declared.nullable:
-            raise ValueError(f"{table}.{declared.name} is never null")
-        if pa.types.is_timestamp(declared.type) and not _in_calendar(column):
-            raise ValueError(f"{table}.{declared.name} lies outside the years 1 to 9999")
-
-
-def _in_calendar(times: pa.Array) -> bool:
-    """Tell whether pandas and every report can show these times."""
-    span = pc.min_max(times.cast(pa.int64())).as_py()
-    return span["min"] is None or (span["min"] >= CALENDAR[0] and span["max"] < CALENDAR[1])
 
 
 def _recognise(source: str, file: EvidenceFile, head: bytes, options: ReadOptions) -> tuple[Format, Hints]:

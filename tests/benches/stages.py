@@ -18,8 +18,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from processes import count_packets, into_case, run, spread
 
 import forensics as fx
@@ -27,10 +25,12 @@ from forensics.formats import Evidence, Hints, all_formats
 from forensics.packets.engine import Engine
 from forensics.packets.layout import FlowOptions
 from forensics.reading import EvidenceFile, ReadOptions, read_file
-from forensics.schema import TABLES
+from forensics.table_files import TableFiles, as_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
 
 BLOCK = 8 * 1024 * 1024
 
@@ -103,14 +103,10 @@ def into_folder(path: Path) -> None:
 def parquet(collected: list[tuple[str, pa.RecordBatch]], folder: Path) -> None:
     """Write tables that are in memory already, as a case writes them."""
     with TemporaryDirectory(dir=folder) as place:
-        writers: dict[str, pq.ParquetWriter] = {}
+        files = TableFiles(Path(place))
         for table, batch in collected:
-            if table not in writers:
-                file = Path(place, f"{table}.parquet")
-                writers[table] = pq.ParquetWriter(file, TABLES[table].schema, compression="zstd")
-            writers[table].write_batch(batch)
-        for writer in writers.values():
-            writer.close()
+            files.write(table, as_stored(table, batch))
+        files.close()
 
 
 STAGES: dict[str, tuple[Callable[[Path], None], str | None]] = {

@@ -44,7 +44,7 @@ from forensics.packets import arrays, engine, layout, pipeline, window
 from forensics.packets.containers import BadContainerError, Section
 from forensics.packets.pipeline import read_capture
 from forensics.packets.protocols import certificates, dns, http, quic, socks, tls
-from forensics.reading import _check
+from forensics.reading.checking import check_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +117,7 @@ def check_capture(data: bytes) -> None:
     evidence = Evidence(io.BytesIO(data), "fuzz", "sensor")
     sums: Counter[str] = Counter()
     for table, batch in read_capture(evidence):
-        _check(table, batch)
+        check_batch(table, batch)
         sums[table] += batch.num_rows
         if table == "flows":
             for row in batch.select(["tunnel", "packets_out", "packets_in"]).to_pylist():

@@ -6,11 +6,13 @@ from collections import defaultdict
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forensics.reading.spread import MINUTE, MOST_MINUTES, spread_over_minutes
-from forensics.schema import TABLES
+from forensics.schema import EXCHANGES, STORED, TABLES
 
 FIGURES = ("bytes_out", "bytes_in", "packets_out", "packets_in")
 PAIR = ("src", "dst", "name", "via", "bytes_kind", "vantage", "source")
@@ -29,10 +31,14 @@ def flow(start: int = NOON, length: int = 0, **values: object) -> dict[str, obje
 
 def spread(*flows: dict[str, object]) -> list[dict[str, Any]]:
     """Return the volumes of some flows, minutes counted from noon."""
-    batch = spread_over_minutes(pa.RecordBatch.from_pylist(list(flows), schema=TABLES["flows"].schema))
-    assert batch.schema == TABLES["volumes"].schema
-    minutes = batch.column("minute").cast(pa.int64()).to_pylist()
-    return [row | {"minute": (at - NOON) // MINUTE} for row, at in zip(batch.to_pylist(), minutes, strict=True)]
+    return volumes_of(pa.RecordBatch.from_pylist(list(flows), schema=TABLES["flows"].schema))
+
+
+def volumes_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return the volumes of a batch, minutes counted from noon."""
+    table = pa.Table.from_batches(spread_over_minutes(batch), STORED["volumes"].schema)
+    minutes = table["minute"].cast(pa.int64()).to_pylist()
+    return [row | {"minute": (at - NOON) // MINUTE} for row, at in zip(table.to_pylist(), minutes, strict=True)]
 
 
 def sums(rows: list[dict[str, Any]]) -> dict[tuple[object, ...], dict[str, int | None]]:
@@ -134,6 +140,73 @@ def test_huge_figures_do_not_turn_negative() -> None:
 
 
 def test_no_flows_no_volumes() -> None:
-    """No flows, or only outer tunnels, give an empty batch of the schema."""
+    """No flows, or only outer tunnels, give no volumes."""
     assert spread() == []
     assert spread(flow(tunnel="outer", bytes_out=1)) == []
+
+
+def as_exchanges(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    """Return flows as exchanges, with a request among them that is no flow."""
+    kinds = {"is_flow": True, "is_request": False}
+    other = flow(bytes_out=10**9) | {"is_flow": False, "is_request": True}
+    return pa.RecordBatch.from_pylist([*(row | kinds for row in rows), other], schema=EXCHANGES.schema)
+
+
+@given(flows)
+def test_exchanges_have_the_volumes_of_their_flows(rows: list[dict[str, Any]]) -> None:
+    """What is stored as exchanges has the volumes that its flows have; what is no flow has none."""
+    batch = pa.RecordBatch.from_pylist(rows, schema=TABLES["flows"].schema)
+
+    assert volumes_of(as_exchanges(rows)) == volumes_of(batch)
+
+
+def test_the_order_is_that_of_the_table() -> None:
+    """Rows come by minute, source, src, dst, name and via, nulls behind; the order of flows does not matter."""
+    hosts = ["b.example", None, "a.example"]
+    mixed = [
+        flow(NOON + late * MINUTE, 0, src=src, dst=dst, name=name, via=via, bytes_in=1, source=source)
+        for late in (1, 0)
+        for src in ("192.0.2.9", "192.0.2.10")
+        for dst in (None, "203.0.113.7")
+        for name in hosts
+        for via in hosts
+        for source in ("b.log", "a.log")
+    ]
+    rows = spread(*mixed)
+
+    def key(row: dict[str, Any]) -> tuple[Any, ...]:
+        return row["minute"], *((row[n] is None, row[n]) for n in ("source", "src", "dst", "name", "via"))
+
+    assert len(rows) == len(mixed)
+    assert rows == sorted(rows, key=key) == spread(*reversed(mixed))
+
+
+@pytest.mark.parametrize("largest", [1, 7, 100])
+def test_more_groups_than_a_number_holds(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the numbers of groups would wrap around, they are counted anew: the rows are the same."""
+    mixed = [flow(NOON + n * MINUTE // 3, 0, src=f"192.0.2.{n % 5}", name=f"{n % 7}.example") for n in range(40)]
+    expected = spread(*mixed)
+    monkeypatch.setattr("forensics.reading.spread.LARGEST_KEY", largest)
+
+    assert spread(*mixed) == expected
+
+
+def test_words_that_no_row_uses() -> None:
+    """A dictionary may hold more words than the rows use, in any order, and one of them twice."""
+    rows = as_exchanges([flow(bytes_in=1), flow(bytes_in=2), flow(bytes_in=4)])
+    words = pa.DictionaryArray.from_arrays(pa.array([3, 1, 2, 0], pa.int32()), ["z", "b", "a", "b", "unused"])
+    rows = rows.set_column(rows.schema.get_field_index("name"), EXCHANGES.schema.field("name"), words)
+
+    found = [(row["name"], row["bytes_in"]) for row in volumes_of(rows)]
+    assert found == [("a", 4), ("b", 3)]
+
+
+def test_memory_is_bounded() -> None:
+    """Connections that all claim to last a month come in batches of a million minutes, and none of them is lost."""
+    rows = [flow(NOON, 40 * 24 * 60 * MINUTE, src=f"192.0.2.{n}", bytes_in=10**6 + n) for n in range(60)]
+    batch = pa.RecordBatch.from_pylist(rows, schema=TABLES["flows"].schema)
+
+    made = list(spread_over_minutes(batch))
+
+    assert [len(part) for part in made] == [23 * MOST_MINUTES, 23 * MOST_MINUTES, 14 * MOST_MINUTES]
+    assert sum(pc.sum(part["bytes_in"]).as_py() for part in made) == sum(10**6 + n for n in range(60))
