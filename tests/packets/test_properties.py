@@ -348,22 +348,24 @@ def test_packets_and_bytes_are_counted_once(plain: Build, make: ModuleType, spec
 @SLOW
 @given(specs=SEQUENCES)
 def test_the_index_knows_both_ends_of_a_tunnel(tiny: Build, make: ModuleType, specs: list[Spec]) -> None:
-    """A flow on the wire has all its packets in the index, and so has a flow that nothing is carried by."""
-    packets = write(make, specs)
+    """A flow on the wire has all its packets in the index, and so has a flow that it carries.
+
+    Tunnels within tunnels have tests of their own.
+    """
+    packets = [w for w in write(make, specs) if len(w.layers) < 3]
     rows, _ = tiny.read(pcapng(make, [w.packet for w in packets]))
     members = rows["packets"]
 
     assert [row["flow"] is not None for row in members] == [bool(w.layers) for w in packets]
     assert [row["inner"] is not None for row in members] == [len(w.layers) > 1 for w in packets]
-    column_of = {None: "flow", "outer": "flow", "inner": "inner", "middle": "inner"}
+    column_of = {None: "flow", "outer": "flow", "inner": "inner"}
     begun = Counter((column_of[flow["tunnel"]], flow["record"]) for flow in rows["flows"])
     for flow in rows["flows"]:
         column, record = column_of[flow["tunnel"]], flow["record"]
         numbers = [number for number, row in enumerate(members, 1) if row[column] == record]
-        if flow["tunnel"] != "middle":  # of three in one another the middle one has no place in the index
-            assert numbers[0] == record
-            assert len(numbers) >= total([flow], "packets")
-            assert begun[column, record] > 1 or len(numbers) == total([flow], "packets")
+        assert numbers[0] == record
+        assert len(numbers) >= total([flow], "packets")
+        assert begun[column, record] > 1 or len(numbers) == total([flow], "packets")
 
 
 CONVERSIONS = {
