@@ -1,0 +1,184 @@
+"""The compiled loop that numbers the distinct words of a column: a table of open addressing over an arena of bytes.
+
+`forensics.formats._vocabulary.Vocabulary` owns the table and makes room for it.
+"""
+
+# ruff: noqa: PLR0917 - a compiled loop takes its arguments by place
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forensics.formats._values import eight
+from forensics.packets._jit import entry, hot, jit
+
+if TYPE_CHECKING:
+    from forensics.formats._values import Bytes, Longs, Shorts
+
+__all__ = [
+    "CURSOR_COLUMNS",
+    "C_FIRST_KEY",
+    "C_LOCAL",
+    "C_PASS",
+    "C_REHASH",
+    "C_ROW",
+    "C_USED",
+    "C_WORDS",
+    "KEYS",
+    "WORD_COLUMNS",
+    "W_BEGIN",
+    "W_HASH",
+    "W_SIZE",
+    "intern_words",
+]
+
+_LOW32 = 0xFFFF_FFFF
+
+C_WORDS, C_USED, C_ROW, C_LOCAL, C_PASS, C_REHASH, C_FIRST_KEY = range(7)
+"""What the table of words knows of itself: words and bytes it holds; the row to go on with; distinct words that this
+pass met; number of the pass; whether the slots are new; the first of the keys."""
+
+KEYS = 5
+CURSOR_COLUMNS = C_FIRST_KEY + KEYS
+
+W_BEGIN, W_SIZE, W_HASH, W_PASS, W_LOCAL = range(5)
+"""A word: where its bytes begin; their number, above eight bits for its kind; its hash; the last pass that met it, and
+which of the pass's words it was."""
+
+WORD_COLUMNS = 5
+
+
+@hot
+def _hash(eights: Longs, at: int, size: int, kind: int, cursor: Longs) -> int:
+    """Return a hash of a word, 63 bits; each product is of 32 and 31 bits, so that compiled and plain agree."""
+    key1, key2 = int(cursor[C_FIRST_KEY]), int(cursor[C_FIRST_KEY + 1])
+    h1 = int(cursor[C_FIRST_KEY + 2]) ^ kind
+    h2 = int(cursor[C_FIRST_KEY + 3]) ^ size
+    for k in range(0, size, 8):
+        v = eight(eights, at + k, size - k)
+        v1 = (h1 ^ (v & _LOW32)) * key1
+        v2 = (h2 ^ (v >> 32 & _LOW32)) * key2
+        h1 = (v1 ^ v1 >> 32) & _LOW32
+        h2 = (v2 ^ v2 >> 32) & _LOW32
+    v = h1 * int(cursor[C_FIRST_KEY + 4]) ^ h2 * key1
+    v = (v & _LOW32) * key2 ^ v >> 32
+    return v ^ v >> 29
+
+
+@hot
+def _equal(eights: Longs, at: int, arena: Longs, begin: int, size: int) -> bool:
+    """Compare a word with one of the arena, eight bytes a step."""
+    k = 0
+    while k < size and eight(eights, at + k, size - k) == eight(arena, begin + k, size - k):
+        k += 8
+    return k >= size
+
+
+@jit
+def _fill_slots(cursor: Longs, words: Longs, slots: Longs) -> None:
+    """Fill new slots with the words known: the top bits of the hash beside the word's number."""
+    mask = slots.shape[0] - 1
+    for w in range(int(cursor[C_WORDS])):
+        h = int(words[w, W_HASH])
+        at = h & mask
+        while slots[at] >= 0:
+            at = (at + 1) & mask
+        slots[at] = (h >> 32) << 32 | w
+    cursor[C_REHASH] = 0
+
+
+@jit
+def _add(eights: Longs, at: int, size: int, kind: int, h: int, cursor: Longs, words: Longs, arena: Longs) -> int:
+    """Put a new word into the table; return its number, or -1 where there is no room."""
+    w = int(cursor[C_WORDS])
+    used = int(cursor[C_USED])
+    if w >= words.shape[0] or used + size + 8 > arena.shape[0]:
+        return -1
+    for k in range(0, size, 8):
+        arena[used + k] = eight(eights, at + k, size - k)
+    words[w, W_BEGIN] = used
+    words[w, W_SIZE] = size << 8 | kind
+    words[w, W_HASH] = h
+    words[w, W_PASS] = 0
+    cursor[C_WORDS] = w + 1
+    cursor[C_USED] = used + size
+    return w
+
+
+@hot
+def _word(eights: Longs, at: int, size: int, kind: int, cursor: Longs, words: Longs, slots: Longs, arena: Longs) -> int:
+    """Return the number of a word, giving it one where it is new; -1 where there is no room for it."""
+    h = _hash(eights, at, size, kind, cursor)
+    mask = slots.shape[0] - 1
+    top = h >> 32
+    slot = h & mask
+    w = -1
+    while True:
+        held = int(slots[slot])
+        if held < 0:
+            w = _add(eights, at, size, kind, h, cursor, words, arena)
+            if w >= 0:
+                slots[slot] = top << 32 | w
+            break
+        if held >> 32 == top:
+            w = held & _LOW32
+            if words[w, W_SIZE] == size << 8 | kind and _equal(eights, at, arena, int(words[w, W_BEGIN]), size):
+                break
+        slot = (slot + 1) & mask
+    return w
+
+
+@entry
+def intern_words(
+    eights: Longs,
+    begin: Shorts,
+    end: Shorts,
+    kinds: Bytes,
+    cursor: Longs,
+    words: Longs,
+    slots: Longs,
+    arena: Longs,
+    codes: Shorts,
+    order: Shorts,
+) -> None:
+    """Number the distinct words of a column in the order in which they come, from row ``cursor[C_ROW]`` on.
+
+    Ends before its last row where the table has no more room.
+
+    Parameters
+    ----------
+    eights, begin, end
+        The spans, with the bytes as `by_eight` gives them; an empty one is no word.
+    kinds
+        A small number for each, that makes equal bytes different words.
+    cursor, words, slots, arena
+        The table: what it knows of itself (``C_*``), its words (``W_*``; half as many as slots), places by
+        hash, bytes as `by_eight` gives them.
+    codes
+        Takes for each row which of the column's words it holds, -1 for none.
+    order
+        Takes the numbers that those words have in the table.
+    """
+    if cursor[C_REHASH] == 1:
+        _fill_slots(cursor, words, slots)
+    now = int(cursor[C_PASS])
+    local = int(cursor[C_LOCAL])
+    row = int(cursor[C_ROW])
+    while row < begin.shape[0]:
+        at = int(begin[row])
+        size = int(end[row]) - at
+        if size <= 0:
+            codes[row] = -1
+        else:
+            w = _word(eights, at, size, int(kinds[row]), cursor, words, slots, arena)
+            if w < 0:
+                break
+            if words[w, W_PASS] != now:
+                words[w, W_PASS] = now
+                words[w, W_LOCAL] = local
+                order[local] = w
+                local += 1
+            codes[row] = words[w, W_LOCAL]
+        row += 1
+    cursor[C_LOCAL] = local
+    cursor[C_ROW] = row

@@ -1,0 +1,208 @@
+"""Columns of repeated texts: each distinct one becomes a number, and Python sees distinct ones only.
+
+A `Vocabulary` lives for many blocks: a word that was met before keeps its number, and whatever was made of its text is
+at hand. A hostile log of ever new words does not make it grow without end, since it is emptied between blocks.
+
+Which number a word has depends on when it was met first, never on its hash. So the keys of the hash are drawn at random
+and nobody can write a log whose words all fall into one place, and the output is still the same each time.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from forensics.formats._interning import (
+    C_FIRST_KEY,
+    C_LOCAL,
+    C_PASS,
+    C_REHASH,
+    C_ROW,
+    C_USED,
+    C_WORDS,
+    CURSOR_COLUMNS,
+    KEYS,
+    W_BEGIN,
+    W_SIZE,
+    WORD_COLUMNS,
+    intern_words,
+)
+from forensics.formats._lines import text_of
+from forensics.formats._values import by_eight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from forensics.formats._cut import I32, U8
+
+__all__ = ["MOST_BYTES", "MOST_WORDS", "Vocabularies", "Vocabulary", "Words", "lawful"]
+
+MOST_WORDS = 65_536
+"""With more words than that a vocabulary is emptied before the next block."""
+
+MOST_BYTES = 16 << 20
+"""With more bytes of words than that a vocabulary is emptied before the next block. [B]"""
+
+_FIRST_SLOTS = 8192
+_FIRST_BYTES = 1 << 16
+_MOST_MAKERS = 64
+
+_Made = TypeVar("_Made")
+
+
+def lawful(text: str) -> str:
+    r"""Return a text that UTF-8 can hold: the half of a surrogate pair, which a JSON escape can give, as ``\udNNN``."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+class Words(NamedTuple):
+    """A column of texts, each distinct one kept once.
+
+    Parameters
+    ----------
+    codes
+        For each row which of the values it has, -1 for none.
+    values
+        The distinct values.
+    """
+
+    codes: I32
+    values: tuple[str, ...]
+
+    @classmethod
+    def of(cls, codes: I32, values: Sequence[str | None]) -> Words:
+        """Return a column whose rows point into values that may repeat, or be None."""
+        places: dict[str, int] = {}
+        turned = [-1 if value is None else places.setdefault(value, len(places)) for value in values]
+        if len(places) < len(values):
+            codes = np.array([*turned, -1], np.int32)[codes]  # -1 finds the last
+        return cls(codes, tuple(places))
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a value."""
+        return self.codes >= 0
+
+    def mapped(self, convert: Callable[[str], str | None]) -> Words:
+        """Return what becomes of each value."""
+        return Words.of(self.codes, [convert(value) for value in self.values])
+
+    def only(self, where: npt.NDArray[np.bool_]) -> Words:
+        """Return the values of some rows, nothing in the others."""
+        return Words(np.where(where, self.codes, np.int32(-1)), self.values)
+
+    def otherwise(self, other: Words) -> Words:
+        """Return the values of another column where this one has none."""
+        codes = np.where(other.codes >= 0, other.codes + np.int32(len(self.values)), np.int32(-1))
+        return Words.of(np.where(self.known, self.codes, codes), self.values + other.values)
+
+    def array(self, kind: pa.DataType) -> pa.Array:
+        """Return the column as Arrow: strings, or a dictionary of them."""
+        codes = pa.array(self.codes, mask=None if self.known.all() else ~self.known)
+        values = pa.array(self.values, pa.string())
+        return pa.DictionaryArray.from_arrays(codes, values) if pa.types.is_dictionary(kind) else values.take(codes)
+
+
+class Vocabulary:
+    """Distinct words of the columns of many blocks, and what was made of them. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._cursor = np.zeros(CURSOR_COLUMNS, np.int64)
+        for key in range(C_FIRST_KEY, C_FIRST_KEY + KEYS):
+            self._cursor[key] = secrets.randbits(30) << 1 | 1
+        self._made: dict[Hashable, dict[int, object]] = {}
+        self.filling = 0
+        self._empty()
+
+    def _empty(self) -> None:
+        """Forget all words."""
+        self.filling += 1
+        self._cursor[:C_FIRST_KEY] = 0
+        self._made.clear()
+        self._slots = np.full(_FIRST_SLOTS, -1, np.int64)
+        self._words = np.zeros((_FIRST_SLOTS // 2, WORD_COLUMNS), np.int64)
+        self._arena = np.zeros(_FIRST_BYTES, np.uint8)
+
+    def begin_block(self) -> None:
+        """Forget all words where they are too many; ``filling`` then changes, and their numbers mean nothing more."""
+        if len(self) > MOST_WORDS or self._cursor[C_USED] > MOST_BYTES:
+            self._empty()
+
+    def __len__(self) -> int:
+        return int(self._cursor[C_WORDS])
+
+    def intern(self, data: U8, begin: I32, end: I32, kinds: U8) -> tuple[I32, I32]:
+        """Number the distinct words of a column.
+
+        Parameters
+        ----------
+        data, begin, end
+            Their spans; an empty one is no word.
+        kinds
+            A small number for each, that makes equal bytes different words.
+
+        Returns
+        -------
+        tuple
+            For each row which of the column's words it holds, -1 for none; and the numbers that those words have here.
+        """
+        cursor, rows, eights = self._cursor, len(begin), by_eight(data)
+        codes, order = np.empty(rows, np.int32), np.empty(rows, np.int32)
+        cursor[[C_ROW, C_LOCAL]] = 0
+        cursor[C_PASS] += 1
+        while True:
+            arena = by_eight(self._arena)
+            intern_words(eights, begin, end, kinds, cursor, self._words, self._slots, arena, codes, order)
+            row = int(cursor[C_ROW])
+            if row == rows:
+                return codes, order[: cursor[C_LOCAL]]
+            self._make_room(int(end[row] - begin[row]))
+
+    def _make_room(self, size: int) -> None:
+        """Make room for a word that found none: for more words, or for its bytes."""
+        if len(self) >= len(self._words):
+            words = np.zeros((4 * len(self._words), WORD_COLUMNS), np.int64)
+            words[: len(self._words)] = self._words
+            self._words, self._slots = words, np.full(2 * len(words), -1, np.int64)
+            self._cursor[C_REHASH] = 1
+        else:
+            arena = np.zeros(2 * (len(self._arena) + size + 16), np.uint8)
+            arena[: len(self._arena)] = self._arena
+            self._arena = arena
+
+    def made(self, order: I32, key: Hashable, make: Callable[[str, int], _Made]) -> list[_Made]:
+        """Return what a function makes of words, each called for once as long as the vocabulary knows the word.
+
+        Parameters
+        ----------
+        order
+            Numbers of the words.
+        key
+            What tells this function from others; one made anew for each block would never be met again.
+        make
+            Takes the text of a word, and its kind.
+        """
+        if key not in self._made and len(self._made) >= _MOST_MAKERS:
+            self._made.clear()
+        known = self._made.setdefault(key, {})
+        for number in order.tolist():
+            if number not in known:
+                known[number] = make(*self._word(number))
+        return [cast("_Made", known[number]) for number in order.tolist()]
+
+    def _word(self, number: int) -> tuple[str, int]:
+        """Return text and kind of a word."""
+        begin, size = int(self._words[number, W_BEGIN]), int(self._words[number, W_SIZE])
+        return text_of(self._arena[begin : begin + (size >> 8)].tobytes()), size & 255
+
+
+class Vocabularies(threading.local):
+    """A vocabulary for each thread that works on a file: ``vocabularies.own``."""
+
+    def __init__(self) -> None:
+        self.own = Vocabulary()
