@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forensics.errors import EvidenceError
+from forensics.reading.options import ReadOptions
 from forensics.formats import HEAD_BYTES, Evidence, Format, Hints, all_formats
 from forensics.packets.index import INDEX
 from forensics.reading.checking import check_batch
@@ -73,8 +74,7 @@ def hints_of(path: Path, name: str) -> Hints:
         for companion in FORMATS[name].COMPANIONS
         if path.with_name(companion).exists()
     }
-    zone = ZoneInfo(said["timezone"]) if "timezone" in said else None
-    return Hints(timezone=zone, logformat=said.get("logformat"), companions=companions)
+    return ReadOptions.of(**said).hints(companions)
 
 
 def batches(fmt: Format, data: bytes, hints: Hints, source: str = "sample") -> tuple[Batches, dict[str, object]]:

@@ -301,5 +301,5 @@ def restored(rejects: pa.RecordBatch, originals: Originals) -> pa.RecordBatch:
     """Return rows of ``rejects`` with the bytes of the evidence in place of their text."""
     place = rejects.schema.get_field_index("raw")
     pairs = zip(rejects.column("record").to_pylist(), rejects.column("raw").to_pylist(), strict=True)
-    raw = [line and number and originals.of(number, line)[:RAW_BYTES] or line for number, line in pairs]
+    raw = [(line and number and originals.of(number, line)[:RAW_BYTES]) or line for number, line in pairs]
     return rejects.set_column(place, rejects.schema.field(place), pa.array(raw, rejects.schema.field(place).type))

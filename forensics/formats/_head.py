@@ -1,0 +1,86 @@
+"""The head of a file as formats are recognised by it: text, lines, without what syslog put before them.
+
+Example: ``first_lines(head, hints)`` gives the first twenty lines of a log in UTF-16 that came through syslog.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from forensics.formats._encodings import decoded, encoding_of
+from forensics.formats._syslog import body_of
+
+if TYPE_CHECKING:
+    from forensics.formats import Hints
+
+__all__ = ["LINES", "definitions", "first_lines", "text"]
+
+LINES = 20
+"""Lines that decide whether a file is of a format; half of them must be readable."""
+
+_PREFIX = re.compile(r"([a-z][a-z0-9_]*):\s+(.+)", re.DOTALL)
+
+
+def text(head: bytes, hints: Hints, *, limit: int = LINES) -> str:
+    r"""Return the first lines of a file, joined by ``\n``: decoded, without heads of syslog and blank lines.
+
+    Parameters
+    ----------
+    head
+        The first bytes of the file; a line that they cut is left out, unless it is the only one.
+    hints
+        Its ``encoding`` counts.
+    limit
+        Most lines to return.
+    """
+    return "\n".join(first_lines(head, hints, limit=limit))
+
+
+def first_lines(head: bytes, hints: Hints, *, limit: int = LINES) -> list[str]:
+    """Return the first lines of a file, as `text` has them.
+
+    Parameters
+    ----------
+    head, hints, limit
+        As for `text`.
+    """
+    found = decoded(head, encoding_of(head, hints.encoding)).split("\n")
+    if len(found) > 1:
+        found.pop()  # cut by the end of the head, or empty after the last line end
+    lines = (line.removesuffix("\r") for line in found)
+    return [body_of(line) for line in lines if line and not line.isspace()][:limit]
+
+
+def definitions(logformat: str | None, name: str) -> tuple[str, ...]:
+    """Return what the hint ``logformat`` says to a format: its definitions, one a line, without the format's name.
+
+    Without a name a definition is Squid's, or nginx's where it holds ``$name``.
+
+    Parameters
+    ----------
+    logformat
+        The hint; None where there is none.
+    name
+        Name of the format that asks.
+
+    Raises
+    ------
+    ValueError
+        The hint is for other formats; the message says for which.
+    """
+    if logformat is None:
+        return ()
+    found = [_named(line) for line in logformat.splitlines() if line.strip()] or [_named(logformat)]
+    others = sorted({other for other, _ in found} - {name})
+    mine = tuple(definition for other, definition in found if other == name)
+    if not mine:
+        raise ValueError(f"--logformat is one of {', '.join(others)}")
+    return mine
+
+
+def _named(line: str) -> tuple[str, str]:
+    """Return the format that a definition is for, and the definition."""
+    if found := _PREFIX.fullmatch(line):
+        return found[1], found[2]
+    return ("nginx" if re.search(r"\$\w", line) else "squid"), line
