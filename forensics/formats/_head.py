@@ -9,15 +9,34 @@ import re
 from typing import TYPE_CHECKING
 
 from forensics.formats._encodings import decoded, encoding_of
-from forensics.formats._syslog import body_of
 
 if TYPE_CHECKING:
     from forensics.formats import Hints
 
-__all__ = ["LINES", "definitions", "first_lines", "text"]
+__all__ = ["LINES", "body_of", "definitions", "first_lines", "text"]
 
 LINES = 20
 """Lines that decide whether a file is of a format; half of them must be readable."""
+
+_TIME = rb"\d\d:\d\d:\d\d(?:\.\d{1,9}+|(?!\.))"
+_ISO = rb"\d{4}-\d\d-\d\dT" + _TIME + rb"(?:Z|[+-]\d\d:?\d\d)?"
+_MONTHS = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_OLD = _MONTHS + rb"  ?\d{1,2} (?:\d{4} )?" + _TIME
+_TAG = rb"[^ \",:=|]{1,63}:(?: +|$)"
+_PRIORITY = re.compile(rb"<\d{1,3}>")
+_STRUCTURED = re.compile(
+    rb"1 (?:" + _ISO + rb"|-) [^ ]* [^ ]* [^ ]* [^ ]* "
+    rb"(?:-|(?:\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*+\")*+\])++)(?: |$)(?:\xef\xbb\xbf)?",
+    re.DOTALL,
+)
+_MARKED = re.compile(rb"(?:" + _OLD + rb"|" + _ISO + rb") (?:" + _TAG + rb"|[^ ]*(?: +|$)(?:" + _TAG + rb")?)")
+_UNMARKED = re.compile(
+    rb"(?:" + _OLD + rb" (?:" + _TAG + rb"|[^ ]*(?: +|$)(?:" + _TAG + rb")?)"
+    rb"|" + _ISO + rb" (?:" + _TAG + rb"|[^ ]* " + _TAG + rb"))"
+)
+"""Heads as `forensics.formats._syslog` knows them, without its compiled loop: a few lines are not worth loading it."""
+
+_CAPITALS = b"ABCDEFGHIJKLMNOPQRS"  # a month may follow
 
 _PREFIX = re.compile(r"([a-z][a-z0-9_]*):\s+(.+)", re.DOTALL)
 
@@ -50,6 +69,23 @@ def first_lines(head: bytes, hints: Hints, *, limit: int = LINES) -> list[str]:
         found.pop()  # cut by the end of the head, or empty after the last line end
     lines = (line.removesuffix("\r") for line in found)
     return [body_of(line) for line in lines if line and not line.isspace()][:limit]
+
+
+def body_of(line: str) -> str:
+    """Return a line without the head that syslog put before it; where there are two, without both."""
+    data = line.encode("utf-8", "surrogateescape")
+    at = _head_end(data, 0)
+    if at and data[at : at + 1] in _CAPITALS:
+        at = _head_end(data, at)
+    return data[at:].decode("utf-8", "surrogateescape")
+
+
+def _head_end(data: bytes, at: int) -> int:
+    """Return where the head of a line ends."""
+    marked = _PRIORITY.match(data, at)
+    at = marked.end() if marked else at
+    found = (marked and _STRUCTURED.match(data, at)) or (_MARKED if marked else _UNMARKED).match(data, at)
+    return found.end() if found else at
 
 
 def definitions(logformat: str | None, name: str) -> tuple[str, ...]:
