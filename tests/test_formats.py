@@ -15,17 +15,16 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forensics.errors import EvidenceError
-from forensics.reading.options import ReadOptions
 from forensics.formats import HEAD_BYTES, Evidence, Format, Hints, all_formats
 from forensics.packets.index import INDEX
 from forensics.reading.checking import check_batch
+from forensics.reading.options import ReadOptions
 from forensics.schema import NEVER, TABLES, parts_of
 
 if TYPE_CHECKING:

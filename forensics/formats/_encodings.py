@@ -27,9 +27,9 @@ from forensics.errors import EvidenceError
 from forensics.rows import RAW_BYTES
 
 if TYPE_CHECKING:
-    from forensics.formats import Evidence
+    from forensics.formats import Evidence, Hints
 
-__all__ = ["Originals", "decoded", "encoding_of", "known_encoding", "restored", "text_stream"]
+__all__ = ["Originals", "decoded", "encoding_of", "known_encoding", "restored", "text_stream", "utf8_head"]
 
 HEAD = 64 * 1024
 """How much of a file tells its encoding. [B]"""
@@ -46,7 +46,6 @@ KEPT = 128
 BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _WIDE = {"utf-16-le": "<u2", "utf-16-be": ">u2"}
 _JAPANESE = re.compile("[\u3041-\u30fa\u3005\u4e00-\u9fff]")  # kana of full width, kanji
-_ESCAPED = re.compile("[\udc80-\udcff]+")
 _PLAIN = bytes(range(9, 14)) + bytes(range(32, 127))
 
 
@@ -74,8 +73,8 @@ def known_encoding(name: str) -> str:
 def encoding_of(head: bytes, hint: str | None = None) -> str:
     """Return the encoding of a file by its first bytes.
 
-    A byte order mark decides, then the hint, then the zeros of UTF-16. What is not UTF-8 then is cp932 or EUC-JP if all
-    of it can be read so and holds kana or kanji, of both the one with more of them; else UTF-8 with escapes.
+    A byte order mark decides, then the hint, then the zeros of UTF-16. What is not UTF-8 then is cp932 or EUC-JP if
+    nine of ten lines can be read so and hold kana or kanji, of both the one with more of them; else UTF-8 with escapes.
 
     Parameters
     ----------
@@ -89,30 +88,30 @@ def encoding_of(head: bytes, hint: str | None = None) -> str:
         return marked
     if hint is not None:
         return hint
-    if (wide := _wide(head)) is not None:
-        return wide
+    if b"\0" in head:
+        return _wide(head) or "utf-8"
     whole = head[: head.rfind(b"\n") + 1] or head
     if _mostly_utf8(whole):
         return "utf-8"
-    texts = ((name, _text(whole, name)) for name in ("cp932", "euc_jp"))
-    found = [(len(_JAPANESE.findall(text)), name) for name, text in texts if text is not None]
-    most, name = max(found, key=lambda one: one[0], default=(0, "utf-8"))
+    most, name = max(((_japanese(whole, name), name) for name in ("cp932", "euc_jp")), key=lambda one: one[0])
     return name if most else "utf-8"
 
 
 def _mostly_utf8(data: bytes) -> bool:
-    """Tell whether no more bytes are damage in UTF-8 than it has characters: one hostile line decides nothing."""
-    if data.isascii():
-        return True
-    text = data.decode("utf-8", "surrogateescape")
-    damaged = sum(map(len, _ESCAPED.findall(text)))
-    return damaged * 2 <= sum(not one.isascii() for one in text)
+    """Tell whether half of the lines that are not ASCII are UTF-8: one hostile line decides nothing."""
+    lines = [line for line in data.split(b"\n") if not line.isascii()]
+    return sum(_text(line, "utf-8") is not None for line in lines) * 2 >= len(lines)
+
+
+def _japanese(data: bytes, encoding: str) -> int:
+    """Return how many kana and kanji bytes hold in an encoding; none where a tenth of the lines cannot be read so."""
+    texts = [_text(line, encoding) for line in data.split(b"\n") if not line.isascii()]
+    readable = [text for text in texts if text is not None]
+    return len(_JAPANESE.findall("\n".join(readable))) if len(readable) * 10 >= len(texts) * 9 else 0
 
 
 def _wide(head: bytes) -> str | None:
     """Return which UTF-16 a file without byte order mark is: a third of a log's characters are ASCII."""
-    if b"\0" not in head:
-        return None
     units = np.frombuffer(head[: len(head) // 2 * 2], "<u2")
     for name, values in (("utf-16-le", units), ("utf-16-be", units.byteswap())):
         plain = ((values >= 32) & (values < 127)) | ((values >= 9) & (values <= 13))
@@ -121,10 +120,10 @@ def _wide(head: bytes) -> str | None:
     return None
 
 
-def _text(data: bytes, encoding: str) -> str | None:
-    """Return bytes as text, None where they are not of that encoding; the last character may be cut."""
+def _text(line: bytes, encoding: str) -> str | None:
+    """Return a line as text, None where it is not of that encoding; its last character may be cut."""
     try:
-        return codecs.getincrementaldecoder(encoding)().decode(data, final=data.endswith(b"\n"))
+        return codecs.getincrementaldecoder(encoding)().decode(line)
     except UnicodeError:
         return None
 
@@ -132,6 +131,12 @@ def _text(data: bytes, encoding: str) -> str | None:
 def decoded(data: bytes, encoding: str) -> str:
     r"""Return bytes as text without byte order mark; what cannot be decoded becomes ``\xNN``."""
     return data.decode(encoding, "backslashreplace").removeprefix("\ufeff")
+
+
+def utf8_head(head: bytes, hints: Hints) -> bytes:
+    """Return the first bytes of a file as UTF-8, as its formats will read them."""
+    encoding = encoding_of(head, hints.encoding)
+    return head if encoding == "utf-8" else decoded(head, encoding).encode("utf-8", "backslashreplace")
 
 
 class _Chunk(NamedTuple):
@@ -158,8 +163,9 @@ class Originals:
     def keep(self, first: int, raw: bytes, text: bytes) -> None:
         """Keep the bytes of some lines, where they are not what their text gives when it is encoded again."""
         if _encoded(text, self._encoding) != raw:
+            lines = _split(raw, self._encoding)
             with self._lock:
-                self._kept.append(_Chunk(first, _split(raw, self._encoding)))
+                self._kept.append(_Chunk(first, lines[:-1] if text.endswith(b"\n") else lines))
 
     def of(self, number: int, line: bytes) -> bytes:
         """Return the bytes of the evidence for the text of a line, or for its beginning.
@@ -261,13 +267,13 @@ class _Joined:
         self._head, self._stream, self._damage = head, stream, damage
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes; what failed before fails again."""
+        """Return the next bytes, of the head alone where there are some left; what failed before fails again."""
         if self._damage is not None:
             raise self._damage
         if not self._head:
             return self._stream.read(size)
         part, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
-        return part + self._stream.read(size if size < 0 else size - len(part)) if not self._head else part
+        return part
 
 
 def text_stream(evidence: Evidence) -> BinaryIO:

@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from forensics.errors import EvidenceError, YearNeededError
 from forensics.formats._stamps import NO_OFFSET, NO_YEAR, Civil
+from forensics.formats._times import shown
 
 if TYPE_CHECKING:
     from forensics.formats import Evidence
 
-__all__ = ["NO_SUCH_DAY", "Years", "shown"]
+__all__ = ["NO_SUCH_DAY", "Years"]
 
 _I64 = npt.NDArray[np.int64]
 _Bools = npt.NDArray[np.bool_]
@@ -169,8 +170,3 @@ def _with_years(civil: Civil, bare: _Bools, told: _Bools, years: _I64) -> Civil:
     known = np.where(bare, good, civil.known)
     local = np.where(bare, moved, civil.local)
     return Civil(np.where(known, local, 0), np.where(known, civil.offset, NO_OFFSET).astype(np.int32), known)
-
-
-def shown(line: str, most: int = 60) -> str:
-    """Return the start of a line as a message quotes it."""
-    return repr(line if len(line) <= most else f"{line[:most]} ...")

@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from forensics.errors import TimezoneNeededError
 from forensics.formats._stamps import NO_OFFSET, NO_YEAR, Civil
-from forensics.formats._times import LATEST
-from forensics.formats._years import Years, shown
+from forensics.formats._times import LATEST, zone_needed
+from forensics.formats._years import Years
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -117,13 +116,7 @@ class Clock:
     def _ahead(self, local: _I64, sample: tuple[int, str]) -> _I64:
         """Return by how much the zone is ahead of UTC at local times. [us]"""
         if self._zone is None:
-            number, text = sample
-            raise TimezoneNeededError(
-                self._evidence.source,
-                f"its times carry no zone (line {number}: {shown(text)}); say which one the device kept: "
-                'timezone="Asia/Tokyo" (UTC+9), timezone="UTC", or make it the case\'s default: '
-                'open_case(..., log_timezone="Asia/Tokyo")',
-            )
+            raise zone_needed(self._evidence.source, *sample)
         first, second = offsets(self._zone, local)
         notes = self._evidence.notes
         with self._lock:
