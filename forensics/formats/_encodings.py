@@ -268,9 +268,9 @@ class _Joined:
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, of the head alone where there are some left; what failed before fails again."""
-        if self._damage is not None:
-            raise self._damage
         if not self._head:
+            if self._damage is not None:
+                raise self._damage
             return self._stream.read(size)
         part, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
         return part
@@ -286,11 +286,13 @@ def text_stream(evidence: Evidence) -> BinaryIO:
     evidence
         The file, of which nothing was read before.
     """
-    head, damage = b"", None
-    try:
-        head = evidence.stream.read(HEAD)
-    except EvidenceError as error:
-        damage = error
+    head, damage, part = b"", None, b"?"
+    while part and len(head) < HEAD:  # a stream may give few bytes at once, and the encoding must not depend on that
+        try:
+            part = evidence.stream.read(HEAD - len(head))
+        except EvidenceError as error:
+            damage, part = error, b""
+        head += part
     joined = cast("BinaryIO", _Joined(head, evidence.stream, damage))
     hint = evidence.hints.encoding
     encoding = encoding_of(head, hint)
