@@ -9,7 +9,7 @@ Example::
 """
 
 from forensics._version import __version__
-from forensics.case import Case, open_case, read
+from forensics.case import Case
 from forensics.community import community_ids
 from forensics.detectors.beacons import detect as find_beacons
 from forensics.detectors.volume_spikes import detect as find_spikes
@@ -18,6 +18,7 @@ from forensics.errors import EvidenceError, ForensicsError
 from forensics.hops import build_hop_graph
 from forensics.investigation import write_report
 from forensics.lookup import dissect
+from forensics.opening import open_case, read
 from forensics.reading import Limits
 from forensics.relays import rank_relays
 

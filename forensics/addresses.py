@@ -14,6 +14,7 @@ import re
 import struct
 from contextlib import suppress
 from functools import lru_cache
+from unicodedata import normalize
 
 __all__ = ["address_text", "host_name", "ipv6_text", "is_private"]
 
@@ -89,6 +90,7 @@ def host_name(text: str) -> str | None:
     """
     name = _END.sub("", text.lstrip().lower())
     if not name.isascii():
+        name = _END.sub("", normalize("NFKC", name).lower())  # letters of full width are letters
         with suppress(UnicodeError):  # no lawful IDN: the text itself is what was observed
             name = _END.sub("", name.encode("idna").decode("ascii"))
     return name or None

@@ -11,18 +11,15 @@ Example::
 
 from __future__ import annotations
 
-import os
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from forensics.adding import add_file
 from forensics.cuts import MOST_PACKETS, export_packets, find_cuts, read_packets
 from forensics.engines import VIEWS, query_text
 from forensics.errors import CaseError, EvidenceError, QueryError
 from forensics.escaping import markup_safe
-from forensics.memory import MemoryStore
 from forensics.reading import (
     EvidenceFile,
     EvidenceLike,
@@ -34,11 +31,13 @@ from forensics.reading import (
 )
 from forensics.schema import TABLES, TIME
 from forensics.selection import selection_text
-from forensics.store import HIDDEN, DiskStore, Store
+from forensics.store import HIDDEN
 from forensics.views import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import os
+    from collections.abc import Iterator, Sequence
+    from zoneinfo import ZoneInfo
 
     import pyarrow as pa
 
@@ -47,12 +46,13 @@ if TYPE_CHECKING:
     from forensics.packets.seek import Packet
     from forensics.reopen import Origin
     from forensics.selection import Rows
+    from forensics.store import Store
 
-__all__ = ["Case", "open_case", "read"]
+__all__ = ["Case"]
 
 
 class Case:
-    """The tables of one investigation. Made by `read` or `open_case`.
+    """The tables of one investigation. Made by `forensics.opening.read` or `forensics.opening.open_case`.
 
     Parameters
     ----------
@@ -62,15 +62,18 @@ class Case:
         What the report calls it.
     timezone
         Zone in which the report shows times and in which office hours are reckoned.
+    log_timezone
+        Name of the zone of logs whose times carry none, where `add` is not told another.
     """
 
-    def __init__(self, store: Store, *, title: str, timezone: ZoneInfo) -> None:
+    def __init__(self, store: Store, *, title: str, timezone: ZoneInfo, log_timezone: str | None = None) -> None:
         from forensics.engines.duckdb import DuckDBEngine
 
         self._store = store
         self._engine: Engine = DuckDBEngine(store.folder)
         self.title = title
         self.timezone = timezone
+        self.log_timezone = log_timezone
         self._register()
 
     @property
@@ -140,7 +143,10 @@ class Case:
         self,
         *evidence: EvidenceLike,
         timezone: str | None = None,
+        year: int | None = None,
         logformat: str | None = None,
+        encoding: str | None = None,
+        trusted_proxies: Sequence[str] = (),
         vantage: str | None = None,
         limits: Limits | None = None,
         progress: bool | None = None,
@@ -158,9 +164,16 @@ class Case:
         *evidence
             Paths, folders, globs, open binary files.
         timezone
-            IANA zone of times that carry none, for example ``Asia/Tokyo``.
+            IANA zone of times that carry none, for example ``Asia/Tokyo``; by default the case's ``log_timezone``.
+        year
+            Year of each file's newest record, of logs whose times carry none.
         logformat
-            Squid ``logformat`` definition of logs that are not in the native format.
+            How lines are made up: ``<format>: <definition>``, several of them one a line; without a format's name a
+            Squid ``logformat``. Formats with a fixed layout need none.
+        encoding
+            Encoding of logs: ``cp932``, ``euc-jp``, ``utf-16-le``; by default each file tells.
+        trusted_proxies
+            Addresses or networks of proxies whose ``X-Forwarded-For`` is believed; by default nobody's is.
         vantage
             Where this evidence was recorded; by default each file's name without its suffixes.
         limits
@@ -175,11 +188,20 @@ class Case:
             that of the first file, so that an `UnknownFormatError` says why each format declined.
         TimezoneNeededError
             Times carry no zone and ``timezone`` is not given.
+        YearNeededError
+            Times carry no year, the file's name tells none, and ``year`` is not given.
         CaseError
-            Another process is adding to the case; the case cannot be written; the zone is not known.
+            Another process is adding to the case; the case cannot be written; an option is not usable.
         """
-        zone = _zone(timezone) if timezone else None
-        options = ReadOptions(zone, logformat, vantage, limits or Limits())
+        options = ReadOptions.of(
+            timezone=timezone or self.log_timezone,
+            year=year,
+            logformat=logformat,
+            encoding=encoding,
+            trusted_proxies=trusted_proxies,
+            vantage=vantage,
+            limits=limits,
+        )
         files = [file for file in find_evidence(*evidence, beside=companion_names()) if not self._is_own(file)]
         known = [file.size for file in files]
         total = sum(size for size in known if size is not None) if None not in known else None
@@ -314,85 +336,3 @@ class Case:
         order = dict.fromkeys((*table.order, *table.schema.names))
         timed = table.schema.field(table.order[0]).type == TIME
         return View(self._engine, f'SELECT * FROM "{name}"', tuple(order), timed=timed)  # noqa: S608  # a table of ours
-
-
-def read(
-    *evidence: EvidenceLike,
-    timezone: str | None = None,
-    logformat: str | None = None,
-    vantage: str | None = None,
-    title: str | None = None,
-    limits: Limits | None = None,
-    progress: bool | None = None,
-) -> Case:
-    """Read evidence into a case in memory; what is beyond a bound lies in a temporary folder that goes with the case.
-
-    Parameters
-    ----------
-    *evidence
-        Paths, folders, globs, open binary files.
-    timezone
-        IANA zone of times that carry none and of the report; UTC for the report where it is not given.
-    logformat
-        Squid ``logformat`` definition of logs that are not in the native format.
-    vantage
-        Where the evidence was recorded; by default each file's name without its suffixes.
-    title
-        What the report and the pictures call the case; by default the names of the evidence.
-    limits
-        How far compressed files may grow.
-    progress
-        Whether to show a progress bar; by default in terminals and notebooks.
-
-    Returns
-    -------
-    Case
-        The case; see `Case.add` for what happens to files that cannot be read.
-
-    Raises
-    ------
-    EvidenceError
-        As `Case.add`.
-    CaseError
-        The zone is not known.
-    """
-    names = ", ".join(Path(str(item)).name for item in evidence if isinstance(item, str | os.PathLike))
-    case = Case(MemoryStore(), title=title or names or "case", timezone=_zone(timezone or "UTC"))
-    return case.add(
-        *evidence, timezone=timezone, logformat=logformat, vantage=vantage, limits=limits, progress=progress
-    )
-
-
-def open_case(folder: str | os.PathLike[str], *, title: str | None = None, timezone: str | None = None) -> Case:
-    """Open the case in a folder, or make a new one there.
-
-    Parameters
-    ----------
-    folder
-        The case's folder. What it holds is described in `forensics.store`.
-    title
-        Title of a new case; by default the folder's name. An existing case keeps its own.
-    timezone
-        IANA zone of a new case's report and office hours; by default UTC. An existing case keeps its own.
-
-    Returns
-    -------
-    Case
-        The case, with all that was added to it before.
-
-    Raises
-    ------
-    CaseError
-        The folder holds something else, a case of another schema, or a damaged one; the zone is not known.
-    """
-    path = Path(folder)
-    zone = _zone(timezone or "UTC")
-    store = DiskStore(path, {"title": title or path.resolve().stem, "timezone": str(zone)})
-    return Case(store, title=store.settings["title"], timezone=_zone(store.settings["timezone"]))
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name of a folder, or too long a one
-        raise CaseError(f"unknown time zone {name!r}: give an IANA name such as Asia/Tokyo or Europe/Berlin") from error

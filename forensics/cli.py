@@ -11,20 +11,21 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import pyarrow as pa
 import typer
 from rich.console import Console
 
 from forensics import __version__
-from forensics.case import open_case, read
 from forensics.errors import CaseError, ForensicsError
 from forensics.escaping import terminal_safe
 from forensics.investigation import Investigation, investigate, write_flows
+from forensics.opening import open_case, read
 
 __all__ = ["app", "main"]
 
@@ -46,7 +47,26 @@ Zone = Annotated[
 ]
 Logformat = Annotated[
     str | None,
-    typer.Option("--logformat", help="Squid logformat of logs that are not in the native one: its definition."),
+    typer.Option(
+        "--logformat",
+        help="How lines are made up: '<format>: <definition>', several of them one a line; without a format's name a "
+        "Squid logformat.",
+    ),
+]
+Year = Annotated[
+    int | None,
+    typer.Option("--year", help="Year of each log's newest record, where its times carry none: 2015."),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option("--encoding", help="Encoding of logs, where it cannot be told from them: cp932, euc-jp, utf-16-le."),
+]
+TrustedProxies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-proxy",
+        help="Address or network of a proxy whose X-Forwarded-For is believed; may be given again and again.",
+    ),
 ]
 
 SAMPLES = (
@@ -54,6 +74,16 @@ SAMPLES = (
     ("campaign", "Asia/Tokyo", "Sample: a campaign of three weeks, made up"),
 )
 """The samples that the demo investigates: folder, zone of the report, title."""
+
+
+class Told(TypedDict):
+    """What the options say about the evidence."""
+
+    timezone: str | None
+    year: int | None
+    logformat: str | None
+    encoding: str | None
+    trusted_proxies: Sequence[str]
 
 
 class Table(StrEnum):
@@ -68,12 +98,16 @@ class Table(StrEnum):
 def investigate_command(
     evidence: Evidence,
     out: Annotated[Path, typer.Option("--out", help="Folder for the report, the pictures and the tables.")],
+    *,
     case: Annotated[
         Path | None,
         typer.Option("--case", help="Keep the case in this folder: a second run reads only what is new."),
     ] = None,
     timezone: Zone = None,
+    year: Year = None,
     logformat: Logformat = None,
+    encoding: Encoding = None,
+    trusted_proxy: TrustedProxies = None,
 ) -> None:
     """Read evidence, find spikes, beacons and relays, and write the report with the hop graph.
 
@@ -82,10 +116,8 @@ def investigate_command(
 
     Example: forensics investigate capture.pcapng gateway/ --out report --timezone Asia/Tokyo
     """
-    if case is None:
-        opened = read(*evidence, timezone=timezone, logformat=logformat)
-    else:
-        opened = open_case(case, timezone=timezone).add(*evidence, timezone=timezone, logformat=logformat)
+    told = _told(timezone, year, logformat, encoding, trusted_proxy)
+    opened = read(*evidence, **told) if case is None else open_case(case, timezone=timezone).add(*evidence, **told)
     _tell(investigate(opened), out)
 
 
@@ -99,7 +131,10 @@ def flows_command(
         bool, typer.Option("--community-id", help="Add the column community_id, which other tools have too.")
     ] = False,
     timezone: Zone = None,
+    year: Year = None,
     logformat: Logformat = None,
+    encoding: Encoding = None,
+    trusted_proxy: TrustedProxies = None,
 ) -> None:
     """Write one row per flow, with the columns of the schema as header.
 
@@ -108,7 +143,7 @@ def flows_command(
     if form is Table.PARQUET and output is None:
         raise CaseError("Parquet is no text: name a file with --output")
     _spare_pandas()
-    opened = read(*evidence, timezone=timezone, logformat=logformat)
+    opened = read(*evidence, **_told(timezone, year, logformat, encoding, trusted_proxy))
     if output is None:
         write_flows(opened, sys.stdout.buffer, form.value, community=community_id)
     else:
@@ -144,13 +179,28 @@ def cut_command(
     evidence: Evidence,
     where: Annotated[str, typer.Option("--where", help="Condition on the columns of flows, in SQL.")],
     output: Annotated[Path, typer.Option("--output", help="The pcapng file to write.")],
+    *,
+    timezone: Zone = "UTC",
+    year: Year = None,
+    logformat: Logformat = None,
+    encoding: Encoding = None,
+    trusted_proxy: TrustedProxies = None,
 ) -> None:
     """Write the packets of some flows into a capture that says where each of them comes from.
 
     Example: forensics cut uplink.pcap.gz --where "dst = '203.0.113.7'" --output cut.pcapng
     """
-    opened = read(*evidence, timezone="UTC")
+    opened = read(*evidence, **_told(timezone, year, logformat, encoding, trusted_proxy))
     _say(f"Packets written: {opened.export_packets(where, output):,}")
+
+
+def _told(
+    timezone: str | None, year: int | None, logformat: str | None, encoding: str | None, proxies: list[str] | None
+) -> Told:
+    """Return the options as the library's functions take them."""
+    return Told(
+        timezone=timezone, year=year, logformat=logformat, encoding=encoding, trusted_proxies=tuple(proxies or ())
+    )
 
 
 @app.command("demo")

@@ -6,7 +6,8 @@
     ├── EvidenceError            one evidence file; carries .source
     │   ├── UnknownFormatError   no format claims it; carries .declined, a reason per format   (ValueError)
     │   ├── ExpansionLimitError  a compressed file grows past a limit; carries .limit          (ValueError)
-    │   └── TimezoneNeededError  times without a zone, and no ``timezone=`` was given          (ValueError)
+    │   ├── TimezoneNeededError  times without a zone, and no ``timezone=`` was given          (ValueError)
+    │   └── YearNeededError      times without a year, and no ``year=`` was given              (ValueError)
     ├── CaseError                a case: not one, another schema, damaged, in use, not writable, unknown time zone
     ├── QueryError               a query that the engine refuses                               (ValueError)
     └── MissingToolError         an outside program or an optional package is not installed    (RuntimeError)
@@ -30,6 +31,7 @@ __all__ = [
     "QueryError",
     "TimezoneNeededError",
     "UnknownFormatError",
+    "YearNeededError",
 ]
 
 
@@ -99,6 +101,10 @@ class ExpansionLimitError(EvidenceError, ValueError):
 
 class TimezoneNeededError(EvidenceError, ValueError):
     """The file's times carry no zone, and none was given."""
+
+
+class YearNeededError(EvidenceError, ValueError):
+    """The file's times carry no year, and none was given."""
 
 
 class CaseError(ForensicsError):

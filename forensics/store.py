@@ -129,7 +129,8 @@ class DiskStore:
         with _undamaged(self._manifest):
             manifest = json.loads(self._manifest.read_text("utf-8"))
             version = manifest["schema"]
-            settings = {name: str(manifest["settings"][name]) for name in ("title", "timezone")}
+            held = manifest["settings"]
+            settings = {name: str(held[name]) for name in ("title", "timezone", *({"log_timezone"} & held.keys()))}
         if version != SCHEMA_VERSION:
             raise CaseError(f"{self.folder} was written with schema {version}, this library reads {SCHEMA_VERSION}")
         return settings

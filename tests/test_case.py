@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forensics import case as case_module
-from forensics.case import Case, open_case, read
 from forensics.errors import EvidenceError, ExpansionLimitError, TimezoneNeededError, UnknownFormatError
+from forensics.opening import open_case, read
 from forensics.reading import Limits
 from forensics.schema import TABLES
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import random
 
     import pyarrow as pa
+
+    from forensics.case import Case
 
 LINE = "{time}.010 {elapsed} 192.0.2.{client} TCP_MISS/200 {size} GET http://{host}/ - HIER_DIRECT/203.0.113.7 -\n"
 SIZED = "%ts.%03tu %>a %Ss/%03>Hs %<st %>st %rm %ru %Sh/%<a"

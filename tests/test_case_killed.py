@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from forensics.case import open_case
 from forensics.errors import CaseError
+from forensics.opening import open_case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ PROGRAM = textwrap.dedent(
 
     import forensics.engines.duckdb
     import forensics.packets.containers
-    from forensics.case import open_case
+    from forensics.opening import open_case
     from forensics.formats import all_formats
 
     all_formats()  # what is imported here, no child has to import
@@ -192,7 +192,7 @@ def test_a_killed_replacement_ends_well(tmp_path: Path) -> None:
 
 ADDING = """
 import pathlib, sys, time
-from forensics.case import open_case
+from forensics.opening import open_case
 
 case = open_case(sys.argv[1])
 with case._store.adding():

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from forensics.case import open_case, read
 from forensics.errors import CaseError, EvidenceError, QueryError
+from forensics.opening import open_case, read
 
 if TYPE_CHECKING:
     from pathlib import Path

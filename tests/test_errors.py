@@ -17,6 +17,7 @@ from forensics.errors import (
     QueryError,
     TimezoneNeededError,
     UnknownFormatError,
+    YearNeededError,
 )
 
 EVERY = [
@@ -25,6 +26,7 @@ EVERY = [
     UnknownFormatError("a.log", {"zeek": "no header", "pcap": "no magic"}),
     ExpansionLimitError("a.gz", "expands too far", "max_ratio"),
     TimezoneNeededError("a.log", "line 1 carries no zone"),
+    YearNeededError("a.log", "line 1 carries no year"),
     CaseError("not a case"),
     QueryError("no such table"),
     MissingToolError("tshark is not installed"),

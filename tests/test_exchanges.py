@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forensics.case import Case, open_case, read
 from forensics.engines.duckdb import DuckDBEngine
 from forensics.errors import QueryError
 from forensics.memory import MemoryStore
+from forensics.opening import open_case, read
 from forensics.reading.checking import check_batch
 from forensics.schema import FILLED, PARTS, WORD, parts_of
 from forensics.store import DiskStore
@@ -29,6 +29,7 @@ from forensics.store import DiskStore
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from forensics.case import Case
     from forensics.store import Store
 
 START = datetime(2015, 5, 21, 4, tzinfo=UTC)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forensics.errors import EvidenceError
-from forensics.formats import Evidence
+from forensics.formats import Evidence, Hints
 from forensics.formats._hosts import Target, host_port, name_of, target
 from forensics.formats._lines import MAX_LINE, complete_lines, lines, read_lines
 from forensics.formats._times import compile_strftime, epoch_us, iso_us, seconds_us
@@ -24,7 +24,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def evidence(data: bytes | io.BytesIO) -> Evidence:
     """Return evidence with some content."""
-    return Evidence(data if isinstance(data, io.BytesIO) else io.BytesIO(data), "x.log", "here")
+    stream = data if isinstance(data, io.BytesIO) else io.BytesIO(data)
+    return Evidence(stream, "x.log", "here", Hints(encoding="utf-8"))
 
 
 class Trickle(io.BytesIO):

@@ -15,7 +15,6 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +24,7 @@ from forensics.errors import EvidenceError
 from forensics.formats import HEAD_BYTES, Evidence, Format, Hints, all_formats
 from forensics.packets.index import INDEX
 from forensics.reading.checking import check_batch
+from forensics.reading.options import ReadOptions
 from forensics.schema import NEVER, TABLES, parts_of
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ def hints_of(path: Path, name: str) -> Hints:
         for companion in FORMATS[name].COMPANIONS
         if path.with_name(companion).exists()
     }
-    zone = ZoneInfo(said["timezone"]) if "timezone" in said else None
-    return Hints(timezone=zone, logformat=said.get("logformat"), companions=companions)
+    return ReadOptions.of(**said).hints(companions)
 
 
 def batches(fmt: Format, data: bytes, hints: Hints, source: str = "sample") -> tuple[Batches, dict[str, object]]:

@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import tzinfo
+    from ipaddress import IPv4Network, IPv6Network
 
     import pyarrow as pa
+
+    from forensics.formats._encodings import Originals
 
 __all__ = ["HEAD_BYTES", "Evidence", "Format", "Hints", "all_formats"]
 
@@ -38,14 +41,25 @@ class Hints:
     ----------
     timezone
         Zone of times that carry none.
+    year
+        Year of the newest record, where times carry none.
     logformat
-        A Squid ``logformat`` definition (the text after its name), or the name of a predefined one.
+        How the lines are made up: ``<format>: <definition>``, several of them one a line. Without a format's name it
+        is a Squid ``logformat`` (the text after its name, or the name of a predefined one), or nginx's where it holds
+        ``$name``.
+    encoding
+        Encoding of the text, as Python calls it; None where the file tells.
+    trusted_proxies
+        Networks of proxies whose ``X-Forwarded-For`` is believed.
     companions
         Content of the files named by a format's ``COMPANIONS`` that lie in the log's own folder, by file name.
     """
 
     timezone: tzinfo | None = None
+    year: int | None = None
     logformat: str | None = None
+    encoding: str | None = None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     companions: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -69,6 +83,9 @@ class Evidence:
         Facts for the ``notes`` of the ``sources`` row, filled while parsing; JSON values only. The keys ``records``
         (int, packets or lines met, rejected ones included) and ``timezone`` (str, the zone assumed) go to the columns
         of those names; everything else is kept as it is. ``truncated`` (str) says where and why a file ends too early.
+    originals
+        Filled by `forensics.formats._encodings.text_stream` where the text is not UTF-8: what rejects need to show the
+        bytes of the evidence.
     """
 
     stream: BinaryIO
@@ -76,6 +93,7 @@ class Evidence:
     vantage: str
     hints: Hints = field(default_factory=Hints)
     notes: dict[str, object] = field(default_factory=dict)
+    originals: list[Originals] = field(default_factory=list)
 
 
 class Format(Protocol):

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forensics.errors import EvidenceError
+from forensics.formats._encodings import text_stream
 from forensics.formats._lines import BOM, CHUNK, MAX_LINE
 from forensics.packets._jit import COMPILED
 from forensics.packets.ahead import made_ahead
@@ -118,7 +119,7 @@ class _Chunks:
     """The bytes of a stream, a block's worth at a time."""
 
     def __init__(self, evidence: Evidence) -> None:
-        self._stream = evidence.stream
+        self._stream = text_stream(evidence)
         self._ahead = b""  # one byte, by which it is known whether more follows
         self.damage: EvidenceError | None = None
         self.over = False

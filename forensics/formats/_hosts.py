@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import NamedTuple
+from unicodedata import normalize
 from urllib.parse import unquote
 
 from forensics import addresses
@@ -69,8 +70,19 @@ NOWHERE = Target(None, None, None, None)
 
 
 def address_of(text: str) -> str | None:
-    """Return an address in canonical text, or None where the text is no address."""
-    return addresses.address_text(text) if len(text) <= LONGEST_ADDRESS else None
+    """Return an address in canonical text, or None where the text is no address.
+
+    Digits and dots of full width are what they stand for. An address in another notation (``0x7f.1``, ``010.0.0.1``,
+    ``2130706433``) is none: what the program that wrote it made of it is not known.
+
+    Examples
+    --------
+    >>> address_of("\uff11\uff19\uff12.0\u30022.1"), address_of("010.0.0.1")
+    ('192.0.2.1', None)
+    """
+    if len(text) > LONGEST_ADDRESS:
+        return None
+    return addresses.address_text(text if text.isascii() else normalize("NFKC", text).replace("\u3002", "."))
 
 
 def name_of(text: str) -> str | None:

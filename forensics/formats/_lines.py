@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forensics.errors import EvidenceError
+from forensics.formats._encodings import text_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,11 +47,11 @@ def lines(evidence: Evidence) -> Iterator[tuple[int, bytes]]:
     forensics.errors.EvidenceError
         Where the stream does, after the last line before the damage was yielded.
     """
-    number, carry = 0, b""
+    stream, number, carry = text_stream(evidence), 0, b""
     damage: EvidenceError | None = None
     while damage is None:
         try:
-            chunk = evidence.stream.read(CHUNK)
+            chunk = stream.read(CHUNK)
         except EvidenceError as error:
             damage, chunk = error, b""
         if not chunk:

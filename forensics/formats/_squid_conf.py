@@ -17,6 +17,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from forensics.formats._head import definitions
 from forensics.formats._lines import text_of
 from forensics.formats._squid_logformat import PREDEFINED, Layout, compile_logformat
 
@@ -35,24 +36,25 @@ DEFAULT_ORDER = ("squid", "combined", "common")
 def layouts(hints: Hints) -> tuple[Layout, ...]:
     """Return the layouts a log may have, the likeliest first.
 
-    A hint stands alone; else come the formats that a squid.conf logs with, then those Squid has built in.
+    Hints stand alone; else come the formats that a squid.conf logs with, then those Squid has built in.
 
     Raises
     ------
     ValueError
-        If the hint is neither the name of a format nor a definition that can be used.
+        If a hint is neither the name of a format nor a definition that can be used, or is one for another program.
     """
-    return _layouts(hints.logformat, hints.companions.get(CONF, b""))
+    return _layouts(definitions(hints.logformat, "squid"), hints.companions.get(CONF, b""))
 
 
 @lru_cache(maxsize=32)
-def _layouts(hint: str | None, conf: bytes) -> tuple[Layout, ...]:
+def _layouts(hints: tuple[str, ...], conf: bytes) -> tuple[Layout, ...]:
     defined, used = _read(conf)
     known = PREDEFINED | defined
-    if hint is not None:
+    for hint in hints:
         if hint not in known and "%" not in hint:
             raise ValueError(f"no logformat is called {hint!r}; known are {', '.join(sorted(known))}")
-        return (compile_logformat(hint, known.get(hint, hint)),)
+    if hints:
+        return tuple(compile_logformat(hint, known.get(hint, hint)) for hint in hints)
     found = []
     for name in dict.fromkeys((*used, *defined, *DEFAULT_ORDER)):
         try:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from forensics.errors import TimezoneNeededError
 from forensics.formats._hosts import NOWHERE, Target, address_of, host_port, name_of, target
 from forensics.formats._squid_logformat import brackets
+from forensics.formats._times import zone_needed
 
 if TYPE_CHECKING:
     import re
@@ -129,11 +129,7 @@ class Reader:
         for item in self._layout.items:
             used = self._local is not None and item.code == "tl" and item.time is not None and not item.time.zoned
             if used and self._evidence.hints.timezone is None:
-                raise TimezoneNeededError(
-                    self._evidence.source,
-                    f"its times carry no zone (line {number}: {line[:120]!r}); "
-                    'give the zone of the proxy, for example timezone="Asia/Tokyo"',
-                )
+                raise zone_needed(self._evidence.source, number, line)
 
     def add(self, number: int, match: re.Match[str]) -> str | None:
         """Put a line into the rows; return the reason where it cannot be read."""

@@ -15,11 +15,13 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from forensics.errors import TimezoneNeededError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import tzinfo
 
-__all__ = ["LATEST", "Strftime", "compile_strftime", "epoch_us", "iso_us", "seconds_us"]
+__all__ = ["LATEST", "Strftime", "compile_strftime", "epoch_us", "iso_us", "seconds_us", "shown", "zone_needed"]
 
 LATEST = 10**10 - 1
 """Latest time that is believed, in the year 2286; a later one is a damaged number. [s since 1970]"""
@@ -176,3 +178,18 @@ def _moment(parts: dict[str, str], zone: tzinfo | None) -> int:
     day = int(parts.get("d") or parts.get("e") or 0)
     moment = datetime(year, month, day, hour, int(parts.get("M", "0")), second, tzinfo=zone or UTC)
     return (moment - _EPOCH) // _MICROSECOND
+
+
+def zone_needed(source: str, number: int, line: str) -> TimezoneNeededError:
+    """Return the error of a log whose times carry no zone, with one of its lines and the ways to name the zone."""
+    return TimezoneNeededError(
+        source,
+        f"its times carry no zone (line {number}: {shown(line)}); say which one the device kept: "
+        'timezone="Asia/Tokyo" (UTC+9), timezone="UTC", or make it the case\'s default: '
+        'open_case(..., log_timezone="Asia/Tokyo")',
+    )
+
+
+def shown(line: str, most: int = 60) -> str:
+    """Return the start of a line as a message quotes it."""
+    return repr(line if len(line) <= most else f"{line[:most]} ...")

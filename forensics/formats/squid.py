@@ -38,6 +38,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forensics.errors import EvidenceError
+from forensics.formats._encodings import utf8_head
 from forensics.formats._lines import complete_lines, read_lines, text_of
 from forensics.formats._squid_conf import CONF, layouts
 from forensics.formats._squid_rows import Reader
@@ -70,7 +71,7 @@ def declines(head: bytes, hints: Hints) -> str | None:
         known = layouts(hints)
     except ValueError as error:
         return str(error)
-    texts = [text_of(line) for line in complete_lines(head, LINES_TRIED)]
+    texts = [text_of(line) for line in complete_lines(utf8_head(head, hints), LINES_TRIED)]
     if not texts:
         return "it is empty"
     readable = [any(layout.split(text) for layout in known) for text in texts]

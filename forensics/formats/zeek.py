@@ -42,6 +42,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from forensics.errors import EvidenceError
+from forensics.formats._encodings import utf8_head
 from forensics.formats._lines import complete_lines, read_lines, text_of
 from forensics.formats._zeek_log import Header, RowError, json_record, kind_of
 from forensics.formats._zeek_rows import KINDS, Reader
@@ -73,9 +74,9 @@ LONGEST_PATH = 64
 OPEN_LOG = "an open-connection log: its rows repeat cumulative totals and are not read yet"
 
 
-def declines(head: bytes, hints: Hints) -> str | None:  # noqa: ARG001 - a Zeek log explains itself
+def declines(head: bytes, hints: Hints) -> str | None:
     """Say why a file is no Zeek log that is read, or None where it is one."""
-    first = complete_lines(head, HEADER_LINES)
+    first = complete_lines(utf8_head(head, hints), HEADER_LINES)
     if not first:
         return "it is empty"
     if first[0].startswith(b"#"):

@@ -11,19 +11,20 @@ import json
 import logging
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forensics.errors import EvidenceError, ForensicsError, TimezoneNeededError, UnknownFormatError
-from forensics.formats import HEAD_BYTES, Evidence, Hints, all_formats
+from forensics.errors import EvidenceError, ForensicsError, TimezoneNeededError, UnknownFormatError, YearNeededError
+from forensics.formats import HEAD_BYTES, Evidence, all_formats
+from forensics.formats._encodings import restored
 from forensics.packets.index import INDEX
 from forensics.reading.checking import check_batch
 from forensics.reading.compression import outer_compression
 from forensics.reading.files import EvidenceFile, EvidenceLike, find_evidence
+from forensics.reading.options import ReadOptions
 from forensics.reading.progress import progress_bar
 from forensics.reading.spread import spread_over_minutes
 from forensics.reading.streams import ExpandedStream, Limits, RawStream
@@ -32,9 +33,8 @@ from forensics.schema import EXCHANGES, STORED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
-    from datetime import tzinfo
 
-    from forensics.formats import Format
+    from forensics.formats import Format, Hints
 
 __all__ = [
     "EvidenceFile",
@@ -63,28 +63,6 @@ TIMES = {"flows": ("start", "end"), "names": ("time",), "requests": ("start", "e
 """Columns that say when something happened, by table."""
 
 ARCHIVES = {b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar"}
-
-
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """What the analyst says about the evidence.
-
-    Parameters
-    ----------
-    timezone
-        Zone of times that carry none.
-    logformat
-        Squid ``logformat`` definition of logs that are not in the native format.
-    vantage
-        Where the evidence was recorded; by default the file's name without its suffixes.
-    limits
-        How far compressed files may grow.
-    """
-
-    timezone: tzinfo | None = None
-    logformat: str | None = None
-    vantage: str | None = None
-    limits: Limits = field(default_factory=Limits)
 
 
 class Sink(Protocol):
@@ -152,6 +130,8 @@ def read_file(
     ------
     TimezoneNeededError
         Its times carry no zone and ``options`` give none.
+    YearNeededError
+        Its times carry no year, and neither its name nor ``options`` tell it.
     EvidenceError
         The operating system cannot read it to its end: it has no SHA-256, so it cannot be evidence.
     """
@@ -190,7 +170,7 @@ def _read_stream(
         stream = BufferedReader(expanded, STREAM_BUFFER)
         for table, batch in _batches(fmt, Evidence(stream, source, vantage, hints, notes)):
             tally.write(table, batch)
-    except TimezoneNeededError:
+    except (TimezoneNeededError, YearNeededError):
         raise
     except EvidenceError as problem:
         error = problem
@@ -205,6 +185,8 @@ def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBa
     try:
         for table, batch in fmt.parse(evidence):
             check_batch(table, batch)
+            if table == "rejects" and evidence.originals:
+                batch = restored(batch, evidence.originals[-1])  # noqa: PLW2901 - the same rows with other bytes
             yield table, batch
             if table in ("flows", EXCHANGES.name) and not fmt.EXACT_VOLUMES:
                 yield from (("volumes", volumes) for volumes in spread_over_minutes(batch))
@@ -222,7 +204,7 @@ def _recognise(source: str, file: EvidenceFile, head: bytes, options: ReadOption
     """Return the format that claims the file, with the hints it goes by."""
     declined: dict[str, str] = {}
     for name, fmt in all_formats().items():
-        hints = Hints(options.timezone, options.logformat, _companions(file, fmt))
+        hints = options.hints(_companions(file, fmt))
         reason = fmt.declines(head, hints)
         if reason is None:
             return fmt, hints

@@ -1,0 +1,116 @@
+"""What the analyst says about evidence, checked before a file is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from forensics.errors import CaseError
+from forensics.formats import Hints
+from forensics.formats._encodings import known_encoding
+from forensics.reading.streams import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import tzinfo
+
+__all__ = ["ReadOptions", "zone_of"]
+
+YEARS = range(1970, 2286)
+"""Years that a log can be of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the analyst says about the evidence; `ReadOptions.of` makes it from texts.
+
+    Parameters
+    ----------
+    timezone
+        Zone of times that carry none.
+    year
+        Year of a file's newest record, where times carry none.
+    logformat
+        How lines are made up, as `forensics.formats.Hints` has it.
+    encoding
+        Encoding of the text; None where each file tells.
+    trusted_proxies
+        Networks of proxies whose ``X-Forwarded-For`` is believed.
+    vantage
+        Where the evidence was recorded; by default the file's name without its suffixes.
+    limits
+        How far compressed files may grow.
+    """
+
+    timezone: tzinfo | None = None
+    year: int | None = None
+    logformat: str | None = None
+    encoding: str | None = None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    vantage: str | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        timezone: str | None = None,
+        year: int | None = None,
+        logformat: str | None = None,
+        encoding: str | None = None,
+        trusted_proxies: Iterable[str] = (),
+        vantage: str | None = None,
+        limits: Limits | None = None,
+    ) -> ReadOptions:
+        """Return the options that `forensics.case.Case.add` was given.
+
+        Raises
+        ------
+        CaseError
+            A zone, an encoding or a network is not one, or no log can be of that year.
+        """
+        if year is not None and year not in YEARS:
+            raise CaseError(f"year {year} is no year of a log: give one of {YEARS[0]} to {YEARS[-1]}")
+        try:
+            encoding = known_encoding(encoding) if encoding else None
+        except ValueError as error:
+            raise CaseError(str(error)) from None
+        networks = tuple(_network(text) for text in trusted_proxies)
+        zone = zone_of(timezone) if timezone else None
+        return cls(zone, year, logformat, encoding, networks, vantage, limits or Limits())
+
+    def hints(self, companions: Mapping[str, bytes]) -> Hints:
+        """Return what a format is told about a file beside which these files lie."""
+        return Hints(
+            timezone=self.timezone,
+            year=self.year,
+            logformat=self.logformat,
+            encoding=self.encoding,
+            trusted_proxies=self.trusted_proxies,
+            companions=companions,
+        )
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return a time zone by its IANA name.
+
+    Raises
+    ------
+    CaseError
+        There is none of that name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name of a folder, or too long a one
+        raise CaseError(f"unknown time zone {name!r}: give an IANA name such as Asia/Tokyo or Europe/Berlin") from error
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    """Return a network; an address is one of its own."""
+    try:
+        return ip_network(text.strip(), strict=False)
+    except ValueError:
+        problem = f"trusted proxy {text!r} is neither an address nor a network"
+        raise CaseError(f"{problem}: give it as 192.0.2.1 or 192.0.2.0/24") from None
