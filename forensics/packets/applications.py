@@ -76,8 +76,10 @@ class _Head:
             return b"\n" in data
         if self.kind == layout.BEGINS_HTTP:
             return ends_head(data)
-        handshake = handshake_bytes(data)
-        return is_whole(handshake) if data[5:6] == bytes([CLIENT_HELLO]) else certificate(handshake) is not None
+        if data[5:6] != bytes([CLIENT_HELLO]):
+            return certificate(handshake_bytes(data)) is not None
+        enough = len(data) >= 9 + int.from_bytes(data[6:9], "big")  # as long as one in a single record
+        return enough and is_whole(handshake_bytes(data))
 
 
 @dataclass(slots=True)
