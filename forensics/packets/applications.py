@@ -10,14 +10,19 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forensics.addresses import address_text
 from forensics.packets import layout
+from forensics.packets.columns import Label
 from forensics.packets.conversations import Conversation, ends_of
 from forensics.packets.exchanges import close_exchange, end_message, tell_reply, tell_request
-from forensics.packets.hellos import Certificates, tell_hello, tell_ssh
+from forensics.packets.harvest import Pick
+from forensics.packets.hellos import Certificates, tell_hello, tell_hellos, tell_ssh
 from forensics.packets.http_bodies import body_so_far
 from forensics.packets.http_framing import stream_row
 from forensics.packets.lookups import Lookups
+from forensics.packets.protocols.client_hellos import scan_hellos
 from forensics.packets.protocols.http import ends_head
 from forensics.packets.protocols.quic import Initials
 from forensics.packets.protocols.socks import Dialogue
@@ -31,8 +36,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from forensics.packets.columns import Label, Origin
-    from forensics.packets.harvest import Messages, Pick
+    from forensics.packets.columns import Origin
+    from forensics.packets.harvest import Messages
     from forensics.packets.layout import Longs
     from forensics.packets.protocols.socks import Target
     from forensics.rows import Rows
@@ -71,8 +76,10 @@ class _Head:
             return b"\n" in data
         if self.kind == layout.BEGINS_HTTP:
             return ends_head(data)
-        handshake = handshake_bytes(data)
-        return is_whole(handshake) if data[5:6] == bytes([CLIENT_HELLO]) else certificate(handshake) is not None
+        if data[5:6] != bytes([CLIENT_HELLO]):
+            return certificate(handshake_bytes(data)) is not None
+        enough = len(data) >= 9 + int.from_bytes(data[6:9], "big")  # as long as one in a single record
+        return enough and is_whole(handshake_bytes(data))
 
 
 @dataclass(slots=True)
@@ -133,8 +140,25 @@ class Applications:
             self._take_segment(pick, addresses)
 
     def take_messages(self, messages: Messages) -> None:
-        """Read datagrams of DNS; their flows are marked as such by the engine."""
-        self._lookups.read(messages)
+        """Read datagrams of DNS, whose flows the engine has marked as such, or beginnings of TLS."""
+        if messages.columns[0, layout.P_KIND] == layout.PICK_DNS:
+            self._lookups.read(messages)
+        else:
+            self._take_hellos(messages)
+
+    def _take_hellos(self, messages: Messages) -> None:
+        """Read what may be ClientHellos: together those that are, in connections of which nothing else is known."""
+        hellos = scan_hellos(messages.data, messages.ends)
+        serials = messages.columns[:, layout.P_SERIAL].tolist()
+        new = hellos.simple & np.array([serial not in self._conversations for serial in serials])
+        chosen = np.flatnonzero(new)
+        if len(chosen):
+            names = tell_hellos(self._teller, messages, hellos, chosen).to_pylist()
+            for place, name in zip(chosen.tolist(), names, strict=True):
+                self.labels[serials[place]] = Label("ssl", name)
+        for place in np.flatnonzero(~new).tolist():
+            data = messages.data[messages.ends[place] : messages.ends[place + 1]].tobytes()
+            self.take(Pick(messages.columns[place].tolist(), data), messages.addresses)
 
     def finish(self, closed: Longs, streams: Longs, addresses: Longs) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Read what closed flows left unfinished, as far as it goes; call it before their rows are made.
@@ -240,6 +264,9 @@ class Applications:
         if conversation is None:
             origin = columns[layout.P_BITS] & layout.BIT_ORIGIN
             conversation = Conversation(*ends_of(columns, origin, addresses), origin)
+            known = self.labels.get(serial)
+            if known is not None:
+                conversation.service, conversation.server_name = known.service, known.name
             self._conversations[serial] = conversation
         return conversation
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from forensics.packets import layout
 from forensics.packets.arrays import (
@@ -44,11 +45,13 @@ from forensics.packets.layout import (
     OPEN,
     OUTPUT_FULL,
     TABLE_FULL,
+    Bytes,
     FlowOptions,
     Longs,
 )
 from forensics.packets.links import find_networks
 from forensics.packets.opening import Container, ListedName
+from forensics.packets.protocols.tls import CLIENT_HELLO
 from forensics.packets.texts import gathered
 from forensics.packets.unwrapping import unwrap
 from forensics.packets.window import Window
@@ -74,6 +77,7 @@ FATES = {
 }
 """What becomes of a packet, and of each further one in an aggregate of 802.11: exactly one of these."""
 
+_HELLO_TYPE = 5  # where a TLS handshake record says what it is
 _PATIENCE = 65_536  # open flows that cause no sweep, and addresses that cause no renumbering
 
 
@@ -276,12 +280,14 @@ class Engine:
         rows = t.picks[: t.cursor[layout.N_PICKS]]
         t.cursor[layout.N_PICKS] = 0
         datagrams = rows[:, layout.P_KIND] == layout.PICK_DNS
-        if datagrams.any():
-            columns = rows[datagrams]
-            places = columns[:, layout.P_DATA], columns[:, layout.P_DATA_END]
-            yield Messages(columns, *gathered(self._window.data, *places), t.addresses)
+        hellos = _first_hellos(rows, self._window.data)
+        for chosen in (datagrams, hellos):
+            if chosen.any():
+                columns = rows[chosen]
+                places = columns[:, layout.P_DATA], columns[:, layout.P_DATA_END]
+                yield Messages(columns, *gathered(self._window.data, *places), t.addresses)
         b = self._window.data.data
-        others = rows[~datagrams].tolist()
+        others = rows[~(datagrams | hellos)].tolist()
         if others:
             yield [Pick(row, bytes(b[row[layout.P_DATA] : row[layout.P_DATA_END]])) for row in others]
 
@@ -361,3 +367,16 @@ class Engine:
             **self.notes,
             **{k: v for k, v in optional.items() if v},
         }
+
+
+def _first_hellos(rows: Longs, data: Bytes) -> npt.NDArray[np.bool_]:
+    """Tell which picks may be ClientHellos; only before all else of their flows, for they are read before the rest."""
+    begin = (rows[:, layout.P_KIND] == layout.PICK_TCP) & (rows[:, layout.P_START] == layout.BEGINS_TLS)
+    begin &= rows[:, layout.P_LENGTH] > _HELLO_TYPE
+    places = np.flatnonzero(begin)
+    begin[places] = data[rows[places, layout.P_DATA] + _HELLO_TYPE] == CLIENT_HELLO
+    _, firsts = np.unique(rows[:, layout.P_SERIAL], return_index=True)
+    first = np.zeros(len(rows), dtype=np.bool_)
+    first[firsts] = True
+    first &= begin
+    return first

@@ -26,7 +26,7 @@ class Numbering(NamedTuple):
 
 
 class Messages(NamedTuple):
-    """Messages that lie whole in packets of their own, many at a time: n datagrams of DNS.
+    """First pieces of messages, many at a time: n datagrams of DNS, or as many beginnings of TLS.
 
     Parameters
     ----------

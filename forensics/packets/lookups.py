@@ -70,7 +70,8 @@ class Lookups:
             self._teller.fail("dns")
         columns = messages.columns[answers.message]
         n = len(columns)
-        self._teller.hold_names(
+        self._teller.hold(
+            "names",
             time=times(columns[:, layout.P_TIME]),
             address=answers.address,
             name=answers.name,

@@ -150,6 +150,13 @@ def _server_tls(b: Bytes, o: int, end: int, state: int) -> tuple[int, int]:
 
 
 @jit
+def _only_hello(b: Bytes, o: int, end: int) -> int:
+    """Tell whether a TLS server says nothing in the clear but its hello, as TLS 1.3 does: no name is in that."""
+    record = u16(b, o + 3)
+    return int(end == o + 5 + record and record == 4 + (u8(b, o + 6) << 16 | u16(b, o + 7)))
+
+
+@jit
 def _begin(b: Bytes, t: Picking, i: int, j: int, kind: int) -> None:
     """Begin to follow a message of a known kind, other than HTTP."""
     side = int(t.rows[i, Q_SIDE])
@@ -165,6 +172,9 @@ def _begin(b: Bytes, t: Picking, i: int, j: int, kind: int) -> None:
             return
     if kind == BEGINS_TLS and u8(b, o + 5) == 2:
         end, state = _server_tls(b, o, end, 0)
+        if state == _IDLE and _only_hello(b, o, end):
+            t.flows[j, F_PICK + F_HIGH * side] = _IDLE
+            return
     else:
         wanted = _wanted(b, o, end, kind)
         if t.rows[i, Q_PAYLOAD] < wanted and not cut:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from forensics.addresses import host_name
 from forensics.rows import BATCH_ROWS
-from forensics.schema import NAMES
+from forensics.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Teller:
         self.failures: dict[str, int] = {}
         self.rows = rows
         self.source = origin.source
-        self._held: list[pa.RecordBatch] = []
+        self._held: dict[str, list[pa.RecordBatch]] = {}
         self.add_name = rows.appender("names", "time", "address", "name", "how", "client", "source", "record")
         columns = ("time", "address", "peer", "peer_port", "kind", "fingerprint", "source", "record")
         self._fingerprints = rows.appender("fingerprints", *columns)
@@ -78,23 +78,29 @@ class Teller:
         """
         self._fingerprints((seen[0] // 1000, speaker, *peer, kind, fingerprint, self.source, seen[1]))
 
-    def hold_names(self, **columns: pa.Array) -> None:
-        """Keep many rows of ``names``, those without a name left out, until `tell_held`.
+    def hold(self, table: str, **columns: pa.Array) -> None:
+        """Keep many rows of a table, those of ``names`` without a name left out, until `tell_held`.
 
         Parameters
         ----------
+        table
+            ``names`` or ``fingerprints``.
         **columns
-            All columns but ``source``.
+            All its columns but ``source``.
         """
-        columns["source"] = pa.repeat(pa.scalar(self.source, pa.string()), len(columns["name"]))
-        batch = pa.RecordBatch.from_arrays([columns[name] for name in NAMES.schema.names], schema=NAMES.schema)
-        self._held.append(batch.filter(columns["name"].is_valid()) if columns["name"].null_count else batch)
+        schema = TABLES[table].schema
+        columns["source"] = pa.repeat(pa.scalar(self.source, pa.string()), len(columns["time"]))
+        batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+        if "name" in columns and columns["name"].null_count:
+            batch = batch.filter(columns["name"].is_valid())
+        self._held.setdefault(table, []).append(batch)
 
     def tell_held(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield the rows that were kept."""
-        held, self._held = self._held, []
-        for batch in pa.Table.from_batches(held, NAMES.schema).combine_chunks().to_batches(BATCH_ROWS):
-            yield "names", batch
+        held, self._held = self._held, {}
+        for table, batches in sorted(held.items()):
+            for batch in pa.Table.from_batches(batches).combine_chunks().to_batches(BATCH_ROWS):
+                yield table, batch
 
     def fail(self, kind: str) -> None:
         """Count a message that could not be read."""

@@ -8,14 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forensics.addresses import ipv6_text
+from forensics.addresses import host_name, ipv6_text
 
 if TYPE_CHECKING:
     from forensics.packets.layout import Bytes, Longs
 
-__all__ = ["address_codes", "address_of", "gathered", "ipv4_texts"]
+__all__ = ["address_codes", "address_of", "gathered", "ipv4_texts", "name_column"]
 
 _TOP = np.int64(-(1 << 63))
+_SPACE, _DOT, _A, _Z, _TILDE = 32, 46, 65, 90, 126
 _OCTETS = pa.array([str(octet) for octet in range(256)], pa.string())
 
 
@@ -98,3 +99,28 @@ def address_codes(numbers: Longs, ipv6: Longs, addresses: Longs) -> tuple[pa.Arr
     texts = pa.concat_arrays([ipv4_texts(values[~is6]), wide])
     place = np.argsort(np.argsort(is6, kind="stable"), kind="stable")  # IPv4 addresses first, each kind in its order
     return texts.take(pa.array(place)), encoded.indices
+
+
+def name_column(data: Bytes, begins: Longs, ends: Longs) -> pa.Array:
+    """Return host names in canonical form, null where nothing is left of one.
+
+    Parameters
+    ----------
+    data
+        Bytes that hold them.
+    begins, ends
+        Where the n names lie.
+    """
+    packed, offsets = gathered(data, begins, ends)
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(packed)]
+    upper = (packed >= _A) & (packed <= _Z)
+    if not ((packed <= _SPACE) | (packed > _TILDE) | upper).any() and _end_well(packed, offsets):
+        return pa.Array.from_buffers(pa.string(), len(begins), buffers)  # canonical as they are
+    encoded = pa.Array.from_buffers(pa.binary(), len(begins), buffers).dictionary_encode()
+    texts = [host_name(name.decode("utf-8", "backslashreplace")) for name in encoded.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(encoded.indices)
+
+
+def _end_well(packed: Bytes, offsets: Longs) -> bool:
+    """Tell whether every name has a byte, and ends with something else than a dot."""
+    return bool((np.diff(offsets) > 0).all() and (packed[offsets[1:] - 1] != _DOT).all())

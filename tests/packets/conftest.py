@@ -47,6 +47,7 @@ MODULES: tuple[str, ...] = (
     "pipeline",
     "protocols.aes",
     "protocols.certificates",
+    "protocols.client_hellos",
     "protocols.dns",
     "protocols.http",
     "protocols.quic",

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from forensics.addresses import host_name, ipv6_text
+from forensics.addresses import ipv6_text
 from forensics.packets._jit import entry, jit
 from forensics.packets.framing import u8, u16, u32
-from forensics.packets.texts import gathered, ipv4_texts
+from forensics.packets.texts import ipv4_texts, name_column
 
 if TYPE_CHECKING:
     from forensics.packets.layout import Bytes, Longs
@@ -45,7 +45,6 @@ A_MESSAGE, A_KIND, A_NAME, A_NAME_END, A_HIGH, A_LOW = range(6)
 _NO_ADDRESS, _IPV4, _IPV6, _ALIAS = 0, 4, 6, 5
 _TYPE_A, _TYPE_CNAME, _TYPE_AAAA = 1, 5, 28
 _IPV6_BYTES = 16
-_SPACE, _DOT, _TILDE = 32, 46, 126
 
 # What became of a message.
 _UNREADABLE, _READ = -1, 0
@@ -297,27 +296,11 @@ def parse_messages(data: Bytes, ends: Longs) -> tuple[Answers, Longs]:
     m = 0
     while m < len(state):
         m, n = _messages(data, ends, m, out, arena, state)
-        names.append(_name_column(arena, out[:n, A_NAME], out[:n, A_NAME_END]))
+        names.append(name_column(arena, out[:n, A_NAME], out[:n, A_NAME_END]))
         parts.append(out[:n].copy())
     rows = np.concatenate(parts)
     answers = Answers(rows[:, A_MESSAGE], pa.concat_arrays(names), _address_column(rows))
     return answers, (state == _READ).astype(np.int64)
-
-
-def _name_column(arena: Bytes, begins: Longs, ends: Longs) -> pa.Array:
-    """Return names out of the arena in canonical form."""
-    packed, offsets = gathered(arena, begins, ends)
-    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(packed)]
-    if not ((packed <= _SPACE) | (packed > _TILDE)).any() and _end_well(packed, offsets):
-        return pa.Array.from_buffers(pa.string(), len(begins), buffers)  # canonical as they are
-    encoded = pa.Array.from_buffers(pa.binary(), len(begins), buffers).dictionary_encode()
-    texts = [host_name(name.decode("utf-8", "backslashreplace")) for name in encoded.dictionary.to_pylist()]
-    return pa.array(texts, pa.string()).take(encoded.indices)
-
-
-def _end_well(packed: Bytes, offsets: Longs) -> bool:
-    """Tell whether every name has a byte, and ends with something else than a dot."""
-    return bool((np.diff(offsets) > 0).all() and (packed[offsets[1:] - 1] != _DOT).all())
 
 
 def _address_column(rows: Longs) -> pa.Array:
