@@ -69,11 +69,31 @@ def sections(package: ModuleType, members: str) -> str:
     )
 
 
+_TABLES = ("flows", "requests", "names", "fingerprints", "volumes")
+_TIMES = {"start": "start", "end": "end", "window": "start and end"}
+
+
+def formats_table() -> str:
+    """Return what each format yields, as its samples show, and what it can know of bytes and times."""
+    rows = ["* - format", "  - tables", "  - uploads", "  - downloads", "  - a line's time is its"]
+    for name, module in forensics.formats.all_formats().items():
+        folder = Path(__file__).resolve().parents[1] / "sample_pcaps" / "formats" / name
+        lines = "".join(path.read_text("utf-8") for path in sorted(folder.rglob("*.expected.jsonl")))
+        told = [table for table in _TABLES if f'{{"table": "{table}"' in lines]
+        observed = getattr(module, "OBSERVES", ("out", "in"))
+        known = ["recorded" if way in observed else "not recorded" for way in ("out", "in")]
+        cells = [f"`{name}`__: {module.TITLE}", ", ".join(told), *known, _TIMES[getattr(module, "STAMP", "window")]]
+        rows += [f"{'* -' if k == 0 else '  -'} {cell}" for k, cell in enumerate(cells)]
+    targets = "".join(f"\n__ #{name.replace('_', '-')}\n" for name in forensics.formats.all_formats())
+    return ".. list-table::\n   :header-rows: 1\n\n" + "".join(f"   {row}\n" for row in rows) + targets
+
+
 def fill_in(_app: Sphinx, _docname: str, source: list[str]) -> None:
     """Put what the code knows where a page asks for it."""
     source[0] = (
         source[0]
         .replace("@PUBLIC_NAMES@", public_names())
+        .replace("@FORMAT_TABLE@", formats_table())
         .replace("@FORMATS@", sections(forensics.formats, ""))
         .replace("@DETECTORS@", sections(forensics.detectors, "   :members: detect\n"))
     )
