@@ -1,0 +1,193 @@
+"""What logs of firewalls have in common: their lines under syslog, protocols, and sessions told at start and end.
+
+Example: ``src_port=nonzero(sheet.counts(...))``, since a firewall writes port 0 for protocols that have none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from forensics.formats._blocks import in_order
+from forensics.formats._columns import Bools, Ints
+from forensics.formats._lines import text_of
+from forensics.formats._stamps import Civil
+from forensics.packets.columns import proto_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from forensics.formats import Evidence
+    from forensics.formats._cut import Cut
+
+__all__ = [
+    "Sessions",
+    "Started",
+    "count_note",
+    "first_then",
+    "keys",
+    "nonzero",
+    "proto_of",
+    "sample_of",
+    "selected",
+    "taken",
+]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_I64 = npt.NDArray[np.int64]
+
+SECOND = 1_000_000
+
+MOST_SESSIONS = 1 << 18
+"""Sessions of which a start is kept until the end comes, or an end until the start; bounds the memory."""
+
+_NAMES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "58": "icmp6"}
+
+
+def proto_of(text: str) -> str | None:
+    """Return a protocol as ``flows`` has it: from its number or its name.
+
+    Examples
+    --------
+    >>> proto_of("6"), proto_of("UDP"), proto_of("ICMPv6"), proto_of("47")
+    ('tcp', 'udp', 'icmp6', 'ip-47')
+    """
+    text = text.strip().rstrip("]").casefold()
+    if text in _NAMES:
+        return _NAMES[text]
+    if text.isdecimal() and text.isascii():
+        return proto_name(int(text)) if len(text) <= 3 and int(text) < 256 else None
+    return text if text.replace("-", "").isalnum() and len(text) <= 16 else None
+
+
+def nonzero(values: Ints) -> Ints:
+    """Return numbers of which 0 stands for nothing."""
+    return Ints(values.values, values.known & (values.values != 0))
+
+
+def selected(cut: Cut, rows: Bools) -> Cut:
+    """Return some of the records of a cut."""
+    if rows.all():
+        return cut
+    places = np.flatnonzero(rows)
+    begin, end = (np.ascontiguousarray(part[:, places]) for part in (cut.begin, cut.end))
+    flag = np.ascontiguousarray(cut.flag[:, places])
+    line = np.ascontiguousarray(cut.line[places])
+    odd, count = cut.odd[places], cut.count[places]
+    return replace(cut, number=cut.number[places], line=line, begin=begin, end=end, flag=flag, odd=odd, count=count)
+
+
+def taken(civil: Civil, rows: _I64) -> Civil:
+    """Return some of a column's times."""
+    return Civil(civil.local[rows], civil.offset[rows], civil.known[rows])
+
+
+def sample_of(cut: Cut) -> tuple[int, str]:
+    """Return number and text of the first record, for a message."""
+    return (int(cut.number[0]), text_of(cut.record(0))) if cut.rows else (1, "")
+
+
+_notes_lock = Lock()
+
+
+def count_note(evidence: Evidence, key: str, count: int) -> None:
+    """Add to a number in the notes of a file."""
+    if count:
+        with _notes_lock:
+            before = evidence.notes.get(key, 0)
+            evidence.notes[key] = count + (before if isinstance(before, int) else 0)
+
+
+def first_then(work: Callable[[_Item], _Result], items: Iterator[_Item]) -> Iterator[_Result]:
+    """Yield what a function makes of each item; of the first before any other, since it decides for them."""
+    for item in islice(items, 1):
+        yield work(item)
+    yield from in_order(work, items)
+
+
+class Started(NamedTuple):
+    """Sessions of which a block tells that they started, and those of which it tells how they ended.
+
+    Parameters
+    ----------
+    rows
+        Rows of ``flows`` of sessions that started, one for each.
+    starts
+        What tells each of them from other sessions.
+    ends
+        The same of the sessions that ended.
+    """
+
+    rows: pa.RecordBatch | None
+    starts: _I64
+    ends: _I64
+
+
+def keys(*parts: _I64) -> _I64:
+    """Return one number for each row that tells it from rows of which any of some numbers differs."""
+    made = np.zeros(len(parts[0]), np.uint64)
+    for part in parts:
+        made = (made ^ part.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        made ^= made >> np.uint64(29)
+    return made.astype(np.int64)
+
+
+class Sessions:
+    """Starts of sessions without an end, so that a session that is told twice is counted once.
+
+    An end may come before its start, where the newest records come first. Of each at most `MOST_SESSIONS` are kept:
+    the oldest starts are then rows, and counted in ``sessions_not_matched``.
+
+    Parameters
+    ----------
+    evidence
+        The log.
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._ended: list[_I64] = []
+        self._open: list[tuple[pa.RecordBatch, _I64]] = []
+
+    def take(self, told: Started) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Take what a block tells; yield starts for which there is no room."""
+        count_note(self._evidence, "session_starts", len(told.starts))
+        if told.rows is not None:
+            self._open.append((told.rows, told.starts))
+        if len(told.ends):
+            self._ended.append(told.ends)
+        if self._open:
+            self._match()
+        while sum(map(len, self._ended)) > MOST_SESSIONS and len(self._ended) > 1:
+            self._ended.pop(0)
+        while sum(len(starts) for _, starts in self._open) > MOST_SESSIONS:
+            rows, starts = self._open.pop(0)
+            count_note(self._evidence, "sessions_not_matched", len(starts))
+            yield "flows", rows
+
+    def _match(self) -> None:
+        """Forget the starts of sessions that ended."""
+        ended = np.concatenate(self._ended) if self._ended else np.zeros(0, np.int64)
+        left = []
+        for rows, starts in self._open:
+            kept = ~np.isin(starts, ended)
+            if kept.all():
+                left.append((rows, starts))
+            elif kept.any():
+                left.append((rows.filter(pa.array(kept)), starts[kept]))
+        self._open = left
+
+    def rest(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield the starts of sessions that did not end."""
+        for rows, starts in self._open:
+            count_note(self._evidence, "sessions_without_end", len(starts))
+            yield "flows", rows
+        self._open = []
