@@ -5,6 +5,7 @@ Example: ``src_port=nonzero(sheet.counts(...))``, since a firewall writes port 0
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import islice
 from threading import Lock
@@ -14,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from forensics.errors import EvidenceError
 from forensics.formats._blocks import in_order
 from forensics.formats._columns import Bools, Ints
+from forensics.formats._hosts import address_of, host_port, name_of
 from forensics.formats._lines import text_of
 from forensics.formats._stamps import Civil
 from forensics.packets.columns import proto_name
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from forensics.formats import Evidence
     from forensics.formats._cut import Cut
+    from forensics.formats._vocabulary import Words
 
 __all__ = [
     "Sessions",
@@ -49,6 +53,8 @@ SECOND = 1_000_000
 MOST_SESSIONS = 1 << 18
 """Sessions of which a start is kept until the end comes, or an end until the start; bounds the memory."""
 
+_ESCAPE = re.compile(r"\\(.)")
+
 _NAMES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "58": "icmp6"}
 
 
@@ -66,6 +72,35 @@ def proto_of(text: str) -> str | None:
     if text.isdecimal() and text.isascii():
         return proto_name(int(text)) if len(text) <= 3 and int(text) < 256 else None
     return text if text.replace("-", "").isalnum() and len(text) <= 16 else None
+
+
+def host_of(text: str) -> str | None:
+    """Return the name of a host, None where it is an address."""
+    host, _ = host_port(text)
+    return None if address_of(host) else name_of(host)
+
+
+def server_of(text: str) -> str | None:
+    """Return a host, whether it is a name or an address."""
+    host, _ = host_port(text)
+    return address_of(host) or name_of(host)
+
+
+def fitting(lines: list[str], match: Callable[[str], object]) -> int | None:
+    """Return the number of the first line that does not fit, from 1, where fewer than half do; else None."""
+    fits = [bool(match(line)) for line in lines]
+    return None if sum(fits) * 2 >= len(fits) else fits.index(False) + 1
+
+
+def is_one_of(words: Words, *values: str) -> Bools:
+    """Tell which rows have one of some values."""
+    found: Bools = np.array([*(value in values for value in words.values), False], np.bool_)[words.codes]
+    return found
+
+
+def unescaped(text: str) -> str:
+    """Undo the backslashes of a value."""
+    return _ESCAPE.sub(r"\1", text)
 
 
 def nonzero(values: Ints) -> Ints:
@@ -184,6 +219,19 @@ class Sessions:
             elif kept.any():
                 left.append((rows.filter(pa.array(kept)), starts[kept]))
         self._open = left
+
+    def watch(
+        self, made: Iterator[tuple[list[tuple[str, pa.RecordBatch]], Started]]
+    ) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield what blocks give, and behind them the starts of sessions that did not end; also before a damage."""
+        try:
+            for found, told in made:
+                yield from found
+                yield from self.take(told)
+        except EvidenceError:
+            yield from self.rest()
+            raise
+        yield from self.rest()
 
     def rest(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield the starts of sessions that did not end."""
