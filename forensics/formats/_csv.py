@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     Names: TypeAlias = Mapping[str, tuple[str, ...]]
 
-__all__ = ["Columns", "Header", "header_in", "header_of", "opened", "parts", "sheet_of", "unquoted"]
+__all__ = ["Columns", "Header", "header_in", "header_of", "opened", "parts", "sheet_of", "under_headers", "unquoted"]
 
 DELIMITERS = (b",", b";", b"\t", b"|")
 
@@ -91,6 +91,12 @@ class Columns:
     header: Header
     nothing: Cut
 
+    @classmethod
+    def of(cls, header: Header, cut: Cut) -> Columns:
+        """Return our names for the columns of a cut."""
+        none = np.zeros((1, cut.rows), np.int32)
+        return cls(header, replace(cut, begin=none, end=none, flag=np.full((1, cut.rows), ABSENT, np.uint8)))
+
     def __getitem__(self, name: str) -> Field:
         """Return a column by our name for it."""
         place = self.header.places.get(name)
@@ -126,8 +132,14 @@ def sheet_of(evidence: Evidence, names: Names, *, dialect: Dialect | None = None
 
 
 def parts(evidence: Evidence, names: Names, *, dialect: Dialect | None = None) -> Iterator[tuple[Header, Block]]:
-    """Yield headers, each with records that stand under it; as `sheet_of` has them, before they are cut."""
-    lines = blocks(replace(evidence, stream=text_stream(evidence)))
+    """Return headers, each with records that stand under it; as `sheet_of` has them, before they are cut."""
+    return under_headers(evidence, blocks(replace(evidence, stream=text_stream(evidence))), names, dialect=dialect)
+
+
+def under_headers(
+    evidence: Evidence, lines: Iterator[Block], names: Names, *, dialect: Dialect | None = None
+) -> Iterator[tuple[Header, Block]]:
+    """Yield headers, each with records that stand under it, of blocks in UTF-8."""
     first = next(lines, None)
     if first is None:
         return
@@ -149,9 +161,7 @@ def parts(evidence: Evidence, names: Names, *, dialect: Dialect | None = None) -
 def opened(evidence: Evidence, header: Header, block: Block, words: Vocabulary) -> tuple[Columns, Sheet]:
     """Return records as a sheet, and its columns."""
     cut = delimited(block, header.dialect, len(header.cells))
-    none = np.zeros((1, cut.rows), np.int32)
-    nothing = replace(cut, begin=none, end=none, flag=np.full((1, cut.rows), ABSENT, np.uint8))
-    return Columns(header, nothing), Sheet(cut, evidence, words)
+    return Columns.of(header, cut), Sheet(cut, evidence, words)
 
 
 def header_of(line: str, names: Names, dialect: Dialect | None = None) -> Header | None:

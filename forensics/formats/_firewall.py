@@ -24,16 +24,18 @@ from forensics.formats._stamps import Civil
 from forensics.packets.columns import proto_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from forensics.formats import Evidence
     from forensics.formats._cut import Cut
+    from forensics.formats._sheet import Field, Sheet
     from forensics.formats._vocabulary import Words
 
 __all__ = [
     "Sessions",
     "Started",
     "count_note",
+    "ends_of",
     "first_then",
     "keys",
     "nonzero",
@@ -54,6 +56,9 @@ MOST_SESSIONS = 1 << 18
 """Sessions of which a start is kept until the end comes, or an end until the start; bounds the memory."""
 
 _ESCAPE = re.compile(r"\\(.)")
+
+PORTED = ("tcp", "udp", "sctp", "udplite", "dccp")
+"""Protocols that have ports."""
 
 _NAMES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "58": "icmp6"}
 
@@ -106,6 +111,45 @@ def unescaped(text: str) -> str:
 def nonzero(values: Ints) -> Ints:
     """Return numbers of which 0 stands for nothing."""
     return Ints(values.values, values.known & (values.values != 0))
+
+
+class Ends(NamedTuple):
+    """Who speaks with whom."""
+
+    src: Words
+    src_port: Ints
+    dst: Words
+    dst_port: Ints
+    proto: Words
+
+
+def ends_of(sheet: Sheet, fields: Sequence[tuple[Field, str]]) -> Ends:
+    """Return the ends of connections; what is no address, port or protocol rejects its row.
+
+    Ports are null where they are 0, and for protocols without ports: what stands there is no port.
+
+    Parameters
+    ----------
+    sheet
+        The rows.
+    fields
+        The columns of the five, in the order of `Ends`, each with its name.
+    """
+    (src, src_called), sport, (dst, dst_called), dport, (proto, proto_called) = fields
+    protos = sheet.words(proto, proto_of, what=proto_called, kind="a protocol")
+    ported = is_one_of(protos, *PORTED) | ~protos.known
+    ports = []
+    for field, called in (sport, dport):
+        port = nonzero(sheet.counts(field, what=None, limit=65_535))
+        sheet.reject(ported & ~port.known & ~sheet.nothing(field, (b"-", b"0")), f"{called} is not a port")
+        ports.append(Ints(port.values, port.known & ported))
+    return Ends(
+        sheet.words(src, address_of, what=src_called),
+        ports[0],
+        sheet.words(dst, address_of, what=dst_called),
+        ports[1],
+        protos,
+    )
 
 
 def selected(cut: Cut, rows: Bools) -> Cut:

@@ -53,23 +53,22 @@ from forensics.formats._encodings import text_stream
 from forensics.formats._fields import Fields
 from forensics.formats._firewall import (
     SECOND,
+    Ends,
     Sessions,
     Started,
     count_note,
+    ends_of,
     first_then,
     fitting,
     host_of,
     is_one_of,
     keys,
-    nonzero,
-    proto_of,
     sample_of,
     selected,
     server_of,
     unescaped,
 )
 from forensics.formats._head import first_lines
-from forensics.formats._hosts import address_of
 from forensics.formats._pairs import pairs
 from forensics.formats._sheet import Bools, Ints, Sheet, Vocabularies, Words, finished
 from forensics.formats._stamps import NO_OFFSET, Civil, compile_stamp, joined
@@ -186,28 +185,9 @@ def _minutes(text: str) -> str | None:
     return found and str((int(found[2]) * 60 + int(found[3])) * (-1 if found[1] == "-" else 1))
 
 
-class _Ends(NamedTuple):
-    """Who speaks with whom, as the rows of a sheet tell; before address translation."""
-
-    src: Words
-    src_port: Ints
-    dst: Words
-    dst_port: Ints
-    proto: Words
-
-
-def _ends(sheet: Sheet) -> _Ends:
-    """Return the ends of the connections of a sheet."""
-    proto = sheet.words(k.PROTO, proto_of, what="proto", kind="a protocol")
-    ported = is_one_of(proto, "tcp", "udp", "sctp", "udplite") | ~proto.known
-    ports = (nonzero(sheet.counts(key, what=None, limit=65_535)) for key in (k.SPORT, k.DPORT))
-    src_port, dst_port = (Ints(port.values, port.known & ported) for port in ports)
-    for key, port in ((k.SPORT, src_port), (k.DPORT, dst_port)):
-        given = sheet.counts(key, what=None)
-        bad = ported & ~sheet.nothing(key) & (~given.known | (given.values > 65_535)) & ~port.known
-        sheet.reject(bad, f"{k.PLAIN[key].decode()} is not a port")
-    src = sheet.words(k.SRC, address_of, what="srcip")
-    return _Ends(src, src_port, sheet.words(k.DST, address_of, what="dstip"), dst_port, proto)
+def _ends(sheet: Sheet) -> Ends:
+    """Return the ends of the connections of a sheet; before address translation."""
+    return ends_of(sheet, [(key, k.PLAIN[key].decode()) for key in (k.SRC, k.SPORT, k.DST, k.DPORT, k.PROTO)])
 
 
 def _flows(sheet: Sheet, clock: Clock) -> I64:
@@ -279,7 +259,7 @@ def _starts(sheet: Sheet, clock: Clock) -> I64:
     return _session_keys(sheet, ends, time, (0,))
 
 
-def _session_keys(sheet: Sheet, ends: _Ends, begin: I64, around: tuple[int, ...]) -> I64:
+def _session_keys(sheet: Sheet, ends: Ends, begin: I64, around: tuple[int, ...]) -> I64:
     """Return what tells sessions from others: number, ports and the second of their start, or those around it."""
     session = sheet.counts(k.SESSION, what="sessionid", limit=(1 << 62) - 1)
     parts = (session.values, ends.src_port.values, ends.dst_port.values)
