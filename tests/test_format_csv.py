@@ -146,6 +146,16 @@ def test_a_header_inside_of_quotes_is_text() -> None:
     assert "headers_repeated" not in evidence.notes
 
 
+def test_many_headers_take_no_time() -> None:
+    """A file of headers alone, or of text that looks like them, is gone through once."""
+    evidence = evidence_of(b"Start Time,SrcAddr,Comment\n" * 20_000 + b"1,a,x\n")
+
+    assert [row["line"] for row in read(b"", evidence)] == ["20001"]
+    assert evidence.notes["headers_repeated"] == 19_999
+    quoted = b'Start Time,SrcAddr,Comment\n1,a,"' + b"Start Time,SrcAddr,Comment\n" * 20_000 + b'"\n2,b,y\n'
+    assert [row["src"] for row in read(quoted)] == ["a", "b"]
+
+
 def test_titles_may_stand_before_the_header() -> None:
     """Lines before it are counted, not read."""
     evidence = evidence_of(b"Report of May\n\nStart Time,SrcAddr,Comment\n1,a,x\n")

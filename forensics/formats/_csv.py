@@ -232,16 +232,10 @@ def _first_header(block: Block, names: Names, dialect: Dialect | None) -> tuple[
         if not number and dialect is None and len(line) == 5 and line.startswith("sep="):
             dialect = _dialect(line[4].encode())
         elif header := header_of(line, names, dialect):
-            return header, skipped, _behind(block, at, block.end)
+            return header, skipped, Block(block.data[at:], block.end - at, block.first_line + number + 1, block.last)
         else:
             skipped += bool(line.strip())
     return None
-
-
-def _behind(block: Block, at: int, stop: int) -> Block:
-    """Return some lines of a block."""
-    number = block.first_line + int(np.count_nonzero(block.data[:at] == ord("\n")))
-    return Block(block.data[at:], stop - at, number, last=block.last and stop == block.end)
 
 
 def _chained(first: Block, others: Iterable[Block]) -> Iterator[Block]:
@@ -256,15 +250,23 @@ def _pieces(evidence: Evidence, block: Block, header: Header, names: Names) -> I
     data = block.data[: block.end].tobytes()
     # A header that comes again holds the longest of its known names again, even where its columns have moved.
     mark = max((header.cells[place] for place in header.places.values()), key=len).encode()
-    begin = at = 0
+    begin = at = counted = quotes = 0
+    number, last = block.first_line, b""
+    found: Header | None = None
     while (at := data.find(mark, at)) >= 0:
         left, right = data.rfind(b"\n", 0, at) + 1, data.index(b"\n", at)
         at = right + 1
-        found = header_of(text_of(data[left:right]), names, header.dialect)
-        if found is None or len(found.places) * 2 < len(header.places) or data.count(b'"', begin, left) % 2:
+        if data[left:right] != last:
+            last = data[left:right]
+            found = header_of(text_of(last), names, header.dialect)
+        if found is None or len(found.places) * 2 < len(header.places):
             continue
-        yield header, _behind(block, begin, left)
+        quotes, counted = quotes + data.count(b'"', counted, left), left
+        if quotes % 2:  # it stands in a field of several lines
+            continue
+        yield header, Block(block.data[begin:], left - begin, number, last=False)
         before = evidence.notes.get("headers_repeated", 0)
         evidence.notes["headers_repeated"] = (before if isinstance(before, int) else 0) + 1
-        header, begin = found, at
-    yield header, _behind(block, begin, block.end)
+        number += data.count(b"\n", begin, at)
+        header, begin, counted, quotes = found, at, at, 0
+    yield header, Block(block.data[begin:], block.end - begin, number, last=block.last)

@@ -76,8 +76,10 @@ KEYS = (b"IN", b"OUT", b"SRC", b"DST", b"PROTO", b"SPT", b"DPT", b"TYPE", b"CODE
 IN, OUT, SRC, DST, PROTO, SPT, DPT, TYPE, CODE, NESTED = range(len(KEYS))
 
 HEAD_LINES = 1000
+LONGEST_UPTIME = 24
 
-_PACKET = re.compile(r'[^"=]*IN=[^ "=]* OUT=[^ "=]* (?:.* )?SRC=[0-9a-fA-F.:]+ DST=[0-9a-fA-F.:]+ .*\bPROTO=')
+_PACKET = re.compile(r'[^"=]*IN=[^ "=]* OUT=[^ "=]* ')
+_REST = (" SRC=", " DST=", " PROTO=")
 _UPTIME = re.compile(r"^\s*(?:message repeated \d+ times: \[\s*)?(?:kernel:\s*)?(?:\[\s*\d+\.\d+\]\s*)?")
 _GLUED = re.compile(r"IN=\S*\s*$")
 _REPEATED = re.compile(rb"message repeated (\d{1,9}) times")
@@ -89,7 +91,7 @@ def declines(head: bytes, hints: Hints) -> str | None:
     lines = first_lines(head, hints, limit=HEAD_LINES)
     if not lines:
         return "it is empty"
-    if any(map(_PACKET.match, lines)):
+    if any(_PACKET.match(line) and all(key in line for key in _REST) for line in lines):
         return None
     return "no line tells a packet as netfilter does: IN=... OUT=... SRC=... DST=... PROTO=..."
 
@@ -149,7 +151,8 @@ def _behind_uptime(cut: Cut) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     begin = cut.line[:, 0].copy()
     inside = cut.data[begin] == ord("[")
     at = begin + inside
-    while (inside := inside & ((cut.data[at] <= ord("9")) & (cut.data[at] >= ord(" ")))).any():
+    for _ in range(LONGEST_UPTIME):
+        inside = inside & (cut.data[at] <= ord("9")) & (cut.data[at] >= ord(" "))
         at += inside
     closed = (cut.data[begin] == ord("[")) & (cut.data[at] == ord("]")) & (at > begin + 1)
     return np.where(closed, at + 1, begin).astype(np.int32)
