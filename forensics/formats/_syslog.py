@@ -223,7 +223,10 @@ class _Again:
         if len(part) == size:
             return part
         if self._damage is None:
-            return part + self._rest.read(size if size < 0 else size - len(part))
+            try:
+                return part + self._rest.read(size if size < 0 else size - len(part))
+            except EvidenceError as error:  # what came before it is read first
+                self._damage = error
         if part:
             return part
         raise self._damage
