@@ -149,7 +149,7 @@ def read(path: Path, conf: bytes | None = None) -> dict[str, list[dict[str, Any]
         for table, batch in squid.parse(Evidence(stream, path.name, "office", hints)):
             for part, rows in parts_of(batch) if table == "exchanges" else [(table, batch)]:
                 found.setdefault(part, []).extend(rows.to_pylist())
-    return found
+    return {part: sorted(rows, key=lambda row: row["record"]) for part, rows in found.items()}
 
 
 def head(method: str, target: str, *headers: str) -> bytes:

@@ -39,10 +39,11 @@ from typing import TYPE_CHECKING
 
 from forensics.errors import EvidenceError
 from forensics.formats._encodings import utf8_head
-from forensics.formats._lines import complete_lines, read_lines, text_of
+from forensics.formats._blocks import blocks, in_order
+from forensics.formats._lines import complete_lines, text_of
+from forensics.formats._sheet import finished
 from forensics.formats._squid_conf import CONF, layouts
-from forensics.formats._squid_rows import Reader
-from forensics.rows import Rows
+from forensics.formats._squid_log import Log, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,14 +79,8 @@ def declines(head: bytes, hints: Hints) -> str | None:
     if sum(readable) * 2 >= len(texts):
         return None
     number = readable.index(False)
-    layout, problem = _nearest(known, texts[number])
+    layout, problem = nearest(known, texts[number])
     return f"line {number + 1} as logformat {layout.name}: {problem}"
-
-
-def _nearest(known: tuple[Layout, ...], text: str) -> tuple[Layout, Problem]:
-    """Return the layout that fits best a line that none fits, and the field where it stops to fit."""
-    problems = [(layout, layout.problem(text)) for layout in known]
-    return max(problems, key=lambda found: found[1].fitting)  # the first of equals
 
 
 def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -102,44 +97,7 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
         known = layouts(evidence.hints)
     except ValueError as error:
         raise EvidenceError(evidence.source, str(error)) from None
-    rows = Rows()
-    log = _Log(evidence, rows, known)
-    yield from read_lines(evidence, rows, log.add)
+    log = Log(evidence, known)
+    made = (made for batches in in_order(log.read, blocks(evidence), 1) for made in batches)
+    yield from finished(evidence, NAME, made)
     log.finish()
-
-
-class _Log:
-    """One log on its way into rows, by one of the layouts that it may have."""
-
-    def __init__(self, evidence: Evidence, rows: Rows, known: tuple[Layout, ...]) -> None:
-        self._evidence, self._rows, self._known = evidence, rows, known
-        self._readers: dict[str, Reader] = {}
-        self._split = known[0].split
-        self._reader: Reader | None = None
-
-    def add(self, number: int, line: bytes) -> None:
-        """Take one line: by the layout of the one before it, or another where that fails: Squid was reconfigured."""
-        text = text_of(line)
-        match = self._split(text)
-        if match is None or self._reader is None:
-            layout = next((layout for layout in self._known if layout.split(text)), None)
-            if layout is None:
-                self._rows.reject(self._evidence.source, number, str(_nearest(self._known, text)[1]), line)
-                return
-            self._split, self._reader = layout.split, self._reader_of(layout, number, text)
-            match = self._split(text)
-        reason = self._reader.add(number, match) if match else None
-        if reason:
-            self._rows.reject(self._evidence.source, number, reason, line)
-
-    def _reader_of(self, layout: Layout, number: int, text: str) -> Reader:
-        """Return the reader of a layout, made when the first line of it is met."""
-        if layout.name not in self._readers:
-            self._readers[layout.name] = Reader(layout, self._evidence, self._rows)
-            self._readers[layout.name].check_zone(number, text)
-        return self._readers[layout.name]
-
-    def finish(self) -> None:
-        """Complete the notes of the file."""
-        if self._readers:
-            self._evidence.notes["logformat"] = ", ".join(sorted(self._readers))

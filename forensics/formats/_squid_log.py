@@ -1,0 +1,114 @@
+"""A log of Squid's kind on its way into rows, block by block, by one of the layouts that it may have.
+
+Each block is read by the layout that most of its first lines have; a line of another one, since Squid was reconfigured,
+by the first that fits it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forensics.formats._lines import complete_lines, text_of
+from forensics.formats._sheet import Sheet, Vocabulary
+from forensics.formats._squid_cut import whole_lines
+from forensics.formats._squid_rows import Reader
+from forensics.formats._squid_sheet import columns_of, read_block
+from forensics.formats._zones import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from forensics.formats import Evidence
+    from forensics.formats._blocks import Block
+    from forensics.formats._squid_logformat import Layout, Problem
+    from forensics.rows import Rows
+
+__all__ = ["Log", "nearest"]
+
+LINES_TRIED = 20
+"""Lines that decide what layout a block has."""
+
+_HEAD = 64 * 1024
+
+
+class Log:
+    """One log on its way into rows.
+
+    Parameters
+    ----------
+    evidence
+        The log.
+    known
+        The layouts that it may have, the likeliest first.
+    """
+
+    def __init__(self, evidence: Evidence, known: tuple[Layout, ...]) -> None:
+        self._evidence, self._known = evidence, known
+        self._clock, self._words = Clock(evidence), Vocabulary()
+        self._met = set[str]()
+        evidence.notes["records"] = 0
+
+    def read(self, block: Block) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield the rows of a block."""
+        leading = self._leading(block)
+        others = (layout for layout in self._known if layout is not leading)
+        slow = _OneByOne(self._evidence, (leading, *others), self._clock, self._met)
+        columns = columns_of(leading)
+        if columns is None or (columns.needs_zone and self._evidence.hints.timezone is None):
+            yield from Sheet(whole_lines(block), self._evidence, self._words, slow.read).batches()
+            return
+        sheet = read_block(block, columns, self._evidence, clock=self._clock, words=self._words, slow=slow.read)
+        if sheet.good.any():
+            self._met.add(leading.name)
+        yield from sheet.batches()
+
+    def _leading(self, block: Block) -> Layout:
+        """Return the layout that most of a block's first lines have, of equals the likeliest."""
+        if len(self._known) == 1:
+            return self._known[0]
+        texts = [text_of(line) for line in complete_lines(block.data[: min(block.end, _HEAD)].tobytes(), LINES_TRIED)]
+        return max(self._known, key=lambda layout: sum(layout.split(text) is not None for text in texts))
+
+    def finish(self) -> None:
+        """Complete the notes of the file."""
+        if self._met:
+            self._evidence.notes["logformat"] = ", ".join(sorted(self._met))
+
+
+class _OneByOne:
+    """The reader of single lines: what a line means, whatever it holds."""
+
+    def __init__(self, evidence: Evidence, known: tuple[Layout, ...], clock: Clock, met: set[str]) -> None:
+        self._evidence, self._known, self._clock, self._met = evidence, known, clock, met
+        self._readers: dict[str, Reader] = {}
+        self._rows: Rows | None = None
+
+    def read(self, number: int, line: bytes, rows: Rows) -> None:
+        """Put one line into rows, by the first layout that fits it."""
+        text = text_of(line)
+        for layout in self._known:
+            if match := layout.split(text):
+                reason = self._reader(layout, number, text, rows).add(number, match)
+                break
+        else:
+            reason = str(nearest(self._known, text)[1])
+        if reason:
+            rows.reject(self._evidence.source, number, reason, line)
+
+    def _reader(self, layout: Layout, number: int, text: str, rows: Rows) -> Reader:
+        """Return the reader of a layout, made when the first line of it is met."""
+        if rows is not self._rows:
+            self._rows, self._readers = rows, {}
+        if layout.name not in self._readers:
+            self._readers[layout.name] = Reader(layout, self._evidence, rows, self._clock)
+            self._readers[layout.name].check_zone(number, text)
+            self._met.add(layout.name)
+        return self._readers[layout.name]
+
+
+def nearest(known: tuple[Layout, ...], text: str) -> tuple[Layout, Problem]:
+    """Return the layout that fits best a line that none fits, and the field where it stops to fit."""
+    problems = [(layout, layout.problem(text)) for layout in known]
+    return max(problems, key=lambda found: found[1].fitting)  # the first of equals
