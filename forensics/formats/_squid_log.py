@@ -18,6 +18,8 @@ from forensics.formats._zones import Clock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import re
+
     import pyarrow as pa
 
     from forensics.formats import Evidence
@@ -42,10 +44,14 @@ class Log:
         The log.
     known
         The layouts that it may have, the likeliest first.
+    passed
+        Lines that are no records where no layout fits them; they are passed over and counted.
     """
 
-    def __init__(self, evidence: Evidence, known: tuple[Layout, ...]) -> None:
-        self._evidence, self._known = evidence, known
+    def __init__(
+        self, evidence: Evidence, known: tuple[Layout, ...], passed: re.Pattern[str] | None = None
+    ) -> None:
+        self._evidence, self._known, self._passed = evidence, known, passed
         self._clock, self._words = Clock(evidence), Vocabulary()
         self._met = set[str]()
         evidence.notes["records"] = 0
@@ -54,7 +60,7 @@ class Log:
         """Yield the rows of a block."""
         leading = self._leading(block)
         others = (layout for layout in self._known if layout is not leading)
-        slow = _OneByOne(self._evidence, (leading, *others), self._clock, self._met)
+        slow = _OneByOne(self._evidence, (leading, *others), self._clock, self._met, self._passed)
         columns = columns_of(leading)
         if columns is None or (columns.needs_zone and self._evidence.hints.timezone is None):
             yield from Sheet(whole_lines(block), self._evidence, self._words, slow.read).batches()
@@ -80,8 +86,16 @@ class Log:
 class _OneByOne:
     """The reader of single lines: what a line means, whatever it holds."""
 
-    def __init__(self, evidence: Evidence, known: tuple[Layout, ...], clock: Clock, met: set[str]) -> None:
-        self._evidence, self._known, self._clock, self._met = evidence, known, clock, met
+    def __init__(
+        self,
+        evidence: Evidence,
+        known: tuple[Layout, ...],
+        clock: Clock,
+        met: set[str],
+        passed: re.Pattern[str] | None,
+    ) -> None:
+        self._evidence, self._known, self._clock = evidence, known, clock
+        self._met, self._passed = met, passed
         self._readers: dict[str, Reader] = {}
         self._rows: Rows | None = None
 
@@ -93,6 +107,10 @@ class _OneByOne:
                 reason = self._reader(layout, number, text, rows).add(number, match)
                 break
         else:
+            if self._passed and self._passed.match(text):
+                _add(self._evidence.notes, "records", -1)
+                _add(self._evidence.notes, "lines_passed_over", 1)
+                return
             reason = str(nearest(self._known, text)[1])
         if reason:
             rows.reject(self._evidence.source, number, reason, line)
@@ -106,6 +124,12 @@ class _OneByOne:
             self._readers[layout.name].check_zone(number, text)
             self._met.add(layout.name)
         return self._readers[layout.name]
+
+
+def _add(notes: dict[str, object], key: str, count: int) -> None:
+    """Add to a number in the notes."""
+    before = notes.get(key, 0)
+    notes[key] = count + (before if isinstance(before, int) else 0)
 
 
 def nearest(known: tuple[Layout, ...], text: str) -> tuple[Layout, Problem]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forensics.formats._cut import ESCAPED
-from forensics.formats._hosts import address_of, name_of
+from forensics.formats._hosts import address_of, host_port, name_of
 from forensics.formats._sheet import Bools, Field, Ints, Sheet, Targets, Words
 from forensics.formats._squid_cut import Plan, cut_by, plan_of
 from forensics.formats._squid_rows import TUNNEL, USED, client_of, peer_of
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Columns", "columns_of", "read_block"]
 
+_READ = frozenset(("tl", "tg", *(code for codes in USED.values() for code in codes)))
 MINUTE = 60_000_000
 MOST_AHEAD = 24 * 60
 SLOWLY = "left to the reader of single lines"
@@ -104,9 +105,9 @@ def columns_of(layout: Layout) -> Columns | None:
     """Return the columns of a layout, None where its lines are read one by one."""
     plan = plan_of(layout)
     columns = Columns(layout, plan) if plan else None
-    codes = layout.codes
-    if columns is None or len(set(codes)) < len(codes) or "client" not in columns:
-        return None
+    used = [code for code in layout.codes if code in _READ]
+    if columns is None or len(set(used)) < len(used):
+        return None  # of a code that stands twice either field might be read
     return None if "domain" in columns and "url" not in columns else columns
 
 
@@ -256,22 +257,28 @@ class _Lines:
         if "url" not in columns:
             return Targets(self._nobody, self._nobody, self._nobody, self._none)
         url = columns["url"]
-        absent = sheet.nothing(url)
         if "domain" in columns:
-            sheet.reject(absent, SLOWLY)  # the URL may have to be put together
+            sheet.reject(sheet.nothing(url), SLOWLY)  # the URL may have to be put together
         if columns.undo("url"):
             sheet.reject((cut.flag[url] & ESCAPED) != 0, SLOWLY)
         zeros = np.zeros(cut.rows, np.int32)
         by = columns["method"] if "method" in columns else (_column(cut, zeros, zeros), 0)
-        asked = sheet.targets(by, self._tunnelled(by, url))
-        # Without its method a CONNECT is known by its target; an absolute URL was found to be one.
-        sheet.reject(~method.known & ~absent & ~asked.name.known & ~asked.address.known, SLOWLY)
+        asked = sheet.targets(by, self._tunnelled(method, url))
+        bare = ~method.known & ~asked.name.known & ~asked.address.known
+        if bare.any():
+            sheet.reject(self._tunnels(bare, url), SLOWLY)
         return asked
 
-    def _tunnelled(self, method: Field, url: int) -> Field:
+    def _tunnels(self, where: Bools, url: int) -> Bools:
+        """Tell which of some requests without a method may be a CONNECT, which is known by its target alone."""
+        cut = self._sheet.cut
+        begin, end = (np.where(where, span[url], np.int32(0)) for span in (cut.begin, cut.end))
+        return self._sheet.words((_column(cut, begin, end), 0), _tunnel).known
+
+    def _tunnelled(self, method: Words, url: int) -> Field:
         """Return the request targets; what WSA writes around those of a CONNECT is taken off."""
         cut = self._sheet.cut
-        rows = np.flatnonzero(self._sheet.equals(method, b"CONNECT"))
+        rows = np.flatnonzero(_beginning(method, "CONNECT"))
         for place, byte in enumerate(TUNNEL.encode()):
             rows = rows[cut.data[cut.begin[url, rows] + place] == byte]
         rows = rows[cut.end[url, rows] - cut.begin[url, rows] >= len(TUNNEL)]
@@ -342,6 +349,11 @@ def _status(text: str) -> str | None:
     """Return the status of a text that holds result and status."""
     status = _halves(text)[1]
     return None if status == "-" else status
+
+
+def _tunnel(text: str) -> str | None:
+    """Return a request target that only a CONNECT has."""
+    return text if "/" not in text and host_port(text)[1] else None
 
 
 def _peer(text: str) -> str | None:
