@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from forensics.formats._head import body_of
 from forensics.formats._lines import complete_lines, text_of
 from forensics.formats._sheet import Sheet, Vocabulary
-from forensics.formats._squid_cut import whole_lines
+from forensics.formats._squid_cut import cut_by, whole_lines
 from forensics.formats._squid_rows import Reader
-from forensics.formats._squid_sheet import columns_of, read_block
+from forensics.formats._squid_sheet import columns_of, put_lines
+from forensics.formats._syslog import without_heads
 from forensics.formats._zones import Clock
 
 if TYPE_CHECKING:
@@ -58,23 +60,29 @@ class Log:
 
     def read(self, block: Block) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield the rows of a block."""
-        leading = self._leading(block)
+        texts = [text_of(line) for line in complete_lines(block.data[: min(block.end, _HEAD)].tobytes(), LINES_TRIED)]
+        bare, heads, bodies = block, None, [body_of(text) for text in texts]
+        if bodies != texts:
+            bare, heads = without_heads(block)
+        leading = self._leading(bodies)
         others = (layout for layout in self._known if layout is not leading)
-        slow = _OneByOne(self._evidence, (leading, *others), self._clock, self._met, self._passed)
+        known = (leading, *others)
+        slow = _OneByOne(self._evidence, known, self._clock, self._met, self._passed, headed=heads is not None)
         columns = columns_of(leading)
         if columns is None or (columns.needs_zone and self._evidence.hints.timezone is None):
             yield from Sheet(whole_lines(block), self._evidence, self._words, slow.read).batches()
             return
-        sheet = read_block(block, columns, self._evidence, clock=self._clock, words=self._words, slow=slow.read)
+        cut = cut_by(bare, columns.plan, columns.wanted)
+        sheet = Sheet(heads.whole(cut) if heads else cut, self._evidence, self._words, slow.read)
+        put_lines(sheet, columns, self._evidence, self._clock)
         if sheet.good.any():
             self._met.add(leading.name)
         yield from sheet.batches()
 
-    def _leading(self, block: Block) -> Layout:
-        """Return the layout that most of a block's first lines have, of equals the likeliest."""
+    def _leading(self, texts: list[str]) -> Layout:
+        """Return the layout that most of some lines have, of equals the likeliest."""
         if len(self._known) == 1:
             return self._known[0]
-        texts = [text_of(line) for line in complete_lines(block.data[: min(block.end, _HEAD)].tobytes(), LINES_TRIED)]
         return max(self._known, key=lambda layout: sum(layout.split(text) is not None for text in texts))
 
     def finish(self) -> None:
@@ -93,15 +101,17 @@ class _OneByOne:
         clock: Clock,
         met: set[str],
         passed: re.Pattern[str] | None,
+        *,
+        headed: bool,
     ) -> None:
         self._evidence, self._known, self._clock = evidence, known, clock
-        self._met, self._passed = met, passed
+        self._met, self._passed, self._headed = met, passed, headed
         self._readers: dict[str, Reader] = {}
         self._rows: Rows | None = None
 
     def read(self, number: int, line: bytes, rows: Rows) -> None:
         """Put one line into rows, by the first layout that fits it."""
-        text = text_of(line)
+        text = body_of(text_of(line)) if self._headed else text_of(line)
         for layout in self._known:
             if match := layout.split(text):
                 reason = self._reader(layout, number, text, rows).add(number, match)

@@ -15,25 +15,21 @@ import numpy as np
 from forensics.formats._cut import ESCAPED
 from forensics.formats._hosts import address_of, host_port, name_of
 from forensics.formats._sheet import Bools, Field, Ints, Sheet, Targets, Words
-from forensics.formats._squid_cut import Plan, cut_by, plan_of
+from forensics.formats._squid_cut import Plan, plan_of
 from forensics.formats._squid_rows import TUNNEL, USED, client_of, peer_of
 from forensics.formats._stamps import NO_OFFSET, compile_stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import tzinfo
+    from collections.abc import Callable
 
     import pyarrow as pa
 
     from forensics.formats import Evidence
-    from forensics.formats._blocks import Block
     from forensics.formats._cut import Cut, I64
-    from forensics.formats._sheet import Vocabulary
     from forensics.formats._squid_logformat import Layout
     from forensics.formats._zones import Clock
-    from forensics.rows import Rows
 
-__all__ = ["Columns", "columns_of", "read_block"]
+__all__ = ["Columns", "columns_of", "put_lines"]
 
 _READ = frozenset(("tl", "tg", *(code for codes in USED.values() for code in codes)))
 MINUTE = 60_000_000
@@ -111,35 +107,21 @@ def columns_of(layout: Layout) -> Columns | None:
     return None if "domain" in columns and "url" not in columns else columns
 
 
-def read_block(
-    block: Block,
-    columns: Columns,
-    evidence: Evidence,
-    *,
-    clock: Clock,
-    words: Vocabulary,
-    slow: Callable[[int, bytes, Rows], None],
-) -> Sheet:
-    """Return a block's rows; those that are rejected in it are for the reader of single lines.
+def put_lines(sheet: Sheet, columns: Columns, evidence: Evidence, clock: Clock) -> None:
+    """Put the rows of a block into its sheet; what is rejected is for the reader of single lines.
 
     Parameters
     ----------
-    block
-        Whole lines.
+    sheet
+        Where the fields of its lines are, as `cut_by` found them.
     columns
         The layout that most of them have.
     evidence
         The log.
     clock
         Its clock.
-    words
-        What is known of texts that repeat; of this thread.
-    slow
-        The reader of single lines.
     """
-    sheet = Sheet(cut_by(block, columns.plan, columns.wanted), evidence, words, slow)
     _Lines(sheet, columns, evidence, clock).put()
-    return sheet
 
 
 class _Lines:

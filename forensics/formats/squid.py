@@ -38,9 +38,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forensics.errors import EvidenceError
-from forensics.formats._encodings import utf8_head
 from forensics.formats._blocks import blocks, in_order
-from forensics.formats._lines import complete_lines, text_of
+from forensics.formats._head import first_lines
 from forensics.formats._sheet import finished
 from forensics.formats._squid_conf import CONF, layouts
 from forensics.formats._squid_log import Log, nearest
@@ -62,8 +61,8 @@ EXACT_VOLUMES = False
 LINES_STAND_ALONE = True
 """No line depends on another: in any order they give the same rows."""
 
-LINES_TRIED = 20
-"""Lines that decide whether a file is such a log; half of them must be readable."""
+STAMP = "end"
+OBSERVES = ("out", "in")
 
 
 def declines(head: bytes, hints: Hints) -> str | None:
@@ -72,7 +71,7 @@ def declines(head: bytes, hints: Hints) -> str | None:
         known = layouts(hints)
     except ValueError as error:
         return str(error)
-    texts = [text_of(line) for line in complete_lines(utf8_head(head, hints), LINES_TRIED)]
+    texts = first_lines(head, hints)
     if not texts:
         return "it is empty"
     readable = [any(layout.split(text) for layout in known) for text in texts]
