@@ -288,13 +288,14 @@ class Fields:
         codes, order = self._words.intern(data, span.begin, end, kinds)
 
         def made(text: str, kind: int) -> Target:
-            return target("CONNECT" if kind & TUNNEL else "", _undone(text, kind, undo))
+            asked = target("CONNECT" if kind & TUNNEL else "", _undone(text, kind, undo))
+            return asked._replace(name=asked.name and lawful(asked.name))
 
         found = self._words.made(order, (target, undo), made)
         ports = np.array([*(asked.port or -1 for asked in found), -1], np.int64)[codes]
         return Targets(
             Words.of(codes, [asked.service for asked in found]),
-            Words.of(codes, [asked.name and lawful(asked.name) for asked in found]),
+            Words.of(codes, [asked.name for asked in found]),
             Words.of(codes, [asked.address for asked in found]),
             Ints(np.maximum(ports, 0), ports >= 0),
         )

@@ -53,7 +53,7 @@ from forensics.formats._head import definitions, first_lines
 from forensics.formats._hosts import address_of
 from forensics.formats._lines import text_of
 from forensics.formats._sheet import Ints, Sheet, Vocabulary, Words, finished
-from forensics.formats._stamps import compile_stamp
+from forensics.formats._stamps import Civil, compile_stamp
 from forensics.formats._syslog import without_heads
 from forensics.formats._zones import Clock
 
@@ -86,7 +86,8 @@ NEEDED = {"time_stamp", "src_ip", "req_line"}
 ORDERS = {len(DEFAULT): DEFAULT, len(DEFAULT) - 1: DEFAULT[:-1]}
 
 _DIALECT = Dialect(b" ", quote=b'"', brackets=b"[]")
-_TIME = compile_stamp("%d/%b/%Y:%H:%M:%S %?z")
+_BARE = compile_stamp("%d/%b/%Y:%H:%M:%S")
+_ZONED = compile_stamp("%d/%b/%Y:%H:%M:%S %z")
 _STATUS = 999
 _LINE = re.compile(r'\[\d\d/[A-Z][a-z]{2}/\d{4}:[\d:]{8}(?: [+-]\d{4})?\] "[^"]*" [^ "]+ (?:\d{1,3}|-) "[^"]*" "')
 
@@ -219,8 +220,11 @@ class _Rows:
     def _times(self) -> I64:
         """Return when the requests were over, in UTC. [us]"""
         sheet, place = self._sheet, self._places["time_stamp"]
-        civil = sheet.stamps(place, _TIME, what="time")
-        sheet.reject(~civil.known, "time is not logged")
+        civil = sheet.stamps(place, _ZONED, what=None)
+        if not civil.known.all():
+            bare = sheet.stamps(place, _BARE, what=None)
+            civil = Civil(*(np.where(civil.known, *both) for both in zip(civil, bare, strict=True)))
+            sheet.reject(~civil.known, "time is not a time of its format")
         first = int(np.argmax(sheet.good)) if sheet.rows else 0
         sample = (int(sheet.cut.number[first]), text_of(sheet.cut.record(first))) if sheet.rows else (0, "")
         return self._clock.utc(civil._replace(known=civil.known & sheet.good), sample)
