@@ -53,7 +53,7 @@ S_KIND, S_LEAST, S_MOST, S_STOP, S_HOW, S_COLUMN, S_TEXT, S_LITERAL, S_END = ran
 takes it; where its template, then its literal begin; where that ends."""
 
 NOTHING, DIGITS, DECIMAL, TAG, FREE, USER, TIME = range(7)
-"""Kinds of fields: none, a whole number, one with a fraction, capitals, free text, a user's name, a written-out time."""
+"""Kinds of fields: none, a whole number, one with a fraction, capitals, free text, a user's name, a time."""
 
 DASH, SIGN, PORT, BEFORE, BEHIND, ESCAPES, MARKED = 1, 2, 4, 8, 16, 32, 64
 """How: a dash stands for nothing; a minus may stand before it; it is a port; spaces pad it before, behind; a backslash
@@ -228,10 +228,7 @@ def _cut_line(data: U8, at: int, row: int, steps: I64, texts: U8, begin: I32, en
             at = _behind_spaces(data, at)
         left, flags = at, 0
         if kind == FREE:
-            at, flags = _free(data, at, steps[step, S_STOP], how)
-            if at >= 0:
-                at = without_return(data, left, at) if int(data[at]) == FEED else at
-                at = at if at - left >= steps[step, S_LEAST] else -1
+            at, flags = _text(data, at, steps[step, S_STOP], how, steps[step, S_LEAST])
         elif kind == DIGITS:
             at = _digits(data, at, steps[step, S_MOST], how)
         elif kind != NOTHING:
@@ -272,6 +269,16 @@ def _behind_literal(data: U8, at: int, texts: U8, k: int, stop: int) -> int:
 
 
 @hot
+def _text(data: U8, at: int, stop: int, how: int, least: int) -> tuple[int, int]:
+    """Return where free text of so many bytes or more ends, -1 where it is shorter, and its flags."""
+    left = at
+    at, flags = _free(data, left, stop, how)
+    if at >= 0 and int(data[at]) == FEED:
+        at = without_return(data, left, at)
+    return at if at - left >= least else -1, flags
+
+
+@hot
 def _free(data: U8, at: int, stop: int, how: int) -> tuple[int, int]:
     """Return where free text ends, and its flags."""
     flags = 0
@@ -281,7 +288,7 @@ def _free(data: U8, at: int, stop: int, how: int) -> tuple[int, int]:
         return at, flags
     while int(data[at]) != stop and int(data[at]) != FEED:
         c = int(data[at])
-        if c == _BACKSLASH or c == _PERCENT or c > _DELETE:
+        if c in (_BACKSLASH, _PERCENT) or c > _DELETE:
             flags = ESCAPED
         if c == _BACKSLASH and how & ESCAPES:
             at += 1

@@ -6,8 +6,9 @@ by the first that fits it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from forensics.formats._blocks import blocks, in_order
 from forensics.formats._head import body_of
 from forensics.formats._lines import complete_lines, text_of
 from forensics.formats._sheet import Sheet, Vocabulary
@@ -18,15 +19,16 @@ from forensics.formats._syslog import without_heads
 from forensics.formats._zones import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import re
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
     from forensics.formats import Evidence
     from forensics.formats._blocks import Block
+    from forensics.formats._cut import Cut
     from forensics.formats._squid_logformat import Layout, Problem
+    from forensics.formats._squid_sheet import Columns
     from forensics.rows import Rows
 
 __all__ = ["Log", "nearest"]
@@ -35,6 +37,27 @@ LINES_TRIED = 20
 """Lines that decide what layout a block has."""
 
 _HEAD = 64 * 1024
+
+
+class Piece(NamedTuple):
+    """A block of a log, cut.
+
+    Parameters
+    ----------
+    cut
+        Where its fields are.
+    leading
+        The layout that most of its first lines have.
+    columns
+        The columns of that layout; None where each line is read by itself.
+    headed
+        Whether syslog put something before its lines.
+    """
+
+    cut: Cut
+    leading: Layout
+    columns: Columns | None
+    headed: bool
 
 
 class Log:
@@ -50,33 +73,34 @@ class Log:
         Lines that are no records where no layout fits them; they are passed over and counted.
     """
 
-    def __init__(
-        self, evidence: Evidence, known: tuple[Layout, ...], passed: re.Pattern[str] | None = None
-    ) -> None:
+    def __init__(self, evidence: Evidence, known: tuple[Layout, ...], passed: re.Pattern[str] | None = None) -> None:
         self._evidence, self._known, self._passed = evidence, known, passed
         self._clock, self._words = Clock(evidence), Vocabulary()
         self._met = set[str]()
         evidence.notes["records"] = 0
 
-    def read(self, block: Block) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Yield the rows of a block."""
+    def cut(self, block: Block) -> Piece:
+        """Return where the fields of a block's lines are; several threads may at a time."""
         texts = [text_of(line) for line in complete_lines(block.data[: min(block.end, _HEAD)].tobytes(), LINES_TRIED)]
-        bare, heads, bodies = block, None, [body_of(text) for text in texts]
-        if bodies != texts:
-            bare, heads = without_heads(block)
+        bodies = [body_of(text) for text in texts]
         leading = self._leading(bodies)
-        others = (layout for layout in self._known if layout is not leading)
-        known = (leading, *others)
-        slow = _OneByOne(self._evidence, known, self._clock, self._met, self._passed, headed=heads is not None)
         columns = columns_of(leading)
         if columns is None or (columns.needs_zone and self._evidence.hints.timezone is None):
-            yield from Sheet(whole_lines(block), self._evidence, self._words, slow.read).batches()
-            return
-        cut = cut_by(bare, columns.plan, columns.wanted)
-        sheet = Sheet(heads.whole(cut) if heads else cut, self._evidence, self._words, slow.read)
-        put_lines(sheet, columns, self._evidence, self._clock)
+            return Piece(whole_lines(block), leading, None, bodies != texts)
+        if bodies == texts:
+            return Piece(cut_by(block, columns.plan, columns.wanted), leading, columns, headed=False)
+        bare, heads = without_heads(block)
+        return Piece(heads.whole(cut_by(bare, columns.plan, columns.wanted)), leading, columns, headed=True)
+
+    def read(self, piece: Piece) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield the rows of a block; blocks come in their order, since errors name the first line."""
+        known = (piece.leading, *(layout for layout in self._known if layout is not piece.leading))
+        slow = _OneByOne(self._evidence, known, self._clock, self._met, self._passed, headed=piece.headed)
+        sheet = Sheet(piece.cut, self._evidence, self._words, slow.read)
+        if piece.columns is not None:
+            put_lines(sheet, piece.columns, self._evidence, self._clock)
         if sheet.good.any():
-            self._met.add(leading.name)
+            self._met.add(piece.leading.name)
         yield from sheet.batches()
 
     def _leading(self, texts: list[str]) -> Layout:
@@ -84,6 +108,11 @@ class Log:
         if len(self._known) == 1:
             return self._known[0]
         return max(self._known, key=lambda layout: sum(layout.split(text) is not None for text in texts))
+
+    def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield the rows of all blocks: some are cut while one is read."""
+        for piece in in_order(self.cut, blocks(self._evidence)):
+            yield from self.read(piece)
 
     def finish(self) -> None:
         """Complete the notes of the file."""

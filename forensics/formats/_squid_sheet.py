@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forensics.formats import Evidence
-    from forensics.formats._cut import Cut, I64
+    from forensics.formats._cut import I32, I64, Cut
     from forensics.formats._squid_logformat import Layout
     from forensics.formats._zones import Clock
 
@@ -223,7 +223,9 @@ class _Lines:
             return self._sheet.words(self._side_by_side("hierarchy", "peer"), _peer)
         if "hierarchy" not in columns or "peer" not in columns:
             return self._nobody
-        return _paired(self._words("hierarchy"), self._words("peer"), lambda code, peer: peer_of(code or "", peer or ""))
+        return _paired(
+            self._words("hierarchy"), self._words("peer"), lambda code, peer: peer_of(code or "", peer or "")
+        )
 
     def _proxies(self) -> Words | str:
         """Return the addresses of the proxy; the vantage where it is not logged."""
@@ -305,7 +307,7 @@ class _Lines:
         return self._clock.utc(civil._replace(known=civil.known & sheet.good), (0, ""))
 
 
-def _column(cut: Cut, begin: np.ndarray, end: np.ndarray) -> Cut:  # type: ignore[type-arg]
+def _column(cut: Cut, begin: I32, end: I32) -> Cut:
     """Return a cut of one column."""
     flag = np.zeros((1, cut.rows), np.uint8)
     return replace(cut, begin=begin.reshape(1, -1), end=end.reshape(1, -1), flag=flag)

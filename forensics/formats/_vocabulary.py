@@ -192,10 +192,10 @@ class Vocabulary:
         if key not in self._made and len(self._made) >= _MOST_MAKERS:
             self._made.clear()
         known = self._made.setdefault(key, {})
-        for number in order.tolist():
-            if number not in known:
-                known[number] = make(*self._word(number))
-        return [cast("_Made", known[number]) for number in order.tolist()]
+        numbers = order.tolist()
+        for number in set(numbers) - known.keys():
+            known[number] = make(*self._word(number))
+        return cast("list[_Made]", [known[number] for number in numbers])
 
     def _word(self, number: int) -> tuple[str, int]:
         """Return text and kind of a word."""

@@ -40,7 +40,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from forensics.formats._blocks import blocks, in_order
 from forensics.formats._head import definitions, first_lines
 from forensics.formats._sheet import finished
 from forensics.formats._squid_log import Log
@@ -53,7 +52,17 @@ if TYPE_CHECKING:
 
     from forensics.formats import Evidence, Hints
 
-__all__ = ["COMPANIONS", "EXACT_VOLUMES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse"]
+__all__ = [
+    "COMPANIONS",
+    "EXACT_VOLUMES",
+    "LINES_STAND_ALONE",
+    "NAME",
+    "OBSERVES",
+    "STAMP",
+    "TITLE",
+    "declines",
+    "parse",
+]
 
 NAME = "cisco_wsa"
 TITLE = "Cisco WSA access log"
@@ -96,6 +105,4 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.EvidenceError
         If no line could be read, or the stream is damaged.
     """
-    log = Log(evidence, (LAYOUT,), PASSED)
-    made = (made for batches in in_order(log.read, blocks(evidence), 1) for made in batches)
-    yield from finished(evidence, NAME, made)
+    yield from finished(evidence, NAME, Log(evidence, (LAYOUT,), PASSED).batches())

@@ -66,7 +66,17 @@ if TYPE_CHECKING:
     from forensics.formats._blocks import Block
     from forensics.formats._cut import I64, Cut
 
-__all__ = ["COMPANIONS", "EXACT_VOLUMES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse"]
+__all__ = [
+    "COMPANIONS",
+    "EXACT_VOLUMES",
+    "LINES_STAND_ALONE",
+    "NAME",
+    "OBSERVES",
+    "STAMP",
+    "TITLE",
+    "declines",
+    "parse",
+]
 
 NAME = "mcafee"
 TITLE = "McAfee (Skyhigh) Web Gateway access log"
@@ -110,13 +120,13 @@ def declines(head: bytes, hints: Hints) -> str | None:
     if sum(fitting) * 2 >= len(fitting):
         return None
     number = texts.index(lines[fitting.index(False)]) + 1
-    return f"line {number} is neither a header nor: [time] \"user\" client status \"request\" ..."
+    return f'line {number} is neither a header nor: [time] "user" client status "request" ...'
 
 
 def _named(text: str) -> tuple[str, ...] | None:
     """Return the fields that a header names, None where it is none."""
     names = tuple(name.strip('"') for name in text.removeprefix("#").split())
-    return names if text.startswith("#") and NEEDED <= set(names) else None
+    return names if text.startswith("#") and set(names) >= NEEDED else None
 
 
 def _hinted(definition: str) -> tuple[str, ...]:
@@ -223,7 +233,9 @@ class _Rows:
         civil = sheet.stamps(place, _ZONED, what=None)
         if not civil.known.all():
             bare = sheet.stamps(place, _BARE, what=None)
-            civil = Civil(*(np.where(civil.known, *both) for both in zip(civil, bare, strict=True)))
+            where = civil.known
+            local, offset = np.where(where, civil.local, bare.local), np.where(where, civil.offset, bare.offset)
+            civil = Civil(local, offset.astype(np.int32), where | bare.known)
             sheet.reject(~civil.known, "time is not a time of its format")
         first = int(np.argmax(sheet.good)) if sheet.rows else 0
         sample = (int(sheet.cut.number[first]), text_of(sheet.cut.record(first))) if sheet.rows else (0, "")

@@ -38,7 +38,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forensics.errors import EvidenceError
-from forensics.formats._blocks import blocks, in_order
 from forensics.formats._head import first_lines
 from forensics.formats._sheet import finished
 from forensics.formats._squid_conf import CONF, layouts
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forensics.formats import Evidence, Hints
-    from forensics.formats._squid_logformat import Layout, Problem
 
 __all__ = ["COMPANIONS", "EXACT_VOLUMES", "LINES_STAND_ALONE", "NAME", "TITLE", "declines", "parse"]
 
@@ -97,6 +95,5 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     except ValueError as error:
         raise EvidenceError(evidence.source, str(error)) from None
     log = Log(evidence, known)
-    made = (made for batches in in_order(log.read, blocks(evidence), 1) for made in batches)
-    yield from finished(evidence, NAME, made)
+    yield from finished(evidence, NAME, log.batches())
     log.finish()

@@ -31,7 +31,8 @@ CHUNK = 100_000
 CODES = (
     ("TCP_MISS/200", 44, "GET"), ("TCP_TUNNEL/200", 22, "CONNECT"), ("TCP_MEM_HIT/200", 6, "GET"),
     ("TCP_HIT/200", 4, "GET"), ("TCP_REFRESH_UNMODIFIED/304", 6, "GET"), ("TCP_MISS/304", 4, "GET"),
-    ("TCP_MISS/302", 4, "GET"), ("TCP_MISS/404", 2, "GET"), ("TCP_MISS/200", 4, "POST"), ("TCP_DENIED/407", 2, "CONNECT"),
+    ("TCP_MISS/302", 4, "GET"), ("TCP_MISS/404", 2, "GET"), ("TCP_MISS/200", 4, "POST"),
+    ("TCP_DENIED/407", 2, "CONNECT"),
     ("TCP_DENIED/403", 1, "GET"), ("TCP_MISS_ABORTED/000", 0.6, "GET"), ("NONE_NONE/000", 0.2, "-"),
     ("UDP_MISS/000", 0.2, "ICP_QUERY"),
 )  # fmt: skip
@@ -51,17 +52,19 @@ def make(path: Path, megabytes: int, seed: int = 4) -> None:
             at = int(times[-1])
             columns = (
                 times, rng.lognormal(4.5, 1.6, CHUNK).astype(np.int64), rng.zipf(1.25, CHUNK) % 900,
-                rng.choice(len(CODES), CHUNK, p=weights / weights.sum()), rng.lognormal(8.2, 1.9, CHUNK).astype(np.int64),
+                rng.choice(len(CODES), CHUNK, p=weights / weights.sum()),
+                rng.lognormal(8.2, 1.9, CHUNK).astype(np.int64),
                 rng.zipf(1.3, CHUNK) % 4000, rng.integers(0, 1 << 40, CHUNK), rng.integers(0, 100, CHUNK),
             )  # fmt: skip
-            text = "".join(line(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+            text = "".join(map(line, zip(*(column.tolist() for column in columns), strict=True)))
             file.write(text)
             size += len(text)
     beside.replace(path)
 
 
-def line(end: int, elapsed: int, client: int, kind: int, size: int, host: int, noise: int, dice: int) -> str:
-    """Return one line."""
+def line(drawn: tuple[int, ...]) -> str:
+    """Return one line, made of what was drawn for it."""
+    end, elapsed, client, kind, size, host, noise, dice = drawn
     code, _, method = CODES[kind]
     name = f"{('www', 'cdn', 'mail', 'api')[host % 4]}{host}.example"
     query = f"?id={noise:x}&s={noise % 9973}" if dice % 3 else ""
@@ -78,7 +81,8 @@ def line(end: int, elapsed: int, client: int, kind: int, size: int, host: int, n
     elif dice % 20 == 0:
         server = "FIRSTUP_PARENT/198.51.100.3"
     address = f"10.{client % 4}.{client // 250}.{client % 250}"
-    return f"{end // 1000}.{end % 1000:03d} {elapsed:6d} {address} {code} {size} {method} {url} {user} {server} {content}\n"
+    stamp = f"{end // 1000}.{end % 1000:03d} {elapsed:6d}"
+    return f"{stamp} {address} {code} {size} {method} {url} {user} {server} {content}\n"
 
 
 def ours(log: Path, folder: Path) -> None:
@@ -88,9 +92,7 @@ def ours(log: Path, folder: Path) -> None:
     open_case(folder / "case").add(log, progress=False)
 
 
-LINE = re.compile(
-    rb"(\d+\.\d+) +(-?\d+) (\S+) ([A-Z_]+)/(\d+) (\d+) (\S+) (\S+) (\S+) ([A-Z_]+)/(\S+) (\S+)"
-)
+LINE = re.compile(rb"(\d+\.\d+) +(-?\d+) (\S+) ([A-Z_]+)/(\d+) (\d+) (\S+) (\S+) (\S+) ([A-Z_]+)/(\S+) (\S+)")
 HOST = re.compile(r"(?:[a-z]+://)?([^/:]+)(?::(\d+))?").match
 DIRECT = ("HIER_DIRECT", "DIRECT", "ORIGINAL_DST", "PINNED")
 
@@ -122,7 +124,11 @@ def expression(log: Path, folder: Path) -> None:
     with log.open("rb") as file, ParquetWriter(folder / "rows.parquet", schema, compression="zstd") as writer:
         for rows in chunks(filter(None, map(LINE.match, file))):
             columns = zip(*map(row, rows), strict=True)
-            writer.write_batch(pa.RecordBatch.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema)], schema=schema))
+            writer.write_batch(
+                pa.RecordBatch.from_arrays(
+                    [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+                )
+            )
 
 
 def chunks(found: Iterator[re.Match[bytes]]) -> Iterator[list[re.Match[bytes]]]:
@@ -224,10 +230,8 @@ def compare(log: Path, names: list[str], runs: int) -> None:
             continue
         wall, processor, memory = measured(name, log, runs)
         base = base or wall
-        print(
-            f"  {name:<12}{wall:7.2f} s{size / wall:7.0f} MB/s wall{processor:8.2f} s{size / processor:7.0f} MB/s processor"
-            f"{memory:7.0f} MB memory{wall / base:8.1f} x"
-        )
+        speeds = f"{wall:7.2f} s{size / wall:7.0f} MB/s wall{processor:8.2f} s{size / processor:7.0f} MB/s processor"
+        print(f"  {name:<12}{speeds}{memory:7.0f} MB memory{wall / base:8.1f} x")
 
 
 if __name__ == "__main__":
