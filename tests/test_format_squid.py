@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,6 +17,9 @@ from forensics.formats import Evidence, Hints, squid
 from forensics.formats._squid_conf import layouts
 from forensics.formats._squid_logformat import PREDEFINED, compile_logformat
 from forensics.schema import parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 NATIVE = (
     "1433122200.512    182 192.0.2.21 TCP_MISS/200 4811 GET http://www.example/ - HIER_DIRECT/203.0.113.7 text/html"
@@ -43,10 +47,21 @@ def read(
     hints = Hints(timezone=timezone, logformat=logformat, companions=companions or {})
     evidence = Evidence(io.BytesIO(data.encode()), "access.log", "office", hints)
     found: dict[str, list[dict[str, Any]]] = {}
-    for table, batch in squid.parse(evidence):
-        for part, rows in parts_of(batch) if table == "exchanges" else [(table, batch)]:
-            found.setdefault(part, []).extend(rows.to_pylist())
+    with nothing_read():
+        for table, batch in squid.parse(evidence):
+            for part, rows in parts_of(batch) if table == "exchanges" else [(table, batch)]:
+                found.setdefault(part, []).extend(rows.to_pylist())
     return found, evidence.notes
+
+
+@contextmanager
+def nothing_read() -> Generator[None, None, None]:
+    """Pass over the error of a log of which no line could be read; its rejects came before it."""
+    try:
+        yield
+    except EvidenceError as error:
+        if "could be read as squid" not in str(error) and "could not be read as squid" not in str(error):
+            raise
 
 
 def test_the_time_of_a_line_is_its_end() -> None:
@@ -232,7 +247,7 @@ def test_quoted_headers_round_trip(agent: str) -> None:
     quoted = agent.replace("\\", "\\\\").replace('"', '\\"')
     found, _ = read(f'1.5 192.0.2.1 GET "{quoted}" 5', logformat='%ts.%03tu %>a %rm "%{User-Agent}>h" %<st')
 
-    assert found["requests"][0]["user_agent"] == (None if agent == "-" else agent)
+    assert found["requests"][0]["user_agent"] == (None if agent in ("", "-") else agent)
 
 
 @pytest.mark.parametrize(("code", "text"), [("%tu", "7"), ("%03tu", "007"), ("%.1tu", "0"), ("%06.6tu", "007000")])

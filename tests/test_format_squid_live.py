@@ -34,6 +34,9 @@ shutdown_lifetime 0 seconds
 logformat sized %ts.%03tu %6tr %>a:%>p %>la %Ss/%03>Hs %>st %<st %rm %ru \
     %Sh/%<a:%<p %mt "%{{User-Agent}}>h" "%{{Referer}}>h"
 access_log stdio:{folder}/access.log logformat=sized
+logformat extended %ts.%03tu %tr %adapt::sum_trs %>a:%>p %Ss/%03>Hs %>st %<st %rm %ru %[un %Sh/%<a:%<p %mt \
+    [%>h] [%<h] %note "%{{User-Agent}}>h" %err_code/%err_detail
+access_log stdio:{folder}/extended.log logformat=extended
 access_log stdio:{folder}/native.log squid
 access_log stdio:{folder}/combined.log combined
 """
@@ -149,13 +152,30 @@ def read(path: Path, conf: bytes | None = None) -> dict[str, list[dict[str, Any]
         for table, batch in squid.parse(Evidence(stream, path.name, "office", hints)):
             for part, rows in parts_of(batch) if table == "exchanges" else [(table, batch)]:
                 found.setdefault(part, []).extend(rows.to_pylist())
-    return found
+    return {part: sorted(rows, key=lambda row: row["record"]) for part, rows in found.items()}
+
+
+def extended_of(conf: bytes) -> bytes:
+    """Return a squid.conf of which only the extended format is used."""
+    return b"\n".join(line for line in conf.splitlines() if b"access_log" not in line or b"extended" in line)
 
 
 def head(method: str, target: str, *headers: str) -> bytes:
     """Return the head of a request."""
     lines = [f"{method} {target} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", f"User-Agent: {AGENT}", *headers]
     return "\r\n".join([*lines, "", ""]).encode()
+
+
+def assert_alike(one: dict[str, list[dict[str, Any]]], other: dict[str, list[dict[str, Any]]]) -> None:
+    """Assert that two logs of the same requests tell the same of them."""
+    assert "rejects" not in one
+    for table, shown in (
+        ("flows", ("src_port", "bytes_out", "bytes_in", "dst", "dst_port", "name", "state")),
+        ("requests", ("method", "url", "user_agent", "content_type")),
+    ):
+        assert [[row[column] for column in shown] for row in one[table]] == [
+            [row[column] for column in shown] for row in other[table]
+        ]
 
 
 def test_rows_are_what_the_client_counted(origin: int) -> None:
@@ -172,7 +192,7 @@ def test_rows_are_what_the_client_counted(origin: int) -> None:
                 break
             time.sleep(0.02)
         sized, native = read(folder / "access.log", conf), read(folder / "native.log", conf)
-        combined = read(folder / "combined.log")
+        combined, extended = read(folder / "combined.log"), read(folder / "extended.log", extended_of(conf))
 
     assert not {"rejects"} & (sized.keys() | native.keys() | combined.keys())
     flows = {flow["src_port"]: flow for flow in sized["flows"]}
@@ -189,6 +209,7 @@ def test_rows_are_what_the_client_counted(origin: int) -> None:
     assert [r["status"] for r in sized["requests"]] == [None, 200, 200, 200, 400]
     assert sized["requests"][1]["user_agent"] == combined["requests"][1]["user_agent"] == AGENT
     assert sized["requests"][1]["referer"] == "http://r.example/"
+    assert_alike(extended, sized)
     assert [f["bytes_in"] for f in native["flows"]] == [f["bytes_in"] for f in sized["flows"]]
     assert {f["bytes_out"] for f in native["flows"] + combined["flows"]} == {None}
     assert [f["start"] for f in native["flows"]] == [f["start"] for f in sized["flows"]]

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from forensics.formats._columns import Bools, Ints
 from forensics.formats._cut import DEEP, ESCAPED, NOT_JSON, TWICE, Cut
 from forensics.formats._exact import exact
-from forensics.formats._hosts import Target, target
+from forensics.formats._hosts import target
 from forensics.formats._lines import text_of
 from forensics.formats._stamps import Civil, Stamp, read_column
 from forensics.formats._times import LATEST
@@ -247,15 +247,17 @@ class Fields:
         """
         forms = frozenset(map(text_of, _forms(null)))
 
-        def made(text: str, flag: int) -> tuple[str | None, bool]:
+        def made(text: str, flag: int) -> tuple[str | bool | None]:
             value = "" if text in forms else _attempt(convert, _undone(text, flag, undo))
-            return (lawful(value), False) if value else (None, value is None)
+            return (lawful(value) if value else None if value == "" else False,)
 
         codes, order = self._intern(field)
-        found = self._words.made(order, (convert, undo, forms), made)
-        if what and any(bad for _, bad in found):
-            self.reject(np.array([*(bad for _, bad in found), False], np.bool_)[codes], f"{what} is not {kind}")
-        return Words.of(codes, [value for value, _ in found])
+        if not len(order):
+            return self._empty
+        ((found, bad),) = self._words.words(codes, order, (convert, undo, forms), made)
+        if what and bad is not None:
+            self.reject(bad, f"{what} is not {kind}")
+        return found
 
     def _intern(self, field: Field) -> tuple[I32, I32]:
         """Return the distinct texts of a column as numbers; each column is gone through once."""
@@ -287,17 +289,20 @@ class Fields:
         find_authorities(data, span.begin, last, self.equals(method, b"CONNECT").view(np.uint8), end, kinds)
         codes, order = self._words.intern(data, span.begin, end, kinds)
 
-        def made(text: str, kind: int) -> Target:
-            return target("CONNECT" if kind & TUNNEL else "", _undone(text, kind, undo))
+        def made(text: str, kind: int) -> tuple[str | None, ...]:
+            asked = target("CONNECT" if kind & TUNNEL else "", _undone(text, kind, undo))
+            port = None if asked.port is None else str(asked.port)
+            return asked.service, asked.name and lawful(asked.name), asked.address, port
 
-        found = self._words.made(order, (target, undo), made)
-        ports = np.array([*(asked.port or -1 for asked in found), -1], np.int64)[codes]
-        return Targets(
-            Words.of(codes, [asked.service for asked in found]),
-            Words.of(codes, [asked.name and lawful(asked.name) for asked in found]),
-            Words.of(codes, [asked.address for asked in found]),
-            Ints(np.maximum(ports, 0), ports >= 0),
-        )
+        found = self._words.words(codes, order, (target, undo), made)
+        service, name, address, port = (words for words, _ in found) if found else [self._empty] * 4
+        ports = np.array([*map(int, port.values), 0], np.int64)[port.codes]
+        return Targets(service, name, address, Ints(ports, port.known))
+
+    @property
+    def _empty(self) -> Words:
+        """A column of texts that has none."""
+        return Words(np.full(self.rows, -1, np.int32), ())
 
     def text(self, field: Field, *, null: Nulls = b"-", undo: Undo | None = None) -> pa.Array:
         """Return texts that do not repeat, gathered.

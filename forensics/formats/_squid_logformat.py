@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
@@ -32,7 +32,7 @@ from forensics.formats._times import Strftime, compile_strftime
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PREDEFINED", "Layout", "Problem", "brackets", "compile_logformat"]
+__all__ = ["PREDEFINED", "TYPED", "Item", "Layout", "Problem", "brackets", "compile_logformat"]
 
 PREDEFINED: dict[str, str] = {
     "squid": "%ts.%03tu %6tr %>a %Ss/%03>Hs %<st %rm %ru %[un %Sh/%<a %mt",
@@ -63,7 +63,7 @@ _PORT = (
     "is not a port",
 )
 _TAG = ("[A-Z][A-Z0-9_]*+|-", "is not a code in capitals")
-_TYPED: dict[str, tuple[str, str]] = {
+TYPED: dict[str, tuple[str, str]] = {
     "ts": ("[0-9]{1,10}", "is not a Unix time"),
     "tu": ("[0-9]{1,6}", "is not a number"),
     "tS": (r"[0-9]{1,10}\.[0-9]{1,6}|-", "is not a Unix time"),
@@ -130,7 +130,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Item:
+class Item:
     """One code of a definition with the literal text that follows it."""
 
     code: str
@@ -141,6 +141,10 @@ class _Item:
     literal: str
     time: Strftime | None = None
     unit: int = 1000  # of %tu [us]
+    encoding: str = ""
+    layout: str = ""  # of a written-out time
+    padded: tuple[bool, bool] = (False, False)  # before and behind
+    lazy: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ class Layout:
 
     name: str
     start: str
-    items: tuple[_Item, ...]
+    items: tuple[Item, ...]
     mime_headers: bool = False
     prefixes: dict[int, re.Pattern[str]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -279,14 +283,15 @@ def _code(match: re.Match[str]) -> str:
     return f"{code}:{argument.lower()}" if argument and code in (">h", "<h", ">ha") else code
 
 
-def _item(match: re.Match[str], encoding: str, literal: str, following: str, *, lazy: bool) -> _Item:
+def _item(match: re.Match[str], encoding: str, literal: str, following: str, *, lazy: bool) -> Item:
     """Return a code as part of the line's expression."""
     code = _code(match)
     title = _TITLES.get(code, f"%{code}")
     if code in ("tl", "tg"):
-        time = compile_strftime(match["before"] or match["after"] or _DEFAULT_TIME)
-        return _Item(code, f"({time.pattern})", "is not a time of its format", title, None, literal, time)
-    pattern, what = _TYPED.get(code, ("", "is missing"))
+        text = match["before"] or match["after"] or _DEFAULT_TIME
+        time = compile_strftime(text)
+        return Item(code, f"({time.pattern})", "is not a time of its format", title, None, literal, time, layout=text)
+    pattern, what = TYPED.get(code, ("", "is missing"))
     if not pattern:
         pattern = r"\S.*?" if lazy else _free(encoding, literal, following)
     pattern = (_PADDING if match["width"] else "") + f"({pattern})" + (_PADDING if match["left"] else "")
@@ -294,7 +299,11 @@ def _item(match: re.Match[str], encoding: str, literal: str, following: str, *, 
     decode = _decoder(code, encoding)
     if match["left"] and what == "is missing":  # free text took the padding in
         decode = _unpadded(decode)
-    return _Item(code, pattern, what, title, decode, literal, unit=10 ** max(6 - digits, 0))
+    padded = bool(match["width"]), bool(match["left"])
+    return Item(
+        code, pattern, what, title, decode and _careful(decode), literal, unit=10 ** max(6 - digits, 0),
+        encoding=encoding, padded=padded, lazy=lazy,
+    )  # fmt: skip
 
 
 def _free(encoding: str, literal: str, following: str) -> str:
@@ -316,7 +325,7 @@ def _free(encoding: str, literal: str, following: str) -> str:
 
 def _lookahead(match: re.Match[str], literal: str) -> str:
     """Return the pattern of a code that writes no free text, with the literal after it; nothing for other codes."""
-    typed = _TYPED.get(_code(match), ("", ""))[0]
+    typed = TYPED.get(_code(match), ("", ""))[0]
     return f"(?:{typed}){_literal(literal)}" if typed else ""
 
 
@@ -345,6 +354,17 @@ def _shell(text: str) -> str:
     return _backslashes(text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
+@cache
+def _careful(decode: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a decoder that leaves alone what would then look like nothing: the client's own ``%2D`` is no ``-``."""
+
+    def decoded(text: str) -> str:
+        found = decode(text)
+        return text if found in ("", "-") else found
+
+    return decoded
+
+
 def _unpadded(decode: Callable[[str], str] | None) -> Callable[[str], str]:
     """Return a decoder that takes spaces off the end first."""
     return lambda text: decode(text.rstrip(" ")) if decode else text.rstrip(" ")
@@ -352,7 +372,7 @@ def _unpadded(decode: Callable[[str], str] | None) -> Callable[[str], str]:
 
 def _decoder(code: str, encoding: str) -> Callable[[str], str] | None:
     """Return what undoes a code's encoding; URLs keep their percent-escapes, which are the client's own."""
-    if code in _TYPED or (code in ("ru", ">ru") and encoding in ("", "#", "[", "'")):
+    if code in TYPED or (code in ("ru", ">ru") and encoding in ("", "#", "[", "'")):
         return None
     if encoding == "" and code.partition(":")[0] in _URL_ENCODED:
         return unquote

@@ -10,8 +10,11 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from forensics.formats._hosts import NOWHERE, Target, address_of, host_port, name_of, target
 from forensics.formats._squid_logformat import brackets
+from forensics.formats._stamps import NO_OFFSET, Civil
 from forensics.formats._times import zone_needed
 
 if TYPE_CHECKING:
@@ -21,9 +24,10 @@ if TYPE_CHECKING:
 
     from forensics.formats import Evidence
     from forensics.formats._squid_logformat import Layout
+    from forensics.formats._zones import Clock
     from forensics.rows import Rows
 
-__all__ = ["Reader"]
+__all__ = ["DIRECT", "TUNNEL", "USED", "Reader", "client_of", "peer_of"]
 
 DIRECT = frozenset(
     (
@@ -33,7 +37,10 @@ DIRECT = frozenset(
 )  # fmt: skip
 """Hierarchy codes that say: the peer is the server asked for, not another proxy."""
 
-_USED: dict[str, tuple[str, ...]] = {
+TUNNEL = "tunnel://"
+"""What Cisco's WSA writes before the target of a CONNECT, and a slash behind it."""
+
+USED: dict[str, tuple[str, ...]] = {
     "seconds": ("ts",), "subsecond": ("tu",), "elapsed": ("tr",), "began": ("tS",), "client": (">a", ">A"),
     "client_port": (">p",), "result": ("Ss",), "status": (">Hs", "<Hs"), "received": ("<st",), "sent": (">st",),
     "method": (">rm", "rm"), "url": (">ru", "ru"), "hierarchy": ("Sh",), "peer": ("<a", "<A"),
@@ -81,8 +88,8 @@ _EXCHANGE = (
 )  # fmt: skip
 _NAME = ("time", "address", "name", "how", "client", "source", "record")
 
-_Local = tuple[int, "Callable[[str, tzinfo | None], int]", "tzinfo | None"]
-"""Where a written-out time stands in a line, how it is read, and the zone it is in."""
+_Local = tuple[int, "Callable[[str, tzinfo | None], int]", bool]
+"""Where a written-out time stands in a line, how it is read, and whether it is on the log's own clock."""
 
 
 class Reader:
@@ -96,14 +103,16 @@ class Reader:
         The log; what was assumed goes to its notes.
     rows
         Where the rows go.
+    clock
+        The clock of the log.
     """
 
-    def __init__(self, layout: Layout, evidence: Evidence, rows: Rows) -> None:
+    def __init__(self, layout: Layout, evidence: Evidence, rows: Rows, clock: Clock) -> None:
         places = {code: place for place, code in reversed(list(enumerate(layout.codes)))}
-        chosen = [next((code for code in codes if code in places), None) for codes in _USED.values()]
+        chosen = [next((code for code in codes if code in places), None) for codes in USED.values()]
         self._pick = itemgetter(*(-1 if code is None else places[code] for code in chosen))
         self._decode = [(i, layout.decoders[code]) for i, code in enumerate(chosen) if code in layout.decoders]
-        self._layout, self._evidence = layout, evidence
+        self._layout, self._evidence, self._clock = layout, evidence, clock
         self._unit = layout.items[places["tu"]].unit if "tu" in places else 0
         self._local: _Local | None = None
         if "ts" not in places and (local := next((c for c in ("tl", "tg") if c in places), None)):
@@ -113,16 +122,9 @@ class Reader:
         self._name = rows.appender("names", *_NAME)
 
     def _local_time(self, place: int, code: str) -> _Local | None:
-        """Return where a written-out time stands, how it is read, and the zone it is in."""
+        """Return where a written-out time stands, how it is read, and whether it is on the log's own clock."""
         time = self._layout.items[place].time
-        if time is None:
-            return None
-        zone = None
-        if not time.zoned and code == "tl":
-            zone = self._evidence.hints.timezone
-            if zone is not None:
-                self._evidence.notes["timezone"] = str(zone)
-        return place, time.read, zone
+        return None if time is None else (place, time.read, not time.zoned and code == "tl")
 
     def check_zone(self, number: int, line: str) -> None:
         """Raise `TimezoneNeededError` where the layout writes local times and nobody said of which zone."""
@@ -133,7 +135,7 @@ class Reader:
 
     def add(self, number: int, match: re.Match[str]) -> str | None:
         """Put a line into the rows; return the reason where it cannot be read."""
-        groups = match.groups("-")
+        groups = tuple(text or "-" for text in match.groups("-"))  # an empty field is nothing, too
         fields = _Fields(*self._pick((*groups, "-")))
         if self._decode:
             fields = self._decoded(fields)
@@ -141,11 +143,10 @@ class Reader:
             start, end = self._times(fields, groups)
         except (ValueError, OverflowError) as error:
             return f"time is {error}"
-        src = address_of(fields.client)
+        src = client_of(fields.client)
         if src is None:
-            src = _client_name(fields.client)
-            if src is None:
-                return "client is neither an address nor a host name"
+            return "client is neither an address nor a host name"
+        if address_of(src) is None:
             self._count("clients_by_name")
         if self._layout.mime_headers and groups[-1] != "-":
             fields = _with_headers(fields, groups[-1])
@@ -166,8 +167,9 @@ class Reader:
         if fields.seconds != "-":
             end = int(fields.seconds) * 1_000_000 + part
         elif self._local is not None:
-            place, read, zone = self._local
-            end = read(groups[place], zone) + part
+            place, read, bare = self._local
+            end = read(groups[place], None)
+            end = (self._clock.utc(_civil(end), (0, "")).item() if bare else end) + part
         else:
             end = _decimal(fields.began) + max(elapsed, 0)
         if elapsed < 0:
@@ -188,7 +190,7 @@ class Reader:
         url, (service, name, literal, port) = _asked(fields)
         icp = result[:4] == "UDP_" or method[:4] == "ICP_"
         sni = None if fields.sni == "-" else name_of(fields.sni)
-        dst = _server(fields) or literal
+        dst = peer_of(fields.hierarchy, fields.peer) or literal
         if port is None and dst:
             port = _count(fields.peer_port)
         via = vantage if fields.proxy == "-" else address_of(fields.proxy) or vantage
@@ -212,6 +214,11 @@ class Reader:
             self._name((start, dst, sni, "sni", src, source, number))
 
 
+def _civil(local: int) -> Civil:
+    """Return one time of a clock whose zone the text does not tell."""
+    return Civil(np.array([local], np.int64), np.array([NO_OFFSET], np.int32), np.array([True]))
+
+
 def _text(field: str) -> str | None:
     """Return a field's text, None where it is not logged."""
     return None if field == "-" else field
@@ -230,17 +237,15 @@ def _decimal(field: str) -> int:
     return int(whole) * 1_000_000 + int(part.ljust(6, "0"))
 
 
-def _client_name(field: str) -> str | None:
-    """Return the client's name, which Squid logs under ``log_fqdn``; None where it cannot be one."""
+def client_of(field: str) -> str | None:
+    """Return the client's address, or its name, which Squid logs under ``log_fqdn``; None where it cannot be one."""
     bare = field.replace("-", "").replace(".", "").replace("_", "")
-    return name_of(field) if bare.isalnum() and not bare.isdecimal() else None
+    return address_of(field) or (name_of(field) if bare.isalnum() and not bare.isdecimal() else None)
 
 
-def _server(fields: _Fields) -> str | None:
+def peer_of(hierarchy: str, peer: str) -> str | None:
     """Return the address of the server itself, None where another proxy or nobody was asked."""
-    if fields.hierarchy.removeprefix("TIMEOUT_") not in DIRECT:
-        return None
-    return address_of(fields.peer)
+    return address_of(peer) if hierarchy.removeprefix("TIMEOUT_") in DIRECT else None
 
 
 def _asked(fields: _Fields) -> tuple[str | None, Target]:
@@ -253,6 +258,8 @@ def _asked(fields: _Fields) -> tuple[str | None, Target]:
     method = fields.method
     if method == "-" and "/" not in url and host_port(url)[1]:
         method = "CONNECT"  # it is not logged, but only a CONNECT has such a target
+    if method == "CONNECT" and url.startswith(TUNNEL):
+        return url, target(method, url.removeprefix(TUNNEL).removesuffix("/"))
     return (None, NOWHERE) if url == "-" else (url, target(method, url))
 
 

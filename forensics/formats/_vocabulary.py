@@ -98,6 +98,8 @@ class Words(NamedTuple):
 
     def otherwise(self, other: Words) -> Words:
         """Return the values of another column where this one has none."""
+        if not other.values or not self.values:
+            return self if not other.values else other
         codes = np.where(other.codes >= 0, other.codes + np.int32(len(self.values)), np.int32(-1))
         return Words.of(np.where(self.known, self.codes, codes), self.values + other.values)
 
@@ -108,6 +110,49 @@ class Words(NamedTuple):
         return pa.DictionaryArray.from_arrays(codes, values) if pa.types.is_dictionary(kind) else values.take(codes)
 
 
+_NONE, _UNLAWFUL, _UNMADE = -1, -2, -3
+"""Places of words that become nothing, that are not lawful, of which nothing was made yet."""
+
+
+class _Table:
+    """What one function made of words: distinct texts, and the place among them for each word."""
+
+    def __init__(self, size: int) -> None:
+        self.places: I32 = np.full(size, _UNMADE, np.int32)
+        self._values: list[str] = []
+        self._known: dict[str, int] = {}
+
+    def grow(self, size: int) -> None:
+        """Make room for so many words."""
+        if len(self.places) < size:
+            self.places = np.append(self.places, np.full(size - len(self.places), _UNMADE, np.int32))
+
+    def add(self, number: int, value: str | bool | None) -> None:  # noqa: FBT001 - False is what is not lawful
+        """Keep what was made of a word."""
+        if not isinstance(value, str):
+            self.places[number] = _NONE if value is None else _UNLAWFUL
+            return
+        place = self._known.setdefault(value, len(self._values))
+        if place == len(self._values):
+            self._values.append(value)
+        self.places[number] = place
+
+    def column(self, codes: I32, order: I32) -> tuple[Words, npt.NDArray[np.bool_] | None]:
+        """Return a column, and the rows that have what is not lawful."""
+        held = self.places[order]
+        found, first, places = np.unique(held, return_index=True, return_inverse=True)
+        # Numbered as they come, whatever was met in other blocks: threads share these, and output is always the same.
+        none = int(np.searchsorted(found, 0))
+        turned = np.argsort(first[none:])
+        number = np.full(len(found), -1, np.int32)
+        number[none + turned] = np.arange(len(turned))
+        values = tuple(map(self._values.__getitem__, found[none:][turned].tolist()))
+        bad = np.append(held == _UNLAWFUL, [False])[codes] if _UNLAWFUL in found[:none] else None
+        one = np.full(len(order) + 1, -1, np.int32)  # -1, which is no word, finds the last
+        one[:-1] = number[places]
+        return Words(one[codes], values), bad
+
+
 class Vocabulary:
     """Distinct words of the columns of many blocks, and what was made of them. Used by one thread at a time."""
 
@@ -116,6 +161,7 @@ class Vocabulary:
         for key in range(C_FIRST_KEY, C_FIRST_KEY + KEYS):
             self._cursor[key] = secrets.randbits(30) << 1 | 1
         self._made: dict[Hashable, dict[int, object]] = {}
+        self._tables: dict[Hashable, list[_Table]] = {}
         self.filling = 0
         self._empty()
 
@@ -124,6 +170,7 @@ class Vocabulary:
         self.filling += 1
         self._cursor[:C_FIRST_KEY] = 0
         self._made.clear()
+        self._tables.clear()
         self._slots = np.full(_FIRST_SLOTS, -1, np.int64)
         self._words = np.zeros((_FIRST_SLOTS // 2, WORD_COLUMNS), np.int64)
         self._arena = np.zeros(_FIRST_BYTES, np.uint8)
@@ -190,10 +237,37 @@ class Vocabulary:
         if key not in self._made and len(self._made) >= _MOST_MAKERS:
             self._made.clear()
         known = self._made.setdefault(key, {})
-        for number in order.tolist():
-            if number not in known:
-                known[number] = make(*self._word(number))
-        return [cast("_Made", known[number]) for number in order.tolist()]
+        numbers = order.tolist()
+        for number in set(numbers) - known.keys():
+            known[number] = make(*self._word(number))
+        return cast("list[_Made]", [known[number] for number in numbers])
+
+    def words(
+        self, codes: I32, order: I32, key: Hashable, make: Callable[[str, int], tuple[str | bool | None, ...]]
+    ) -> list[tuple[Words, npt.NDArray[np.bool_] | None]]:
+        """Return columns of what becomes of words, each with the rows that have what is not lawful; None for no row.
+
+        Each word is made once, and what was made of it is found again without a look at each.
+
+        Parameters
+        ----------
+        codes, order
+            The column, as `intern` gives it; it has a word.
+        key, make
+            As for `made`; what is made is one value for each column: a text, None for none, False for not lawful.
+        """
+        if key not in self._tables and len(self._tables) >= _MOST_MAKERS:
+            self._tables.clear()
+        tables = self._tables.setdefault(key, [])
+        for table in tables:
+            table.grow(len(self._words))
+        for number in (order[tables[0].places[order] == _UNMADE] if tables else order).tolist():
+            values = make(*self._word(number))
+            if not tables:
+                tables += [_Table(len(self._words)) for _ in values]
+            for table, value in zip(tables, values, strict=True):
+                table.add(number, value)
+        return [table.column(codes, order) for table in tables]
 
     def _word(self, number: int) -> tuple[str, int]:
         """Return text and kind of a word."""

@@ -38,11 +38,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forensics.errors import EvidenceError
-from forensics.formats._encodings import utf8_head
-from forensics.formats._lines import complete_lines, read_lines, text_of
+from forensics.formats._head import first_lines
+from forensics.formats._sheet import finished
 from forensics.formats._squid_conf import CONF, layouts
-from forensics.formats._squid_rows import Reader
-from forensics.rows import Rows
+from forensics.formats._squid_log import Log, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forensics.formats import Evidence, Hints
-    from forensics.formats._squid_logformat import Layout, Problem
 
 __all__ = ["COMPANIONS", "EXACT_VOLUMES", "LINES_STAND_ALONE", "NAME", "TITLE", "declines", "parse"]
 
@@ -61,8 +59,8 @@ EXACT_VOLUMES = False
 LINES_STAND_ALONE = True
 """No line depends on another: in any order they give the same rows."""
 
-LINES_TRIED = 20
-"""Lines that decide whether a file is such a log; half of them must be readable."""
+STAMP = "end"
+OBSERVES = ("out", "in")
 
 
 def declines(head: bytes, hints: Hints) -> str | None:
@@ -71,21 +69,15 @@ def declines(head: bytes, hints: Hints) -> str | None:
         known = layouts(hints)
     except ValueError as error:
         return str(error)
-    texts = [text_of(line) for line in complete_lines(utf8_head(head, hints), LINES_TRIED)]
+    texts = first_lines(head, hints)
     if not texts:
         return "it is empty"
     readable = [any(layout.split(text) for layout in known) for text in texts]
     if sum(readable) * 2 >= len(texts):
         return None
     number = readable.index(False)
-    layout, problem = _nearest(known, texts[number])
+    layout, problem = nearest(known, texts[number])
     return f"line {number + 1} as logformat {layout.name}: {problem}"
-
-
-def _nearest(known: tuple[Layout, ...], text: str) -> tuple[Layout, Problem]:
-    """Return the layout that fits best a line that none fits, and the field where it stops to fit."""
-    problems = [(layout, layout.problem(text)) for layout in known]
-    return max(problems, key=lambda found: found[1].fitting)  # the first of equals
 
 
 def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -102,44 +94,6 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
         known = layouts(evidence.hints)
     except ValueError as error:
         raise EvidenceError(evidence.source, str(error)) from None
-    rows = Rows()
-    log = _Log(evidence, rows, known)
-    yield from read_lines(evidence, rows, log.add)
+    log = Log(evidence, known)
+    yield from finished(evidence, NAME, log.batches())
     log.finish()
-
-
-class _Log:
-    """One log on its way into rows, by one of the layouts that it may have."""
-
-    def __init__(self, evidence: Evidence, rows: Rows, known: tuple[Layout, ...]) -> None:
-        self._evidence, self._rows, self._known = evidence, rows, known
-        self._readers: dict[str, Reader] = {}
-        self._split = known[0].split
-        self._reader: Reader | None = None
-
-    def add(self, number: int, line: bytes) -> None:
-        """Take one line: by the layout of the one before it, or another where that fails: Squid was reconfigured."""
-        text = text_of(line)
-        match = self._split(text)
-        if match is None or self._reader is None:
-            layout = next((layout for layout in self._known if layout.split(text)), None)
-            if layout is None:
-                self._rows.reject(self._evidence.source, number, str(_nearest(self._known, text)[1]), line)
-                return
-            self._split, self._reader = layout.split, self._reader_of(layout, number, text)
-            match = self._split(text)
-        reason = self._reader.add(number, match) if match else None
-        if reason:
-            self._rows.reject(self._evidence.source, number, reason, line)
-
-    def _reader_of(self, layout: Layout, number: int, text: str) -> Reader:
-        """Return the reader of a layout, made when the first line of it is met."""
-        if layout.name not in self._readers:
-            self._readers[layout.name] = Reader(layout, self._evidence, self._rows)
-            self._readers[layout.name].check_zone(number, text)
-        return self._readers[layout.name]
-
-    def finish(self) -> None:
-        """Complete the notes of the file."""
-        if self._readers:
-            self._evidence.notes["logformat"] = ", ".join(sorted(self._readers))
