@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(
     path
     for path in (*DOCS.rglob("*.md"), *DOCS.rglob("*.rst"))
-    if "_build" not in path.parts and not re.search(r"\.\w+\.md$", path.name)  # 42.added.md is a note, no page
+    if not {"_build", "agreement-logs"} & set(path.parts) and not re.search(r"\.\w+\.md$", path.name)  # fragments are no pages
 )
 TEXTS = [ROOT / "README.md", *PAGES]
 
