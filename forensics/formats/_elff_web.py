@@ -181,7 +181,8 @@ def _groups(scheme: Words, host: Words, port: Ints, connect: Bools) -> tuple[lis
     """Return the distinct servers of a run, and which one each row asks for."""
     ports = np.where(port.known, port.values, 0)
     both = (scheme.codes.astype(np.int64) + 1) << 48 | (host.codes.astype(np.int64) + 1) << 17 | ports << 1 | connect
-    distinct, place = np.unique(both, return_inverse=True)
+    found = pa.array(both).dictionary_encode()
+    distinct, place = found.dictionary.to_numpy(), found.indices.to_numpy()
     keys: list[_Key] = []
     for key in distinct.tolist():
         one, two, three = key >> 48, key >> 17 & 0x7FFFFFFF, key >> 1 & 0xFFFF
