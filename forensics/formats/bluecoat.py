@@ -106,14 +106,15 @@ def _put(lines: Lines) -> None:
 def _server(lines: Lines) -> Words:
     """Return the addresses of servers that the proxy itself went to."""
     supplier = lines.words("s-supplier-ip", convert=address_of)
-    named = lines.words("s-supplier-name", convert=address_of)
     outbound = lines.words("r-ip", convert=address_of)
     if lines.field("s-hierarchy") is not None:
-        hierarchy = lines.words("s-hierarchy")
+        hierarchy, named = lines.words("s-hierarchy"), lines.words("s-supplier-name", convert=address_of)
         direct = np.isin(
             hierarchy.codes, [code for code, text in enumerate(hierarchy.values) if text.startswith("DIRECT")]
         )
         return supplier.otherwise(named).otherwise(outbound).only(direct)
+    if not supplier.values:
+        return outbound
     asked = _same(lines.words("s-supplier-name", convert=name_of), lines.words(*HOST, convert=name_of))
     return outbound.otherwise(supplier.only(asked))
 
