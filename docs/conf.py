@@ -27,7 +27,7 @@ copyright = f"2026, {author}"
 release = metadata.version("forensics")
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_nb"]
-exclude_patterns = ["_build", "changes/*.*.md"]  # fragments of the next release's notes are no pages
+exclude_patterns = ["_build", "changes/*.*.md", "explanation/agreement-logs/*"]  # fragments are no pages
 default_role = "py:obj"
 
 # The reference is written in the docstrings: what `forensics.__all__` names, in that order.
@@ -88,6 +88,12 @@ def formats_table() -> str:
     return ".. list-table::\n   :header-rows: 1\n\n" + "".join(f"   {row}\n" for row in rows) + targets
 
 
+def agreements() -> str:
+    """Return how logs of others are read beside what others read in them; each kind of log has a fragment."""
+    folder = Path(__file__).resolve().parent / "explanation" / "agreement-logs"
+    return "\n".join(path.read_text("utf-8") for path in sorted(folder.glob("*.md")))
+
+
 def fill_in(_app: Sphinx, _docname: str, source: list[str]) -> None:
     """Put what the code knows where a page asks for it."""
     source[0] = (
@@ -95,6 +101,7 @@ def fill_in(_app: Sphinx, _docname: str, source: list[str]) -> None:
         .replace("@PUBLIC_NAMES@", public_names())
         .replace("@FORMAT_TABLE@", formats_table())
         .replace("@FORMATS@", sections(forensics.formats, ""))
+        .replace("@AGREEMENTS@", agreements())
         .replace("@DETECTORS@", sections(forensics.detectors, "   :members: detect\n"))
     )
 

@@ -19,7 +19,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(
     path
     for path in (*DOCS.rglob("*.md"), *DOCS.rglob("*.rst"))
-    if "_build" not in path.parts and not re.search(r"\.\w+\.md$", path.name)  # 42.added.md is a note, no page
+    if not {"_build", "agreement-logs"} & set(path.parts)  # fragments are no pages
+    and not re.search(r"\.\w+\.md$", path.name)  # 42.added.md is one too
 )
 TEXTS = [ROOT / "README.md", *PAGES]
 
