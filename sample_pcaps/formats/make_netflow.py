@@ -76,16 +76,21 @@ WEB = ("192.0.2.7", 49152, "203.0.113.9", 443)
 BACK = ("203.0.113.9", 443, "192.0.2.7", 49152)
 
 
-def normal() -> bytes:
+def exporters() -> list[bytes]:
     """Return what three exporters send."""
-    wide = ip("2001:db8::7") + ip("2001:db8::9") + struct.pack(">HHBQQQQ", 49_153, 80, 6, 1_432_166_401_250,
-                                                              1_432_166_402_500, 5200, 12)  # fmt: skip
+    wide = ip("2001:db8::7") + ip("2001:db8::9")
+    wide += struct.pack(">HHBQQQQ", 49_153, 80, 6, 1_432_166_401_250, 1_432_166_402_500, 5200, 12)
     wide_fields = [(27, 16), (28, 16), (7, 2), (11, 2), (4, 1), (152, 8), (153, 8), (1, 8), (2, 8)]
-    return (
-        v5([v5_record(WEB, 6, (10, 1200), (60_000, 61_500)), v5_record(BACK, 6, (12, 9000), (60_020, 61_480))], 1)
-        + v9([a_set(0, template(256, TEMPLATE)), a_set(256, record(WEB, 17, (4096, 4)), 3)], 10)
-        + ipfix([a_set(2, template(256, wide_fields)), a_set(256, wide)], 0)
-    )
+    return [
+        v5([v5_record(WEB, 6, (10, 1200), (60_000, 61_500)), v5_record(BACK, 6, (12, 9000), (60_020, 61_480))], 1),
+        v9([a_set(0, template(256, TEMPLATE)), a_set(256, record(WEB, 17, (4096, 4)), 3)], 10),
+        ipfix([a_set(2, template(256, wide_fields)), a_set(256, wide)], 0),
+    ]
+
+
+def normal() -> bytes:
+    """Return a file of their datagrams."""
+    return b"".join(exporters())
 
 
 def unknown() -> bytes:
