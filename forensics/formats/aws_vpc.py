@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from forensics.formats import Evidence, Hints
     from forensics.formats._blocks import Block
-    from forensics.formats._sheet import Sheet, Vocabulary, Words
+    from forensics.formats._sheet import Bools, Ints, Sheet, Vocabulary, Words
     from forensics.formats._zones import Clock
 
 __all__ = ["COMPANIONS", "EXACT_VOLUMES", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse"]
@@ -132,14 +132,7 @@ def _sheet(names: tuple[str, ...], block: Block, evidence: Evidence, clock: Cloc
     given = {
         n: sheet.counts(places[n], what=n) if n in places else none for n in ("srcport", "dstport", "bytes", "packets")
     }
-    moments = {}
-    for name in ("start", "end"):
-        found = clock.epoch(sheet.counts(places[name], what=name, limit=1 << 60), column="time")
-        for where, reason in found.refused:
-            sheet.reject(where, reason)
-        sheet.reject(~found.known & ~empty, f"there is no {name}")
-        moments[name] = Ints(found.values, found.known)
-    sheet.reject(~empty & (moments["end"].values < moments["start"].values), "it ends before it starts")
+    moments = _window(sheet, places, clock, ~empty)
     src, dst = (_address(sheet, places, pair) for pair in ENDS)
     sheet.put(
         "flows",
@@ -158,6 +151,21 @@ def _sheet(names: tuple[str, ...], block: Block, evidence: Evidence, clock: Cloc
         state=sheet.words(places["action"]) if "action" in places else None,
     )
     return sheet
+
+
+def _window(sheet: Sheet, places: dict[str, int], clock: Clock, there: Bools) -> dict[str, Ints]:
+    """Return start and end of windows."""
+    from forensics.formats._sheet import Ints
+
+    moments = {}
+    for name in ("start", "end"):
+        found = clock.epoch(sheet.counts(places[name], what=name, limit=1 << 60), column="time")
+        for where, reason in found.refused:
+            sheet.reject(where, reason)
+        sheet.reject(~found.known & there, f"there is no {name}")
+        moments[name] = Ints(found.values, found.known)
+    sheet.reject(there & (moments["end"].values < moments["start"].values), "it ends before it starts")
+    return moments
 
 
 def _address(sheet: Sheet, places: dict[str, int], pair: tuple[str, str]) -> Words:
