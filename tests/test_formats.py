@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections import Counter
 from datetime import datetime
 from functools import cache
@@ -50,6 +51,13 @@ def samples_of(name: str) -> list[Path]:
     ]
 
 
+def readable(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    """Return the marks of a format's tests: one that is read through a program is skipped where that is missing."""
+    program = getattr(FORMATS[name], "PROGRAM", None)
+    missing = program is not None and shutil.which(program) is None
+    return (pytest.mark.skip(reason=f"{program} is not installed"),) if missing else ()
+
+
 SAMPLED = [(name, path) for name in FORMATS for path in samples_of(name)]
 NEIGHBOURS = [(name, path) for name in FORMATS for path in sorted((SAMPLES / name).rglob("*.other"))]
 
@@ -59,7 +67,9 @@ def label(value: object) -> str:
     return value.relative_to(SAMPLES).as_posix() if isinstance(value, Path) else str(value)
 
 
-each_sample = pytest.mark.parametrize(("name", "path"), SAMPLED, ids=label)
+each_sample = pytest.mark.parametrize(
+    ("name", "path"), [pytest.param(name, path, marks=readable(name)) for name, path in SAMPLED], ids=label
+)
 each_format = pytest.mark.parametrize("name", list(FORMATS))
 
 
@@ -169,6 +179,7 @@ def test_samples_exist(name: str) -> None:
 def test_rows_are_as_expected(name: str, path: Path, request: pytest.FixtureRequest) -> None:
     """A sample gives the rows and notes that lie beside it, reviewed by eye."""
     found, notes = batches(FORMATS[name], path.read_bytes(), hints_of(path, name), path.name)
+    notes.pop(getattr(FORMATS[name], "PROGRAM", ""), None)  # its version
     lines = [json.dumps(row, ensure_ascii=True) for row in [*rows(found), {"notes": notes}]]
     golden = path.with_name(f"{path.name}.expected.jsonl")
     if request.config.getoption("--update-golden"):

@@ -109,7 +109,10 @@ class Format(Protocol):
     """Names of files that, lying in the same folder, say how to read it; usually none."""
 
     EXACT_VOLUMES: bool
-    """Whether ``parse`` yields ``volumes`` itself; otherwise the reader spreads the flows over their minutes."""
+    """Whether ``parse`` yields the ``volumes`` of its ``flows`` itself; otherwise they are spread over their minutes.
+
+    Exchanges are spread in any case: in a capture they are flows that others told of.
+    """
 
     def declines(self, head: bytes, hints: Hints) -> str | None:
         """Say why a file is not of this format, or None where it is.

@@ -17,6 +17,7 @@ from forensics.packets import layout
 from forensics.packets.columns import Label
 from forensics.packets.conversations import Conversation, ends_of
 from forensics.packets.exchanges import close_exchange, end_message, tell_reply, tell_request
+from forensics.packets.exported import Exported
 from forensics.packets.harvest import Pick
 from forensics.packets.hellos import Certificates, tell_hello, tell_hellos, tell_ssh
 from forensics.packets.http_bodies import body_so_far
@@ -110,12 +111,15 @@ class Applications:
         What is known of flows, by their serial number.
     failures
         How many messages could not be read, by kind.
+    exported
+        What datagrams of NetFlow and IPFIX tell of flows elsewhere.
     """
 
     def __init__(self, rows: Rows, origin: Origin) -> None:
         self.labels: dict[int, Label] = {}
         self._teller = Teller(rows, origin)
         self.failures = self._teller.failures
+        self.exported = Exported(origin, "exchanges")
         self._lookups = Lookups(self._teller, self.labels)
         self._certificates = Certificates()
         self._conversations: dict[int, Conversation] = {}
@@ -136,6 +140,8 @@ class Applications:
             self._lookups.take_segment(pick)
         elif kind == layout.PICK_QUIC:
             self._take_initial(pick, addresses)
+        elif kind == layout.PICK_EXPORT:
+            self._take_export(pick, addresses)
         else:
             self._take_segment(pick, addresses)
 
@@ -175,7 +181,8 @@ class Applications:
         Yields
         ------
         tuple
-            ``names`` and batches of rows: what was collected since the last call.
+            ``names`` and batches of rows: what was collected since the last call; and rows of ``exchanges``, once
+            they are many.
         """
         self._lookups.finish(addresses)
         serials = closed[:, layout.F_SERIAL].tolist()
@@ -189,6 +196,8 @@ class Applications:
                 if conversation.sending or conversation.replying:
                     self._end_bodies(conversation, closed[k], streams)
         yield from self._teller.tell_held()
+        if self.exported.full:
+            yield from self.exported.drain()
 
     def forget(self, serials: Longs) -> None:
         """Tell what closed flows still owe, and drop what is known of them; call it after their rows were made."""
@@ -216,6 +225,13 @@ class Applications:
                 end_message(self._teller, conversation, side, progress[1], progress[0])
 
     # -- UDP ---------------------------------------------------------------------------------------------------------
+
+    def _take_export(self, pick: Pick, addresses: Longs) -> None:
+        """Read a datagram of NetFlow or IPFIX; its own connection stays a flow like any other."""
+        columns = pick.columns
+        exporter, *_ = ends_of(columns, columns[layout.P_SIDE], addresses)
+        if not self.exported.datagrams.take(pick.data, exporter, columns[layout.P_NUMBER]):
+            self._teller.fail("netflow")
 
     def _take_initial(self, pick: Pick, addresses: Longs) -> None:
         """Read a QUIC Initial packet, and the ClientHello once it is whole."""

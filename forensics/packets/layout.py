@@ -133,7 +133,7 @@ C_COLUMNS = 13
 P_COLUMNS = 14
 
 # Kinds of picks; the kinds of packets above are used for rejected ones.
-PICK_DNS, PICK_TCP, PICK_DNS_STREAM, PICK_QUIC = 100, 101, 102, 103
+PICK_DNS, PICK_TCP, PICK_DNS_STREAM, PICK_QUIC, PICK_EXPORT = 100, 101, 102, 103, 104
 # What a picked part of a TCP stream is: more of a message, the beginning of one, more that came before its beginning,
 # or no bytes, only the news that a message has ended.
 CONTINUES, BEGINS_HTTP, BEGINS_TLS, BEGINS_SSH, BEGINS_SOCKS, BEGINS_HTTP2, EARLY, ENDS = range(8)
@@ -178,7 +178,7 @@ I_COLUMNS = 7
 (O_TCP, O_TCP_CLOSED, O_TCP_ATTEMPT, O_UDP, O_ICMP, O_OTHER, O_CELL, O_PICK, O_DROP, O_SHORTEST) = range(10)
 
 # Bits of the port table.
-PORT_SERVER_TCP, PORT_SERVER_UDP, PORT_HTTP, PORT_DNS, PORT_TUNNEL = 1, 2, 4, 8, 16
+PORT_SERVER_TCP, PORT_SERVER_UDP, PORT_HTTP, PORT_DNS, PORT_TUNNEL, PORT_EXPORT = 1, 2, 4, 8, 16, 32
 
 FRAGMENT_ROWS = 4096
 G_KEY1, G_KEY2, G_ID, G_PORTS = range(4)

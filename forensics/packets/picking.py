@@ -3,8 +3,8 @@
 What a direction of a TCP connection holds is told from its first bytes, and from the bytes behind a tunnel's request.
 Then only what is wanted of it is handed out: of HTTP the heads of all messages, of TLS the first flight, of SSH the
 first line, of SOCKS the dialogue. In what is none of these the first segments are still looked at for TLS, which mail,
-directory and desktop servers begin after a few lines. UDP is picked on the ports of DNS, mDNS and LLMNR, and where it
-begins as QUIC does.
+directory and desktop servers begin after a few lines. UDP is picked on the ports of DNS, mDNS and LLMNR, on those of
+NetFlow where it begins as that does, and where it begins as QUIC does.
 
 The state of a direction is one number per flow: what it is in the upper bits, how far it went in the lower ones.
 
@@ -49,8 +49,10 @@ from forensics.packets.layout import (
     P_TIME,
     PICK_DNS,
     PICK_DNS_STREAM,
+    PICK_EXPORT,
     PICK_QUIC,
     PORT_DNS,
+    PORT_EXPORT,
     PORT_HTTP,
     Q_DATA,
     Q_DATA_END,
@@ -316,6 +318,15 @@ def _pick_quic(b: Bytes, t: Picking, i: int, j: int) -> None:
 
 
 @jit
+def _pick_export(b: Bytes, t: Picking, i: int, j: int) -> None:
+    """Hand out a whole datagram that begins as NetFlow v5, v9 or IPFIX does."""
+    o = int(t.rows[i, Q_DATA])
+    end = int(t.rows[i, Q_DATA_END])
+    if o + 20 <= end and t.rows[i, Q_PAYLOAD] == end - o and u16(b, o) in (5, 9, 10):
+        t.picks[hand_out(t, i, j, o, end), P_KIND] = PICK_EXPORT
+
+
+@jit
 def pick_packet(b: Bytes, t: Tables, i: int, j: int) -> None:
     """Hand out packet ``i`` of flow ``j``, or parts of it, where names may be in it."""
     key2 = int(t.rows[i, Q_KEY2])
@@ -330,4 +341,6 @@ def pick_packet(b: Bytes, t: Tables, i: int, j: int) -> None:
     elif proto == TCP:
         _pick_segment(b, p, i, j, use)
     elif proto == UDP:
+        if use & PORT_EXPORT:
+            _pick_export(b, p, i, j)
         _pick_quic(b, p, i, j)

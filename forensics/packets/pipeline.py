@@ -42,8 +42,8 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     Yields
     ------
     tuple
-        A table name (``flows``, ``volumes``, ``names``, ``requests``, ``fingerprints``, ``rejects``, and of the index
-        ``packets``, ``blocks``) and a batch of its rows.
+        A table name (``flows``, ``volumes``, ``names``, ``requests``, ``fingerprints``, ``rejects``, ``exchanges`` for
+        flows that exporters of NetFlow told of, and of the index ``packets``, ``blocks``) and a batch of its rows.
 
     Raises
     ------
@@ -75,13 +75,19 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
         rows.reject(origin.source, int(engine.tables.cursor[layout.NUMBER]) + 1, reason, raw)
     _list_last_names(engine, rows, origin)
     yield from rows.drain()
-    evidence.notes.update(engine.facts())
-    unread = Counter(applications.failures) + Counter(tls=int(engine.tables.cursor[layout.CUT_HELLOS]))
-    if unread:
-        evidence.notes["unread_messages"] = dict(sorted(unread.items()))
+    yield from applications.exported.finish()
+    _note(evidence, engine, applications)
     engine.audit()
     if engine.error is not None:
         raise engine.error
+
+
+def _note(evidence: Evidence, engine: Engine, applications: Applications) -> None:
+    """Write what was met into the notes of the file."""
+    evidence.notes.update(engine.facts())
+    unread = Counter(applications.failures) + Counter(tls=int(engine.tables.cursor[layout.CUT_HELLOS]))
+    met = {"unread_messages": unread, "netflow": applications.exported.datagrams.counts}
+    evidence.notes.update({key: dict(sorted(counts.items())) for key, counts in met.items() if counts})
 
 
 def _tables(event: Harvest, applications: Applications, origin: Origin) -> Iterator[tuple[str, pa.RecordBatch]]:

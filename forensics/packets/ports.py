@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from forensics.packets.layout import PORT_DNS, PORT_HTTP, PORT_SERVER_TCP, PORT_SERVER_UDP, PORT_TUNNEL, Bytes
+from forensics.packets.layout import (
+    PORT_DNS,
+    PORT_EXPORT,
+    PORT_HTTP,
+    PORT_SERVER_TCP,
+    PORT_SERVER_UDP,
+    PORT_TUNNEL,
+    Bytes,
+)
 
 __all__ = ["HTTP_PORTS", "port_table"]
 
@@ -19,6 +27,9 @@ DNS_PORTS = (53, 5353, 5355)
 
 TUNNEL_PORTS = (1701, 2152, 3544, 4754, 4789, 4790, 5072, 6081, 6635, 8472)
 """Ports of UDP behind which `forensics.packets.tunnels` looks for a tunnel's header."""
+
+EXPORT_PORTS = (2055, 2056, 4432, 4739, 9995, 9996)
+"""Ports of UDP to which NetFlow and IPFIX (RFC 7011, section 10.3.4) are sent."""
 
 _SERVERS_TCP = (
     21, 22, 25, 53, 80, 81, 88, 102, 110, 135, 139, 143, 389, 443, 445, 464, 465, 502, 514, 563, 585, 587, 593, 614,
@@ -38,6 +49,7 @@ def port_table() -> Bytes:
         (HTTP_PORTS, PORT_HTTP),
         (DNS_PORTS, PORT_DNS),
         (TUNNEL_PORTS, PORT_TUNNEL),
+        (EXPORT_PORTS, PORT_EXPORT),
         (_SERVERS_TCP, PORT_SERVER_TCP),
         (_SERVERS_UDP, PORT_SERVER_UDP),
     )

@@ -188,7 +188,7 @@ def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBa
             if table == "rejects" and evidence.originals:
                 batch = restored(batch, evidence.originals[-1])  # noqa: PLW2901 - the same rows with other bytes
             yield table, batch
-            if table in ("flows", EXCHANGES.name) and not fmt.EXACT_VOLUMES:
+            if table == EXCHANGES.name or (table == "flows" and not fmt.EXACT_VOLUMES):
                 yield from (("volumes", volumes) for volumes in spread_over_minutes(batch))
     except EvidenceError:
         raise

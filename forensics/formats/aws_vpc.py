@@ -1,0 +1,183 @@
+"""VPC flow logs of Amazon Web Services, versions 2 to 5, as files of lines: fields in any order under a header.
+
+Example lines::
+
+    version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status
+    2 123456789010 eni-1235b8ca123456789 192.0.2.7 203.0.113.9 49152 443 6 20 4249 1418530010 1418530070 ACCEPT OK
+
+==============================  ===================================================================================
+field                           becomes
+==============================  ===================================================================================
+start, end                      ``start``, ``end``: first and last packet of the window [s]
+srcaddr, dstaddr                ``src``, ``dst``; with pkt-srcaddr, pkt-dstaddr those, which are the real ends
+srcport, dstport, protocol      ``src_port``, ``dst_port``, ``proto``
+bytes, packets                  ``bytes_out``, ``packets_out``; ``bytes_kind`` is ``ip``
+action                          ``state``: ACCEPT or REJECT
+==============================  ===================================================================================
+
+Traps: a row is one direction of a window of 1 or 10 minutes; the answer is another row, so ``bytes_in`` is null. The
+order of fields is the owner's choice, and a file without a header has the 14 of version 2. ``NODATA`` rows say that
+nothing passed and ``SKIPDATA`` rows that records were lost: neither is a flow, both are counted in the notes. ``-`` is
+nothing. Behind a NAT gateway or a load balancer ``srcaddr`` is an address of the interface, ``pkt-srcaddr`` the real
+one. ICMP has no type and code, its ports are 0. A flow that passes two interfaces stands twice.
+
+Made from the specification; no real file was met.
+
+References
+----------
+.. [1] Amazon Web Services, *Flow log records*,
+   https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forensics.formats._lines import complete_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from forensics.formats import Evidence, Hints
+    from forensics.formats._blocks import Block
+    from forensics.formats._sheet import Bools, Ints, Sheet, Vocabulary, Words
+    from forensics.formats._zones import Clock
+
+__all__ = ["COMPANIONS", "EXACT_VOLUMES", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse"]
+
+NAME = "aws_vpc"
+TITLE = "AWS VPC flow log"
+COMPANIONS: tuple[str, ...] = ()
+EXACT_VOLUMES = False
+STAMP = "window"
+OBSERVES = ("out",)
+
+VERSION_2 = (
+    "version", "account-id", "interface-id", "srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes",
+    "start", "end", "action", "log-status",
+)  # fmt: skip
+NEEDED = frozenset(("start", "end"))
+ENDS = (("srcaddr", "pkt-srcaddr"), ("dstaddr", "pkt-dstaddr"))
+STATUS = 13
+
+
+def declines(head: bytes, hints: Hints) -> str | None:  # noqa: ARG001 - the protocol's signature
+    """Say why a file is no flow log of AWS, or None where it is."""
+    first = complete_lines(head, 1)
+    if not first:
+        return "it is empty"
+    if _header(first[0]) is not None:
+        return None
+    fields = first[0].split(b" ")
+    if len(fields) != len(VERSION_2):
+        return "line 1 is neither a header of a VPC flow log nor a record of its version 2"
+    lawful = fields[0] == b"2" and fields[2].startswith(b"eni-") and fields[STATUS] in (b"OK", b"NODATA", b"SKIPDATA")
+    return None if lawful else "line 1 is no record of version 2"
+
+
+def _header(line: bytes) -> tuple[str, ...] | None:
+    """Return the fields that a header names; None where it is none."""
+    names = tuple(line.decode("utf-8", "replace").split(" "))
+    held = set(names)
+    ends = all(held & set(either) for either in ENDS)
+    return names if held >= NEEDED and ends and not line[:1].isdigit() else None
+
+
+def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield flows and rejects; see `forensics.formats.Format.parse`.
+
+    Raises
+    ------
+    forensics.errors.EvidenceError
+        Nothing in it can be read, or the stream is damaged.
+    """
+    from forensics.formats._blocks import blocks, in_order
+    from forensics.formats._sheet import Vocabularies, finished
+    from forensics.formats._zones import Clock
+
+    clock, words = Clock(evidence), Vocabularies()
+
+    def parts() -> Iterator[tuple[tuple[str, ...], Block]]:
+        names: tuple[str, ...] = VERSION_2
+        for block in blocks(evidence):
+            line = block.data[: block.end].tobytes().partition(b"\n")[0].removesuffix(b"\r")
+            found = _header(line) if block.first_line == 1 else None
+            if found is not None:
+                names, end = found, int(np.flatnonzero(block.data[: block.end] == 10)[0]) + 1
+                block = block._replace(data=block.data[end:], end=block.end - end, first_line=2)  # noqa: PLW2901
+            if block.end:
+                yield names, block
+
+    made = in_order(lambda part: list(_sheet(*part, evidence, clock, words.own).batches()), parts())
+    yield from finished(evidence, NAME, (batch for batches in made for batch in batches))
+
+
+def _sheet(names: tuple[str, ...], block: Block, evidence: Evidence, clock: Clock, words: Vocabulary) -> Sheet:
+    """Return the flows of a block."""
+    from forensics.formats._delimited import Dialect, delimited
+    from forensics.formats._sheet import Ints, Sheet
+
+    sheet = Sheet(delimited(block, Dialect(b" "), len(names)), evidence, words)
+    places = {name: place for place, name in reversed(list(enumerate(names)))}
+    none = Ints(np.zeros(sheet.rows, np.int64), np.zeros(sheet.rows, np.bool_))
+    empty = np.zeros(sheet.rows, np.bool_)
+    for status in ("NODATA", "SKIPDATA"):
+        there = sheet.equals(places["log-status"], status.encode()) if "log-status" in places else empty
+        sheet.note(f"{status.lower()}_rows", int((there & sheet.good).sum()))
+        empty = empty | there
+    given = {
+        n: sheet.counts(places[n], what=n) if n in places else none for n in ("srcport", "dstport", "bytes", "packets")
+    }
+    moments = _window(sheet, places, clock, ~empty)
+    src, dst = (_address(sheet, places, pair) for pair in ENDS)
+    sheet.put(
+        "flows",
+        ~empty,
+        **moments,
+        src=src,
+        src_port=given["srcport"],
+        dst=dst,
+        dst_port=given["dstport"],
+        proto=sheet.words(places["protocol"], _proto, what="protocol", kind="a number")
+        if "protocol" in places
+        else None,
+        bytes_out=given["bytes"],
+        packets_out=given["packets"],
+        bytes_kind="ip",
+        state=sheet.words(places["action"]) if "action" in places else None,
+    )
+    return sheet
+
+
+def _window(sheet: Sheet, places: dict[str, int], clock: Clock, there: Bools) -> dict[str, Ints]:
+    """Return start and end of windows."""
+    from forensics.formats._sheet import Ints
+
+    moments = {}
+    for name in ("start", "end"):
+        found = clock.epoch(sheet.counts(places[name], what=name, limit=1 << 60), column="time")
+        for where, reason in found.refused:
+            sheet.reject(where, reason)
+        sheet.reject(~found.known & there, f"there is no {name}")
+        moments[name] = Ints(found.values, found.known)
+    sheet.reject(there & (moments["end"].values < moments["start"].values), "it ends before it starts")
+    return moments
+
+
+def _address(sheet: Sheet, places: dict[str, int], pair: tuple[str, str]) -> Words:
+    """Return one end of flows: the packet's own address where it is logged."""
+    from forensics.formats._hosts import address_of
+
+    name = pair[1] if pair[1] in places else pair[0]
+    return sheet.words(places[name], address_of, what=name)
+
+
+def _proto(text: str) -> str | None:
+    """Return the name of a protocol."""
+    from forensics.packets.columns import proto_name
+
+    return proto_name(int(text)) if text.isdecimal() and len(text) < 4 and int(text) < 256 else None

@@ -1,0 +1,53 @@
+"""Flow logs of AWS: the traps in words."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forensics.formats import Evidence, Hints, aws_vpc
+
+SAMPLES = Path(__file__).resolve().parents[1] / "sample_pcaps" / "formats" / "aws_vpc"
+
+
+def read(data: bytes) -> tuple[list[dict[str, Any]], dict[str, object]]:
+    """Return the flows of a file, and its notes."""
+    evidence = Evidence(io.BytesIO(data), "flow.log", "vpc")
+    rows = [row for table, batch in aws_vpc.parse(evidence) if table == "flows" for row in batch.to_pylist()]
+    return rows, evidence.notes
+
+
+def test_the_real_ends_count_and_not_the_interface() -> None:
+    """Behind a NAT gateway the packet's own address is the client; without those fields the logged one is."""
+    rows, _ = read((SAMPLES / "traps.log").read_bytes())
+
+    assert rows[0]["src"] == "192.0.2.7"
+
+
+def test_rows_without_flows_are_counted() -> None:
+    """Rows that say that nothing passed, or that records were lost, are no flows and no rejects."""
+    _, notes = read((SAMPLES / "traps.log").read_bytes())
+
+    assert (notes["nodata_rows"], notes["skipdata_rows"]) == (1, 1)
+
+
+def test_only_one_direction_is_observed() -> None:
+    """Whatever the log, nothing is known of the way back."""
+    for path in SAMPLES.glob("*.log"):
+        assert {row["bytes_in"] for row in read(path.read_bytes())[0]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"2 1 eni-1 192.0.2.7 203.0.113.9 1 2 6 1 1 1 1 ACCEPT MAYBE\n", "line 1 is no record of version 2"),
+        (b"start end bytes\n", "line 1 is neither a header"),
+    ],
+)
+def test_what_is_no_flow_log_is_declined(head: bytes, reason: str) -> None:
+    """The reason says what is missing."""
+    assert str(aws_vpc.declines(head, Hints())).startswith(reason)
