@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from forensics.case import Case
 from forensics.errors import EvidenceError
@@ -124,6 +123,8 @@ def _stream(table: pd.DataFrame | pa.Table | str | os.PathLike[str], described: 
 
 def _parquet(path: Path) -> pa.Table:
     """Return a table of Parquet."""
+    import pyarrow.parquet as pq
+
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:

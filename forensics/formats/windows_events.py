@@ -45,6 +45,7 @@ References
 .. [2] Microsoft, *5156(S): The Windows Filtering Platform has permitted a connection*; 5157(F), 5158(S),
    https://learn.microsoft.com/previous-versions/windows/it-pro/windows-10/security/threat-protection/auditing/event-5156
 .. [3] Elastic, *Winlogbeat*, exported fields, https://www.elastic.co/guide/en/beats/winlogbeat/current/index.html
+.. [4] https://github.com/wazuh/wazuh/issues/9240, an inbound connection as Sysmon logs it, with the machine's address.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ NAME = "windows_events"
 TITLE = "Windows event log (Sysmon, Security)"
 COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
+STAMP = "start"
+OBSERVES: tuple[str, ...] = ()
 
 _KEYS = re.compile(
     rb'"winlog(?:\.event_id)?"\s*:|"Event"\s*:\s*\{\s*"(?:#attributes|System)"|"event_data"\s*:'
