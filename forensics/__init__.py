@@ -21,6 +21,7 @@ from forensics.lookup import dissect
 from forensics.opening import open_case, read
 from forensics.reading import Limits
 from forensics.relays import rank_relays
+from forensics.tabular import read_table
 
 __all__ = [
     "Case",
@@ -38,5 +39,6 @@ __all__ = [
     "open_case",
     "rank_relays",
     "read",
+    "read_table",
     "write_report",
 ]

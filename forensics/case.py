@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from forensics.cuts import Cut
     from forensics.engines import Engine
     from forensics.packets.seek import Packet
+    from forensics.reading import TableLike
     from forensics.reopen import Origin
     from forensics.selection import Rows
     from forensics.store import Store
@@ -147,6 +148,7 @@ class Case:
         logformat: str | None = None,
         encoding: str | None = None,
         trusted_proxies: Sequence[str] = (),
+        table: TableLike | None = None,
         vantage: str | None = None,
         limits: Limits | None = None,
         progress: bool | None = None,
@@ -174,6 +176,8 @@ class Case:
             Encoding of logs: ``cp932``, ``euc-jp``, ``utf-16-le``; by default each file tells.
         trusted_proxies
             Addresses or networks of proxies whose ``X-Forwarded-For`` is believed; by default nobody's is.
+        table
+            Path of a TOML file that says which columns of a table are which of ours: all files are read as such tables.
         vantage
             Where this evidence was recorded; by default each file's name without its suffixes.
         limits
@@ -199,6 +203,7 @@ class Case:
             logformat=logformat,
             encoding=encoding,
             trusted_proxies=trusted_proxies,
+            table=table,
             vantage=vantage,
             limits=limits,
         )

@@ -69,6 +69,13 @@ TrustedProxies = Annotated[
     ),
 ]
 
+TableFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--table", help="TOML file that says which columns of a table are which of ours; all evidence is such tables."
+    ),
+]
+
 SAMPLES = (
     ("lab", "UTC", "Sample: a small office, recorded"),
     ("campaign", "Asia/Tokyo", "Sample: a campaign of three weeks, made up"),
@@ -84,6 +91,7 @@ class Told(TypedDict):
     logformat: str | None
     encoding: str | None
     trusted_proxies: Sequence[str]
+    table: Path | None
 
 
 class Table(StrEnum):
@@ -108,6 +116,7 @@ def investigate_command(
     logformat: Logformat = None,
     encoding: Encoding = None,
     trusted_proxy: TrustedProxies = None,
+    table: TableFile = None,
 ) -> None:
     """Read evidence, find spikes, beacons and relays, and write the report with the hop graph.
 
@@ -116,7 +125,7 @@ def investigate_command(
 
     Example: forensics investigate capture.pcapng gateway/ --out report --timezone Asia/Tokyo
     """
-    told = _told(timezone, year, logformat, encoding, trusted_proxy)
+    told = _told(timezone, year, logformat, encoding, proxies=trusted_proxy, table=table)
     opened = read(*evidence, **told) if case is None else open_case(case, timezone=timezone).add(*evidence, **told)
     _tell(investigate(opened), out)
 
@@ -135,6 +144,7 @@ def flows_command(
     logformat: Logformat = None,
     encoding: Encoding = None,
     trusted_proxy: TrustedProxies = None,
+    table: TableFile = None,
 ) -> None:
     """Write one row per flow, with the columns of the schema as header.
 
@@ -143,7 +153,7 @@ def flows_command(
     if form is Table.PARQUET and output is None:
         raise CaseError("Parquet is no text: name a file with --output")
     _spare_pandas()
-    opened = read(*evidence, **_told(timezone, year, logformat, encoding, trusted_proxy))
+    opened = read(*evidence, **_told(timezone, year, logformat, encoding, proxies=trusted_proxy, table=table))
     if output is None:
         write_flows(opened, sys.stdout.buffer, form.value, community=community_id)
     else:
@@ -185,21 +195,33 @@ def cut_command(
     logformat: Logformat = None,
     encoding: Encoding = None,
     trusted_proxy: TrustedProxies = None,
+    table: TableFile = None,
 ) -> None:
     """Write the packets of some flows into a capture that says where each of them comes from.
 
     Example: forensics cut uplink.pcap.gz --where "dst = '203.0.113.7'" --output cut.pcapng
     """
-    opened = read(*evidence, **_told(timezone, year, logformat, encoding, trusted_proxy))
+    opened = read(*evidence, **_told(timezone, year, logformat, encoding, proxies=trusted_proxy, table=table))
     _say(f"Packets written: {opened.export_packets(where, output):,}")
 
 
 def _told(
-    timezone: str | None, year: int | None, logformat: str | None, encoding: str | None, proxies: list[str] | None
+    timezone: str | None,
+    year: int | None,
+    logformat: str | None,
+    encoding: str | None,
+    *,
+    proxies: list[str] | None,
+    table: Path | None,
 ) -> Told:
     """Return the options as the library's functions take them."""
     return Told(
-        timezone=timezone, year=year, logformat=logformat, encoding=encoding, trusted_proxies=tuple(proxies or ())
+        timezone=timezone,
+        year=year,
+        logformat=logformat,
+        encoding=encoding,
+        trusted_proxies=tuple(proxies or ()),
+        table=table,
     )
 
 

@@ -19,7 +19,7 @@ from forensics.store import DiskStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from forensics.reading import EvidenceLike, Limits
+    from forensics.reading import EvidenceLike, Limits, TableLike
 
 __all__ = ["open_case", "read"]
 
@@ -31,6 +31,7 @@ def read(
     logformat: str | None = None,
     encoding: str | None = None,
     trusted_proxies: Sequence[str] = (),
+    table: TableLike | None = None,
     vantage: str | None = None,
     title: str | None = None,
     limits: Limits | None = None,
@@ -44,7 +45,7 @@ def read(
         Paths, folders, globs, open binary files.
     timezone
         IANA zone of times that carry none and of the report; UTC for the report where it is not given.
-    year, logformat, encoding, trusted_proxies, vantage
+    year, logformat, encoding, trusted_proxies, table, vantage
         What is known about the evidence, as for `Case.add`.
     title
         What the report and the pictures call the case; by default the names of the evidence.
@@ -74,6 +75,7 @@ def read(
         logformat=logformat,
         encoding=encoding,
         trusted_proxies=trusted_proxies,
+        table=table,
         vantage=vantage,
         limits=limits,
         progress=progress,

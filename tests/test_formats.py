@@ -36,7 +36,7 @@ Batches = list[tuple[str, "pa.RecordBatch"]]
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_pcaps" / "formats"
 FORMATS = all_formats()
 FILLED = {"volumes", "flows", "names", "requests", "fingerprints", "rejects"}
-SIDE = re.compile(r"\.(expected\.jsonl|hints\.json|other|py|md)$")
+SIDE = re.compile(r"\.(expected\.jsonl|hints\.json|other|py|md|toml)$")
 POSITIONS = 300  # at most so many truncations of a sample, and every one of its last 40 bytes
 DOCUMENTATION = re.compile(r"^(192\.0\.2|198\.51\.100|203\.0\.113)\.\d+$|^2001:db8:|^(fe80|ff0[0-9a-f]):|^::$")
 
@@ -78,6 +78,8 @@ def hints_of(path: Path, name: str) -> Hints:
     """Return what the files beside a sample say about it, as a format would be told."""
     beside = path.with_name(f"{path.name}.hints.json")
     said = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
+    if "table" in said:  # a description lies beside the sample
+        said["table"] = path.with_name(said["table"])
     companions = {
         companion: path.with_name(companion).read_bytes()
         for companion in FORMATS[name].COMPANIONS

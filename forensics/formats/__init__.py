@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from forensics.formats._description import TableDescription
     from forensics.formats._encodings import Originals
 
 __all__ = ["HEAD_BYTES", "Evidence", "Format", "Hints", "all_formats"]
@@ -51,6 +52,8 @@ class Hints:
         Encoding of the text, as Python calls it; None where the file tells.
     trusted_proxies
         Networks of proxies whose ``X-Forwarded-For`` is believed.
+    table
+        Which columns of a table are which of ours; the file is read as such a table then, and as nothing else.
     companions
         Content of the files named by a format's ``COMPANIONS`` that lie in the log's own folder, by file name.
     """
@@ -60,6 +63,7 @@ class Hints:
     logformat: str | None = None
     encoding: str | None = None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    table: TableDescription | None = None
     companions: Mapping[str, bytes] = field(default_factory=dict)
 
 

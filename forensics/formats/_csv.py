@@ -30,7 +30,6 @@ from forensics.errors import EvidenceError
 from forensics.formats._blocks import Block, blocks
 from forensics.formats._cut import ABSENT, Cut
 from forensics.formats._delimited import Dialect, delimited, whole_records
-from forensics.formats._encodings import text_stream
 from forensics.formats._lines import text_of
 from forensics.formats._sheet import Sheet, Vocabulary
 
@@ -133,7 +132,7 @@ def sheet_of(evidence: Evidence, names: Names, *, dialect: Dialect | None = None
 
 def parts(evidence: Evidence, names: Names, *, dialect: Dialect | None = None) -> Iterator[tuple[Header, Block]]:
     """Return headers, each with records that stand under it; as `sheet_of` has them, before they are cut."""
-    return under_headers(evidence, blocks(replace(evidence, stream=text_stream(evidence))), names, dialect=dialect)
+    return under_headers(evidence, blocks(evidence), names, dialect=dialect)
 
 
 def under_headers(

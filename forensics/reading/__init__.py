@@ -24,7 +24,7 @@ from forensics.packets.index import INDEX
 from forensics.reading.checking import check_batch
 from forensics.reading.compression import outer_compression
 from forensics.reading.files import EvidenceFile, EvidenceLike, find_evidence
-from forensics.reading.options import ReadOptions
+from forensics.reading.options import ReadOptions, TableLike
 from forensics.reading.progress import progress_bar
 from forensics.reading.spread import spread_over_minutes
 from forensics.reading.streams import ExpandedStream, Limits, RawStream
@@ -42,6 +42,7 @@ __all__ = [
     "Limits",
     "ReadOptions",
     "Sink",
+    "TableLike",
     "companion_names",
     "find_evidence",
     "open_expanded",
@@ -61,6 +62,9 @@ COMPANION_BYTES = 1 << 20
 
 TIMES = {"flows": ("start", "end"), "names": ("time",), "requests": ("start", "end"), "exchanges": ("start", "end")}
 """Columns that say when something happened, by table."""
+
+TABLE = "table"
+"""The format that alone reads what a description is given for."""
 
 ARCHIVES = {b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar"}
 
@@ -203,7 +207,8 @@ def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBa
 def _recognise(source: str, file: EvidenceFile, head: bytes, options: ReadOptions) -> tuple[Format, Hints]:
     """Return the format that claims the file, with the hints it goes by."""
     declined: dict[str, str] = {}
-    for name, fmt in all_formats().items():
+    known = all_formats()
+    for name, fmt in ({TABLE: known[TABLE]} if options.table else known).items():
         hints = options.hints(_companions(file, fmt))
         reason = fmt.declines(head, hints)
         if reason is None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from forensics.errors import CaseError
 from forensics.formats import Hints
+from forensics.formats._description import TableDescription, description_of
 from forensics.formats._encodings import known_encoding
 from forensics.reading.streams import Limits
 
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import tzinfo
 
-__all__ = ["ReadOptions", "zone_of"]
+__all__ = ["ReadOptions", "TableLike", "zone_of"]
+
+TableLike = str | os.PathLike[str] | TableDescription
+"""What a caller may hand over as the description of a table: the path of a TOML file, or a description."""
 
 YEARS = range(1970, 2286)
 """Years that a log can be of."""
@@ -38,6 +44,8 @@ class ReadOptions:
         Encoding of the text; None where each file tells.
     trusted_proxies
         Networks of proxies whose ``X-Forwarded-For`` is believed.
+    table
+        Which columns of a table are which of ours; every file is read as such a table then.
     vantage
         Where the evidence was recorded; by default the file's name without its suffixes.
     limits
@@ -49,6 +57,7 @@ class ReadOptions:
     logformat: str | None = None
     encoding: str | None = None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    table: TableDescription | None = None
     vantage: str | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -61,6 +70,7 @@ class ReadOptions:
         logformat: str | None = None,
         encoding: str | None = None,
         trusted_proxies: Iterable[str] = (),
+        table: TableLike | None = None,
         vantage: str | None = None,
         limits: Limits | None = None,
     ) -> ReadOptions:
@@ -69,7 +79,10 @@ class ReadOptions:
         Raises
         ------
         CaseError
-            A zone, an encoding or a network is not one, or no log can be of that year.
+            A zone, an encoding or a network is not one, or no log can be of that year; the description of a table
+            cannot be read.
+        EvidenceError
+            The description of a table is none.
         """
         if year is not None and year not in YEARS:
             raise CaseError(f"year {year} is no year of a log: give one of {YEARS[0]} to {YEARS[-1]}")
@@ -79,7 +92,8 @@ class ReadOptions:
             raise CaseError(str(error)) from None
         networks = tuple(_network(text) for text in trusted_proxies)
         zone = zone_of(timezone) if timezone else None
-        return cls(zone, year, logformat, encoding, networks, vantage, limits or Limits())
+        described = _description(table) if table is not None else None
+        return cls(zone, year, logformat, encoding, networks, described, vantage, limits or Limits())
 
     def hints(self, companions: Mapping[str, bytes]) -> Hints:
         """Return what a format is told about a file beside which these files lie."""
@@ -89,6 +103,7 @@ class ReadOptions:
             logformat=self.logformat,
             encoding=self.encoding,
             trusted_proxies=self.trusted_proxies,
+            table=self.table,
             companions=companions,
         )
 
@@ -105,6 +120,20 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name of a folder, or too long a one
         raise CaseError(f"unknown time zone {name!r}: give an IANA name such as Asia/Tokyo or Europe/Berlin") from error
+
+
+def _description(table: TableLike) -> TableDescription:
+    """Return the description of a table, read from a file where it is a path."""
+    if isinstance(table, TableDescription):
+        return table
+    path = Path(table)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CaseError(f"the description {path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError:
+        raise CaseError(f"the description {path} is not UTF-8, as TOML is") from None
+    return description_of(text, path.name)
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:
