@@ -98,8 +98,8 @@ class Words(NamedTuple):
 
     def otherwise(self, other: Words) -> Words:
         """Return the values of another column where this one has none."""
-        if not other.values or not self.values:
-            return self if not other.values else other
+        if not (self.values and other.values):
+            return self if self.values else other
         codes = np.where(other.codes >= 0, other.codes + np.int32(len(self.values)), np.int32(-1))
         return Words.of(np.where(self.known, self.codes, codes), self.values + other.values)
 
