@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_PARTS", "Named", "absent_field", "exploded", "present", "selected", "strange"]
 
-MOST_PARTS = 32
+MOST_PARTS = 256
 """Most parts of a list that are put into rows a whole column at a time; longer lists are left to the slow way."""
 
 

@@ -47,8 +47,8 @@ VECTORS = ("tunnel_parents", "answers", "resp_mime_types", "san.dns")
 
 SCALARS = (
     "_path", "ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "ip_proto", "service",
-    "duration", "orig_bytes", "resp_bytes", "orig_ip_bytes", "resp_ip_bytes", "orig_pkts", "resp_pkts", "conn_state", "history",
-    "missed_bytes", "trans_depth", "method", "host", "uri", "referrer", "user_agent", "status_code",
+    "duration", "orig_bytes", "resp_bytes", "orig_ip_bytes", "resp_ip_bytes", "orig_pkts", "resp_pkts", "conn_state",
+    "history", "missed_bytes", "trans_depth", "method", "host", "uri", "referrer", "user_agent", "status_code",
     "request_body_len", "response_body_len", "trans_id", "qtype", "query", "rcode", "cipher", "server_name",
     "established", "resumed", "ja3", "ja4", "subject", "certificate.subject", "certificate.serial", "fuid", "depth",
     "seen_bytes", "mime_type",
