@@ -57,10 +57,10 @@ def test_argus_and_we_count_the_same(tmp_path: Path, interval: str) -> None:
     table.write_bytes(printed.stdout)
     theirs, ours = fx.read(table), fx.read(CAPTURE)
     sums = "sum({}_out), sum({}_in), sum(packets_out), sum(packets_in)"
-    each = f"select {EACH}, {{}} from flows where proto in ('tcp', 'udp') group by {EACH}"
+    each = "select {}, {} from flows where proto in ('tcp', 'udp') group by {}"
 
     one, two = (
-        Counter(map(tuple, case.sql(each.format(sums.replace("{}", kind))).to_pandas().to_numpy().tolist()))
+        Counter(map(tuple, case.sql(each.format(EACH, sums.replace("{}", kind), EACH)).to_pandas().to_numpy().tolist()))
         for case, kind in ((theirs, "bytes"), (ours, "frame_bytes"))
     )
     assert one == two

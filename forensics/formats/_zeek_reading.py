@@ -11,26 +11,27 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
+from forensics.errors import EvidenceError
+from forensics.formats import Evidence
 from forensics.formats._blocks import Block, blocks, in_order, segments
 from forensics.formats._fields import Fields
 from forensics.formats._lines import text_of
 from forensics.formats._sheet import Sheet, Vocabularies
 from forensics.formats._zeek_columns import Columns, Writing, cut_json, cut_rows, kinds_of
 from forensics.formats._zeek_log import Header, RowError, json_record, kind_of
+from forensics.formats._zeek_open import BESIDE, Open, OpenRows, Seen, is_open
 from forensics.formats._zeek_rows import KINDS, Reader
-from forensics.formats._zeek_tables import PUT
+from forensics.formats._zeek_tables import PUT, put_flows
 from forensics.formats._zeek_tunnels import Carriers, Links, told
+from forensics.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import pyarrow as pa
-
-    from forensics.formats import Evidence
     from forensics.formats._cut import Cut
     from forensics.formats._zeek_log import Record
-    from forensics.rows import Rows
 
 __all__ = ["read"]
 
@@ -57,24 +58,40 @@ class _Made(NamedTuple):
     batches: list[tuple[str, pa.RecordBatch]]
     links: list[Links]
     slow_links: list[tuple[int, str, list[str]]]
+    open: list[OpenRows]
 
 
 def read(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield the rows of a log, and complete the notes of the file."""
     evidence.notes["records"] = 0
     log = _Log(evidence)
-    carriers = Carriers()
-    for made in in_order(log.made, log.parts()):
-        carrying: list[int] = []
-        for links in made.links:
-            carriers.learn(links)
-        for number, _, parents in made.slow_links:
-            carriers.name(number, parents)
-        for links in made.links:
-            carrying += carriers.carrying(links).tolist()
-        carrying += [number for number, uid, _ in made.slow_links if carriers.is_known(number, uid)]
-        yield from told(made.batches, carrying)
+    carriers, still_open = Carriers(), Open(evidence)
+    damage: EvidenceError | None = None
+    try:
+        for made in in_order(log.made, log.parts()):
+            yield from told(made.batches, _carrying(made, carriers))
+            for rows in made.open:
+                still_open.add(rows)
+            for links in made.links:
+                still_open.closed(links.uids())
+    except EvidenceError as error:  # what was read before the damage stands
+        damage = error
+    for name, seen in log.beside() if still_open.any else ():
+        still_open.compare(name, seen)
+    yield from still_open.batches()
+    if damage is not None:
+        raise damage
     log.finish()
+
+
+def _carrying(made: _Made, carriers: Carriers) -> list[int]:
+    """Return the lines of connections that carry others."""
+    for links in made.links:
+        carriers.learn(links)
+    for number, _, parents in made.slow_links:
+        carriers.name(number, parents)
+    slow = [number for number, uid, _ in made.slow_links if carriers.is_known(number, uid)]
+    return [number for links in made.links for number in carriers.carrying(links).tolist()] + slow
 
 
 class _Log:
@@ -107,7 +124,7 @@ class _Log:
 
     def made(self, part: _Part) -> _Made:
         """Return what becomes of a part."""
-        made = _Made([], [], [])
+        made = _Made([], [], [], [])
         if part.writing is not None:
             cut, places = cut_rows(part.block, part.header)
             self._read(part, part.kind, cut, places, made)
@@ -122,18 +139,14 @@ class _Log:
 
         def slowly(number: int, line: bytes, rows: Rows) -> None:
             reader = Reader(self._evidence, rows, sheet.note, lambda *link: made.slow_links.append(link))
-            try:
-                found, record = _record(part, line)
-                if found in KINDS:
-                    reader.add(found, number, record)
-                    self._tell_type(found, _first(record.get("mime_type")), 1)
-                else:
-                    self._skip(found, 1)
-            except RowError as error:
-                rows.reject(self._evidence.source, number, str(error), line)
+            self._read_slowly(part, reader, rows, (number, line))
 
         sheet = Sheet(cut, self._evidence, self._words.own, slowly)
         table = Columns(sheet, places, part.writing or _JSON)
+        if is_open(kind, self._evidence.source):
+            put_flows(table, state="OPEN")
+            self._keep_open(table, made)
+            return
         if kind in PUT:
             PUT[kind](table)
         elif kind:
@@ -146,6 +159,37 @@ class _Log:
         if kind == "files":
             self._count_types(table)
         made.batches.extend(sheet.batches())
+
+    def _read_slowly(self, part: _Part, reader: Reader, rows: Rows, numbered: tuple[int, bytes]) -> None:
+        """Read one line that is out of the common."""
+        number, line = numbered
+        try:
+            found, record = _record(part, line)
+            if is_open(found, self._evidence.source):
+                Reader(self._evidence, Rows(), lambda *_: None, lambda *_: None).add("conn", number, record)
+                raise RowError("a record of an open connection that is out of the common")
+            if found in KINDS:
+                reader.add(found, number, record)
+                self._tell_type(found, _first(record.get("mime_type")), 1)
+            else:
+                self._skip(found, 1)
+        except RowError as error:
+            rows.reject(self._evidence.source, number, str(error), line)
+
+    def _keep_open(self, table: Columns, made: _Made) -> None:
+        """Put rows of open connections apart."""
+        uids, good = table.text("uid"), pa.array(table.sheet.good)
+        for name, batch in table.sheet.batches():
+            if name == "exchanges":
+                made.open.append(OpenRows(batch, uids.filter(good)))
+            else:
+                made.batches.append((name, batch))
+
+    def beside(self) -> Iterator[tuple[str, Iterator[Seen]]]:
+        """Yield the other logs of the folder that may tell of the same connections."""
+        for pattern in BESIDE:
+            for name, stream in self._evidence.beside(pattern):
+                yield name, _seen(Evidence(stream, name, ""))
 
     def _count_types(self, table: Columns) -> None:
         """Count the types of the files of a block."""
@@ -175,6 +219,27 @@ class _Log:
             notes["content_types"] = dict(sorted(self._types.items()))
         if self._header.opened > self._header.closed:
             notes["unclosed"] = "a #close line is missing: the log was still being written, or its end is lost"
+
+
+def _seen(evidence: Evidence) -> Iterator[Seen]:
+    """Yield what a log says of connections; where it is damaged or no log of Zeek's, what it says before that."""
+    log, words = _Log(evidence), Vocabularies()
+    try:
+        for part in log.parts():
+            places: Mapping[str, int]
+            if part.writing is not None:
+                cut, places = cut_rows(part.block, part.header)
+                found: list[tuple[str, Cut]] = [(part.kind, cut)]
+            else:
+                cut, places = cut_json(part.block)
+                found = kinds_of(cut, Fields(cut, words.own), part.kind).cuts(cut)
+            for kind, records in found:
+                cumulative = is_open(kind, evidence.source)
+                if cumulative or kind == "conn":
+                    table = Columns(Sheet(records, evidence, words.own), places, part.writing or _JSON)
+                    yield Seen(table.text("uid"), table.span("duration"), cumulative)
+    except EvidenceError:
+        return
 
 
 def _count(counter: Counter[str], name: str, count: int) -> None:

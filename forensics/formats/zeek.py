@@ -31,8 +31,11 @@ and its record a reject. A connection is known to carry others by its service, o
 file name it as their parent. ``orig_bytes`` is counted by sequence numbers and wrong where packets were lost.
 ``^`` in the history means that Zeek swapped the ends. An HTTP request with an absolute URL or CONNECT went to a
 proxy: then the responder is ``via``, and the server asked for has no address yet. The SNI of a tunnel through a proxy
-stands at the proxy's address, since ssl.log does not tell. ``open_conn`` logs repeat cumulative totals of connections
-that are still open and are not read, lest bytes count again and again.
+stands at the proxy's address, since ssl.log does not tell. ``open_conn`` and
+``conn_long`` logs repeat cumulative totals, which are never added: of each connection the row of the largest duration
+is a flow of state ``OPEN``, and none where a conn.log in the same folder, rotated or not, has the connection, or
+another log of open connections there has a longer row. What lies in other folders is not seen. Other ``open_`` logs
+are not read. Which connections carry others is known within a file, not across a set.
 
 References
 ----------
@@ -51,6 +54,7 @@ from forensics.formats._encodings import utf8_head
 from forensics.formats._lines import complete_lines, text_of
 from forensics.formats._sheet import finished
 from forensics.formats._zeek_log import Header, RowError, json_record, kind_of
+from forensics.formats._zeek_open import OPEN
 from forensics.formats._zeek_reading import read
 from forensics.formats._zeek_rows import KINDS
 
@@ -71,7 +75,7 @@ EXACT_VOLUMES = False
 HEADER_LINES = 64
 """Lines in which the header of a tab-separated log is looked for."""
 
-OPEN_LOG = "an open-connection log: its rows repeat cumulative totals and are not read yet"
+OPEN_LOG = "a log of open connections that repeats what it says: of these only open_conn and conn_long are read"
 
 
 def declines(head: bytes, hints: Hints) -> str | None:
@@ -90,7 +94,7 @@ def declines(head: bytes, hints: Hints) -> str | None:
     kind = kind_of(record)
     if kind is None:
         return "line 1 is a JSON object without the keys of a Zeek log that is read"
-    return None if "ts" in record and kind in KINDS else _declines_kind(kind)
+    return None if "ts" in record and kind in (*KINDS, *OPEN) else _declines_kind(kind)
 
 
 def _declines_header(first: list[bytes]) -> str | None:
@@ -101,7 +105,7 @@ def _declines_header(first: list[bytes]) -> str | None:
             header.read(text_of(line))
     if not header.path:
         return "its # lines hold no #path"
-    return None if header.path in KINDS else _declines_kind(header.path)
+    return None if header.path in (*KINDS, *OPEN) else _declines_kind(header.path)
 
 
 def _declines_kind(path: str) -> str:
@@ -117,7 +121,8 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.EvidenceError
         If the file is a log of open connections by its name, nothing in it can be read, or the stream is damaged.
     """
-    if PurePath(evidence.source).name.startswith("open_"):
-        # Some exports keep the path "conn" for them; adding them up would multiply long connections.
+    name = PurePath(evidence.source).name
+    if name.startswith("open_") and not name.startswith(OPEN):
+        # Some exports keep the path of the log that they repeat; their rows say the same thing again and again.
         raise EvidenceError(evidence.source, OPEN_LOG)
     yield from finished(evidence, NAME, read(evidence))
