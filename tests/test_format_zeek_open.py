@@ -77,7 +77,7 @@ def test_real_open_connections(corpus: Path) -> None:
     case = fx.read(folder / "open" / "open_conn.log", folder / "open" / "conn.log")
     # conn.log itself has one line twice: that is for what finds copies
     twice = """select src, src_port, dst, dst_port, start, count(*) from flows
-    group by src, src_port, dst, dst_port, start 
+    group by src, src_port, dst, dst_port, start
     having count(*) > 1 and bool_or(state = 'OPEN')"""
 
     assert case.sql("select count(*) as n from flows where state = 'OPEN'").to_pandas()["n"][0] > 0
