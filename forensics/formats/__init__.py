@@ -19,7 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import tzinfo
     from ipaddress import IPv4Network, IPv6Network
 
@@ -67,6 +67,11 @@ class Hints:
     companions: Mapping[str, bytes] = field(default_factory=dict)
 
 
+def _nothing_beside(pattern: str) -> Iterator[tuple[str, BinaryIO]]:  # noqa: ARG001 - as others
+    """Return no file."""
+    return iter(())
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One opened evidence file, as a format's ``parse`` gets it.
@@ -90,6 +95,9 @@ class Evidence:
     originals
         Filled by `forensics.formats._encodings.text_stream` where the text is not UTF-8: what rejects need to show the
         bytes of the evidence.
+    beside
+        Opens the other files of the log's folder whose names fit a pattern: their names and decompressed bytes. For
+        logs that say again what others of the same set say; none where a log lies in no folder.
     """
 
     stream: BinaryIO
@@ -98,6 +106,7 @@ class Evidence:
     hints: Hints = field(default_factory=Hints)
     notes: dict[str, object] = field(default_factory=dict)
     originals: list[Originals] = field(default_factory=list)
+    beside: Callable[[str], Iterator[tuple[str, BinaryIO]]] = _nothing_beside
 
 
 class Format(Protocol):

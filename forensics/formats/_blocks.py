@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forensics.errors import EvidenceError
+from forensics.formats._cut import lines_in
 from forensics.formats._encodings import text_stream
 from forensics.formats._lines import BOM, CHUNK, MAX_LINE
 from forensics.packets._jit import COMPILED
@@ -145,7 +146,7 @@ class _Chunks:
 
 def _count(data: bytes | bytearray, begin: int, end: int) -> int:
     """Return how many line ends there are; three times as fast as the bytes' own method."""
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8, end - begin, begin) == LF[0])) if end > begin else 0
+    return lines_in(np.frombuffer(data, np.uint8, end - begin, begin)) if end > begin else 0
 
 
 def _pieces(buffer: bytearray, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
@@ -187,10 +188,26 @@ def segments(block: Block, marks: bytes = b"#") -> Iterator[tuple[list[tuple[int
             stop = data.index(LF, at)
             found.append((number, data[at : min(stop, at + MAX_LINE + 1)].removesuffix(b"\r")))
             at, number = stop + 1, number + 1
-        stop = at if data.startswith(marks, at) else (data.find(LF + marks, at) + 1 or block.end)
+        stop = at if data.startswith(marks, at) else _next_directive(data, marks, at)
         yield found, Block(block.data[at:], stop - at, number, last=block.last and stop == block.end)
-        number += _count(data, at, stop)
+        if stop < block.end:
+            number += _count(data, at, stop)
         at, found = stop, []
+
+
+def _next_directive(data: bytes, marks: bytes, at: int) -> int:
+    """Return where the next line begins that begins with a mark, or the end of the data.
+
+    The mark is looked for alone: it is rare where the line ends are not. Where it is not rare, both are.
+    """
+    place = at
+    for _ in range(MOST_DIRECTIVES):
+        place = data.find(marks, place + 1)
+        if place < 0:
+            return len(data)
+        if data.startswith(LF, place - 1):
+            return place
+    return data.find(LF + marks, place) + 1 or len(data)
 
 
 def in_order(

@@ -51,6 +51,7 @@ __all__ = [
     "U8",
     "Cut",
     "divided",
+    "lines_in",
     "room_for",
     "span_of",
     "trimmed",
@@ -97,6 +98,7 @@ SLOW_ONLY = False
 """Whether every record goes to its format's slow path; tests set it, to see that both paths say the same."""
 
 LF = 10
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ def span_of(block: Block) -> I64:
 
 def room_for(block: Block, fields: int, names: tuple[str, ...] = ()) -> Cut:
     """Return room for the records of a block; all fields are `ABSENT`."""
-    rows = np.count_nonzero(block.data[: block.end] == LF)
+    rows = lines_in(block.data[: block.end])
     return Cut(
         block.data,
         np.empty(rows, np.int64),
@@ -196,6 +198,11 @@ def room_for(block: Block, fields: int, names: tuple[str, ...] = ()) -> Cut:
         np.zeros(rows, np.int32),
         names,
     )
+
+
+def lines_in(data: U8) -> int:
+    """Return how many line ends there are, counted in pieces that fit the processor's cache."""
+    return sum(int(np.count_nonzero(data[at : at + _PIECE] == LF)) for at in range(0, len(data), _PIECE))
 
 
 def trimmed(cut: Cut, rows: int) -> Cut:

@@ -21,17 +21,21 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from forensics.formats._lines import text_of
 
-__all__ = ["Header", "RowError", "json_record", "kind_of"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ALIASES", "GROUPS", "Header", "RowError", "elements", "json_record", "json_text", "kind_of", "unescape"]
 
 
 class RowError(ValueError):
     """A row that cannot be read; the message names the field."""
 
 
-_ALIASES = {
+ALIASES = {
     "id.orig_h": ("id_orig_h", "src", "src_ip"),
     "id.orig_p": ("id_orig_p", "src_port"),
     "id.resp_h": ("id_resp_h", "dst", "dst_ip"),
@@ -39,19 +43,25 @@ _ALIASES = {
 }
 """Other names of the four fields: log shippers dislike the dot, and Zeek's ``default_field_name_map`` renames."""
 
-_PLAIN: dict[str, str] = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
+_PLAIN: dict[str, str] = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
 
-_VECTORS = frozenset(("answers", "tunnel_parents", "resp_mime_types"))
+_VECTORS = frozenset(("answers", "tunnel_parents", "resp_mime_types", "san.dns"))
 """The sets and vectors that are used; every other field is taken as one text."""
 
-_KINDS: dict[str, tuple[frozenset[str], ...]] = {
+GROUPS: dict[str, tuple[frozenset[str], ...]] = {
     "conn": (frozenset(("conn_state",)), frozenset(("orig_ip_bytes",))),
     "http": (frozenset(("trans_depth",)),),
     "dns": (frozenset(("trans_id", "qtype")), frozenset(("query", "rcode")), frozenset(("query", "proto"))),
     "ssl": (frozenset(("cipher",)), frozenset(("server_name",)), frozenset(("established", "resumed"))),
+    "x509": (frozenset(("certificate.subject",)), frozenset(("certificate.serial",))),
+    "files": (frozenset(("fuid", "depth")), frozenset(("fuid", "seen_bytes"))),
 }
 """Keys by which a JSON record without ``_path`` is known; any one group is enough."""
 
+_OBJECTS = ("id", "san", "certificate")
+"""Objects that some shippers make of fields with a dot in their names."""
+
+_STRAY = re.compile(r"[\udc80-\udcff]")
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(\\))")
 
 Record = dict[str, str | list[str]]
@@ -118,9 +128,12 @@ class Header:
 
     def _vector(self, value: str) -> list[str]:
         """Return the elements of a set or vector that are set."""
-        if value == self.empty:
-            return []
-        return [unescape(part) for part in value.split(self.set_separator) if part != self.unset]
+        return elements(value, self.set_separator, self.unset, self.empty)
+
+
+def elements(value: str, separator: str, unset: str, empty: str) -> list[str]:
+    """Return the elements of a set or vector that are set."""
+    return [] if value == empty else [unescape(part) for part in value.split(separator) if part != unset]
 
 
 def unescape(text: str) -> str:
@@ -146,14 +159,32 @@ def json_record(line: bytes) -> Record:
         If the line is no JSON object.
     """
     try:
-        found: object = json.loads(text_of(line), parse_float=str, parse_int=str, parse_constant=str)
+        found: object = json.loads(json_text(line), parse_float=str, parse_int=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
         problem = str(error) if isinstance(error, ValueError) else "nested too deeply"
         raise RowError(f"not a JSON object: {problem}") from None
     if not isinstance(found, dict):
         raise RowError("not a JSON object")
-    values: dict[str, object] = found
+    values: dict[str, object] = dict(_flat(found))
     return {_PLAIN.get(key, key): _plain(value) for key, value in values.items() if value is not None}
+
+
+def _flat(values: dict[str, object]) -> Iterator[tuple[str, object]]:
+    """Yield keys and values; what stands in an object whose name is the first part of a field's, too."""
+    for key, value in values.items():
+        if key in _OBJECTS and isinstance(value, dict):
+            yield from ((f"{key}.{inner}", part) for inner, part in value.items())
+        else:
+            yield key, value
+
+
+def json_text(line: bytes) -> str:
+    r"""Return a line of JSON as text; bytes that are not UTF-8 become ``\\xNN`` in the texts that it holds."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        text = line.decode("utf-8", "surrogateescape")
+        return _STRAY.sub(lambda m: f"\\\\x{ord(m[0]) & 0xFF:02x}", text)
 
 
 def _plain(value: object) -> str | list[str]:
@@ -177,4 +208,4 @@ def kind_of(record: Record) -> str | None:
     if "id.orig_h" not in record and "ts" not in record:
         return None
     keys = record.keys()
-    return next((kind for kind, groups in _KINDS.items() if any(group <= keys for group in groups)), None)
+    return next((kind for kind, groups in GROUPS.items() if any(group <= keys for group in groups)), None)

@@ -1,4 +1,6 @@
-"""Zeek's records, turned into rows of ``flows``, ``requests`` and ``names``.
+"""Zeek's records, turned one by one into rows of ``flows``, ``requests``, ``names`` and ``fingerprints``.
+
+`forensics.formats._zeek_tables` does the same to a whole block at a time, and leaves to this what is out of the common.
 
 References
 ----------
@@ -15,20 +17,19 @@ from forensics.formats._times import epoch_us, iso_us, seconds_us
 from forensics.formats._zeek_log import RowError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from forensics.formats import Evidence
     from forensics.formats._zeek_log import Record
     from forensics.rows import Rows
 
-__all__ = ["KINDS", "Reader"]
+__all__ = ["KINDS", "LONGEST_UID", "Reader", "certificate_name", "is_carrier", "protocol_of_number"]
 
-KINDS = ("conn", "dns", "http", "ssl")
-"""Paths of the logs that are read."""
+KINDS = ("conn", "dns", "files", "http", "ssl", "x509")
+"""Paths of the logs that are read line by line."""
 
 CARRIERS = frozenset(("ayiya", "teredo", "gtpv1", "vxlan", "geneve"))
 """Services of connections that carry others, which Zeek logs as well, with ``tunnel_parents``."""
-
-PARENTS_KEPT = 1_000_000
-"""Carrying connections that are remembered; bounds the memory that a hostile log can take."""
 
 LONGEST_UID = 64
 
@@ -45,25 +46,36 @@ _REQUEST = (
     "content_type", "request_bytes", "response_bytes", "source", "record",
 )  # fmt: skip
 _NAME = ("time", "address", "name", "how", "client", "source", "record")
+_PRINT = ("time", "address", "peer", "peer_port", "kind", "fingerprint", "source", "record")
 
 
 class Reader:
-    """Turns records into rows.
+    """Turns single records into rows: the whole truth about what a record means.
 
     Parameters
     ----------
     evidence
-        The log; what was met goes to its notes.
+        The log.
     rows
         Where the rows go.
+    note
+        Adds to a number in the notes of the file.
+    link
+        Is told of each connection: its line, uid and the uids of those that carry it.
     """
 
-    def __init__(self, evidence: Evidence, rows: Rows) -> None:
-        self._evidence = evidence
+    def __init__(
+        self,
+        evidence: Evidence,
+        rows: Rows,
+        note: Callable[[str, int], None],
+        link: Callable[[int, str, list[str]], None],
+    ) -> None:
+        self._evidence, self._note, self._link = evidence, note, link
         self._flow = rows.appender("flows", *_FLOW)
         self._request = rows.appender("requests", *_REQUEST)
         self._name = rows.appender("names", *_NAME)
-        self._parents: set[str] = set()
+        self._print = rows.appender("fingerprints", *_PRINT)
 
     def add(self, kind: str, number: int, record: Record) -> None:
         """Put a record into the rows.
@@ -82,12 +94,8 @@ class Reader:
         RowError
             If it cannot be read; no row was added.
         """
-        {"conn": self._conn, "dns": self._dns, "http": self._http, "ssl": self._ssl}[kind](number, record)
-
-    def count(self, note: str) -> None:
-        """Count something worth telling in the notes of the file."""
-        number = self._evidence.notes.get(note, 0)
-        self._evidence.notes[note] = number + 1 if isinstance(number, int) else 1
+        {"conn": self._conn, "dns": self._dns, "files": self._file, "http": self._http, "ssl": self._ssl,
+         "x509": self._x509}[kind](number, record)  # fmt: skip
 
     def _conn(self, number: int, record: Record) -> None:
         """Connection: one flow. Zeek writes it at the connection's end, ``ts`` is its start."""
@@ -100,25 +108,18 @@ class Reader:
         has_ip = ip_out is not None or ip_in is not None
         out, back, kind = (ip_out, ip_in, "ip") if has_ip else (payload_out, payload_in, "payload")
         history, service = _text(record, "history"), _text(record, "service")
-        tunnel = self._tunnel(record, service)
+        parents = _list(record, "tunnel_parents")
+        tunnel = ("middle" if parents else "outer") if is_carrier(service) else "inner" if parents else None
         self._flow(
             (start, start + duration, src, src_port, dst, dst_port, _protocol(record, src), service, out, back, kind,
              packets_out, packets_in, payload_out, payload_in, _text(record, "conn_state"), history, tunnel,
              self._evidence.vantage, self._evidence.source, number)
         )  # fmt: skip
+        self._link(number, _text(record, "uid") or "", parents)
         if history and "^" in history:
-            self.count("direction_flipped")
-        if record.get("missed_bytes", "0") != "0":
-            self.count("with_missed_bytes")
-
-    def _tunnel(self, record: Record, service: str | None) -> str | None:
-        """Return which part of a tunnel a connection is."""
-        parents = _list(record, "tunnel_parents")
-        if parents and len(self._parents) < PARENTS_KEPT:
-            self._parents.update(uid for uid in parents if len(uid) <= LONGEST_UID)
-        if _text(record, "uid") in self._parents or not CARRIERS.isdisjoint((service or "").split(",")):
-            return "middle" if parents else "outer"
-        return "inner" if parents else None
+            self._note("direction_flipped", 1)
+        if record.get("missed_bytes") not in (None, "", "0"):
+            self._note("with_missed_bytes", 1)
 
     def _dns(self, number: int, record: Record) -> None:
         """DNS: the name that was asked for, once for each address in the answers."""
@@ -146,7 +147,7 @@ class Reader:
         named = asked.host or address_of(name) or name_of(name)
         self._request(
             (time, src, src_port, server, port, named, via, method, url, status, _text(record, "user_agent"),
-             _text(record, "referrer"), next(iter(_list(record, "resp_mime_types")), None), sent, received,
+             _text(record, "referrer"), next(iter(_list(record, "resp_mime_types")), "") or None, sent, received,
              self._evidence.source, number)
         )  # fmt: skip
         if named and not address_of(named):
@@ -156,10 +157,36 @@ class Reader:
     def _ssl(self, number: int, record: Record) -> None:
         """TLS: the name that the client asked for."""
         time = _time(record)
-        client, _, server, _ = _ends(record)
+        client, _, server, port = _ends(record)
         name = name_of(_text(record, "server_name") or "")
         if name and not address_of(name):
             self._name((time, server, name, "sni", client, self._evidence.source, number))
+        for kind in ("ja3", "ja4"):
+            if given := _text(record, kind):
+                self._print((time, client, server, port, kind, given, self._evidence.source, number))
+        if subject := _text(record, "subject"):
+            self._print((time, server, client, None, "certificate", subject, self._evidence.source, number))
+
+    def _x509(self, number: int, record: Record) -> None:
+        """X.509: the names in a certificate; which server showed it, ssl.log tells."""
+        time = _time(record)
+        for name in dict.fromkeys(filter(None, map(certificate_name, _list(record, "san.dns")))):
+            self._name((time, None, name, "certificate", None, self._evidence.source, number))
+
+    def _file(self, number: int, record: Record) -> None:  # noqa: ARG002 - as the others
+        """File: no row; its bytes are in the flow that carried it, its kind is told by the notes."""
+        _time(record)
+
+
+def is_carrier(service: str | None) -> bool:
+    """Tell whether a service carries other connections."""
+    return not CARRIERS.isdisjoint((service or "").split(","))
+
+
+def certificate_name(text: str) -> str | None:
+    """Return a name of a certificate; None where it is none of a host."""
+    name = name_of(text)
+    return None if name is None or address_of(name) else name
 
 
 def _text(record: Record, field: str) -> str | None:
@@ -230,7 +257,12 @@ def _protocol(record: Record, src: str) -> str | None:
     """Return the transport protocol; Zeek calls ICMPv6 icmp, too, and knows no name of rare ones."""
     proto, number = (_text(record, "proto") or "").lower(), _text(record, "ip_proto")
     if proto in ("", "unknown_transport"):
-        if number is None or not number.isdecimal() or len(number) > 3:
-            return None
-        return _PROTOCOLS.get(number, f"ip-{int(number)}")
+        return protocol_of_number(number or "")
     return "icmp6" if proto == "icmp" and ":" in src else proto
+
+
+def protocol_of_number(number: str) -> str | None:
+    """Return the name of a transport protocol by its number."""
+    if not number.isdecimal() or not number.isascii() or len(number) > 3:
+        return None
+    return _PROTOCOLS.get(number, f"ip-{int(number)}")

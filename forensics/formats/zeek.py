@@ -1,4 +1,4 @@
-r"""Zeek logs: conn, dns, http and ssl, tab-separated or JSON.
+r"""Zeek logs: conn, dns, http, ssl, x509 and files, tab-separated or JSON.
 
 Example line (conn, JSON)::
 
@@ -17,17 +17,25 @@ conn     tunnel_parents                      ``tunnel`` = ``inner``; a carrying 
 dns      query, answers                      ``names`` (dns), one for each address; null address where none came
 http     method, host, uri, status_code ...  ``requests`` and ``names`` (http); sizes are those of the bodies [B]
 ssl      server_name                         ``names`` (sni)
+ssl      ja3, ja4, subject                   ``fingerprints``, where a package or an older Zeek logs them
+x509     san.dns                             ``names`` (certificate); which server showed it is not logged there
+files    mime_type                           no row: the notes count the types of what was transferred
 =======  ==================================  =======================================================================
 
-Only conn gives flows: http.log and ssl.log describe connections whose bytes conn.log counts.
+Only conn gives flows: http.log, ssl.log and files.log describe connections whose bytes conn.log counts.
 
 Traps: fields come in any order, and the header repeats and changes where logs were concatenated. ``-`` is unset,
 ``(empty)`` an empty string or set. Bytes are written as ``\xNN``. JSON leaves unset fields out and writes times as
-seconds, milliseconds or ISO 8601. ``orig_bytes`` is counted by sequence numbers and wrong where packets were lost.
+seconds, milliseconds or ISO 8601; shippers rename ``id.orig_h`` or make an object of it. A count above 2^50 is damaged,
+and its record a reject. A connection is known to carry others by its service, or because earlier lines of the same
+file name it as their parent. ``orig_bytes`` is counted by sequence numbers and wrong where packets were lost.
 ``^`` in the history means that Zeek swapped the ends. An HTTP request with an absolute URL or CONNECT went to a
 proxy: then the responder is ``via``, and the server asked for has no address yet. The SNI of a tunnel through a proxy
-stands at the proxy's address, since ssl.log does not tell. ``open_conn`` logs repeat cumulative totals of connections
-that are still open and are not read, lest bytes count again and again.
+stands at the proxy's address, since ssl.log does not tell. ``open_conn`` and
+``conn_long`` logs repeat cumulative totals, which are never added: of each connection the row of the largest duration
+is a flow of state ``OPEN``, and none where a conn.log in the same folder, rotated or not, has the connection, or
+another log of open connections there has a longer row. What lies in other folders is not seen. Other ``open_`` logs
+are not read. Which connections carry others is known within a file, not across a set.
 
 References
 ----------
@@ -43,10 +51,12 @@ from typing import TYPE_CHECKING
 
 from forensics.errors import EvidenceError
 from forensics.formats._encodings import utf8_head
-from forensics.formats._lines import complete_lines, read_lines, text_of
+from forensics.formats._lines import complete_lines, text_of
+from forensics.formats._sheet import finished
 from forensics.formats._zeek_log import Header, RowError, json_record, kind_of
-from forensics.formats._zeek_rows import KINDS, Reader
-from forensics.rows import Rows
+from forensics.formats._zeek_open import OPEN
+from forensics.formats._zeek_reading import read
+from forensics.formats._zeek_rows import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,24 +64,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forensics.formats import Evidence, Hints
-    from forensics.formats._zeek_log import Record
 
 __all__ = ["COMPANIONS", "EXACT_VOLUMES", "NAME", "TITLE", "declines", "parse"]
 
 NAME = "zeek"
-TITLE = "Zeek log (conn, dns, http, ssl)"
+TITLE = "Zeek log (conn, dns, http, ssl, x509, files)"
 COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
 
 HEADER_LINES = 64
 """Lines in which the header of a tab-separated log is looked for."""
 
-PATHS_LISTED = 50
-"""Paths of skipped records that are told apart in the notes."""
-
-LONGEST_PATH = 64
-
-OPEN_LOG = "an open-connection log: its rows repeat cumulative totals and are not read yet"
+OPEN_LOG = "a log of open connections that repeats what it says: of these only open_conn and conn_long are read"
 
 
 def declines(head: bytes, hints: Hints) -> str | None:
@@ -89,8 +93,8 @@ def declines(head: bytes, hints: Hints) -> str | None:
         return f"line 1 is {error}"
     kind = kind_of(record)
     if kind is None:
-        return "line 1 is a JSON object without the keys of a Zeek conn, dns, http or ssl log"
-    return None if "ts" in record and kind in KINDS else _declines_kind(kind)
+        return "line 1 is a JSON object without the keys of a Zeek log that is read"
+    return None if "ts" in record and kind in (*KINDS, *OPEN) else _declines_kind(kind)
 
 
 def _declines_header(first: list[bytes]) -> str | None:
@@ -101,7 +105,7 @@ def _declines_header(first: list[bytes]) -> str | None:
             header.read(text_of(line))
     if not header.path:
         return "its # lines hold no #path"
-    return None if header.path in KINDS else _declines_kind(header.path)
+    return None if header.path in (*KINDS, *OPEN) else _declines_kind(header.path)
 
 
 def _declines_kind(path: str) -> str:
@@ -115,66 +119,10 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     Raises
     ------
     forensics.errors.EvidenceError
-        If the file is a log of open connections by its name, or the stream is damaged.
+        If the file is a log of open connections by its name, nothing in it can be read, or the stream is damaged.
     """
-    if PurePath(evidence.source).name.startswith("open_"):
-        # Some exports keep the path "conn" for them; adding them up would multiply long connections.
+    name = PurePath(evidence.source).name
+    if name.startswith("open_") and not name.startswith(OPEN):
+        # Some exports keep the path of the log that they repeat; their rows say the same thing again and again.
         raise EvidenceError(evidence.source, OPEN_LOG)
-    rows = Rows()
-    log = _Log(evidence, rows)
-    yield from read_lines(evidence, rows, log.add)
-    log.finish()
-
-
-class _Log:
-    """One log on its way into rows: its header, and what was passed over."""
-
-    def __init__(self, evidence: Evidence, rows: Rows) -> None:
-        self._evidence, self._rows = evidence, rows
-        self._reader = Reader(evidence, rows)
-        self._header = Header()
-        self._comments = 0
-        self._kind = ""
-        self._skipped: dict[str, int] = {}
-
-    def add(self, number: int, line: bytes) -> None:
-        """Take one line."""
-        if line.startswith(b"#"):
-            self._comments += 1
-            self._header.read(text_of(line))
-            return
-        try:
-            kind, record = self._json(line) if line.startswith(b"{") else self._row(line)
-            if kind in KINDS:
-                self._reader.add(kind, number, record)
-            else:
-                self._skip(kind[:LONGEST_PATH])
-        except RowError as error:
-            self._rows.reject(self._evidence.source, number, str(error), line)
-
-    def _skip(self, kind: str) -> None:
-        """Count a record of another log; a hostile file cannot make the list of their paths long."""
-        if kind not in self._skipped and len(self._skipped) >= PATHS_LISTED:
-            kind = "(others)"
-        self._skipped[kind] = self._skipped.get(kind, 0) + 1
-
-    def _row(self, line: bytes) -> tuple[str, Record]:
-        """Return kind and record of a tab-separated row."""
-        return self._header.path, self._header.record(text_of(line))
-
-    def _json(self, line: bytes) -> tuple[str, Record]:
-        """Return kind and record of a JSON row; where its keys tell nothing, it is what came before."""
-        record = json_record(line)
-        self._kind = kind_of(record) or self._kind
-        if not self._kind:
-            raise RowError("its keys are not those of a conn, dns, http or ssl log")
-        return self._kind, record
-
-    def finish(self) -> None:
-        """Complete the notes of the file."""
-        notes = self._evidence.notes
-        notes["records"] = notes["records"] - self._comments if isinstance(notes["records"], int) else 0
-        if self._skipped:
-            notes["skipped_paths"] = dict(sorted(self._skipped.items()))
-        if self._header.opened > self._header.closed:
-            notes["unclosed"] = "a #close line is missing: the log was still being written, or its end is lost"
+    yield from finished(evidence, NAME, read(evidence))

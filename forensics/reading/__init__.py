@@ -11,6 +11,7 @@ import json
 import logging
 import math
 from contextlib import contextmanager
+from functools import partial
 from io import BufferedReader
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
@@ -172,7 +173,9 @@ def _read_stream(
         fmt, hints = _recognise(source, file, expanded.head(HEAD_BYTES), options)
         notes |= {f"read with {name}": hashlib.sha256(data).hexdigest() for name, data in hints.companions.items()}
         stream = BufferedReader(expanded, STREAM_BUFFER)
-        for table, batch in _batches(fmt, Evidence(stream, source, vantage, hints, notes)):
+        others = partial(_beside, file, options.limits)
+        evidence = Evidence(stream, source, vantage, hints, notes, beside=others)
+        for table, batch in _batches(fmt, evidence):
             tally.write(table, batch)
     except (TimezoneNeededError, YearNeededError):
         raise
@@ -239,6 +242,21 @@ def _companions(file: EvidenceFile, fmt: Format) -> dict[str, bytes]:
         except OSError as error:
             _log.warning("%s lies beside %s and cannot be read: %s", name, file.name, error.strerror)
     return contents
+
+
+def _beside(file: EvidenceFile, limits: Limits, pattern: str) -> Iterator[tuple[str, BinaryIO]]:
+    """Open the other files of a file's folder whose names fit a pattern, one after another."""
+    if file.path is None:
+        return
+    for path in sorted(file.path.parent.glob(pattern)):
+        if not path.is_file() or path.samefile(file.path):
+            continue
+        try:
+            with path.open("rb", buffering=0) as opened:
+                expanded = ExpandedStream(path.name, RawStream(opened, lambda _: None), limits)
+                yield path.name, BufferedReader(expanded, STREAM_BUFFER)
+        except OSError as error:
+            _log.warning("%s lies beside %s and cannot be read: %s", path.name, file.name, error.strerror)
 
 
 def _source_row(
