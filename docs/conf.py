@@ -81,7 +81,7 @@ def formats_table() -> str:
         lines = "".join(path.read_text("utf-8") for path in sorted(folder.rglob("*.expected.jsonl")))
         told = [table for table in _TABLES if f'{{"table": "{table}"' in lines]
         observed = getattr(module, "OBSERVES", ("out", "in"))
-        known = ["recorded" if way in observed else "not recorded" for way in ("out", "in")]
+        known = ["where logged" if way in observed else "never" for way in ("out", "in")]
         cells = [f"`{name}`__: {module.TITLE}", ", ".join(told), *known, _TIMES[getattr(module, "STAMP", "window")]]
         rows += [f"{'* -' if k == 0 else '  -'} {cell}" for k, cell in enumerate(cells)]
     targets = "".join(f"\n__ #{name.replace('_', '-')}\n" for name in forensics.formats.all_formats())
