@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.formats import Evidence, _blocks, _cut
+from forensics.formats import Evidence, Hints, _blocks, _cut
 from forensics.formats._blocks import block_of, blocks
 from forensics.formats._cut import ABSENT, AFTER_QUOTE, ESCAPED, FEW, LONG, MANY, OPEN, QUOTED, Cut, divided
 from forensics.formats._delimited import Dialect, delimited, whole_records
@@ -136,7 +136,9 @@ def test_tables_of_pythons_csv_are_read_back(table: list[list[str]], size: int) 
     dialect, data = Dialect(b",", quote=b'"', doubled=True, multiline=True), csv_text(table)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_blocks, "BLOCK", size)
-        given_blocks = list(whole_records(blocks(Evidence(io.BytesIO(data), "x.log", "here")), dialect))
+        given_blocks = list(
+            whole_records(blocks(Evidence(io.BytesIO(data), "x.log", "here", Hints(encoding="utf-8"))), dialect)
+        )
     cuts = [delimited(block, dialect, 3) for block in given_blocks]
 
     found = [
