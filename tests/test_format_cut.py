@@ -136,9 +136,8 @@ def test_tables_of_pythons_csv_are_read_back(table: list[list[str]], size: int) 
     dialect, data = Dialect(b",", quote=b'"', doubled=True, multiline=True), csv_text(table)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_blocks, "BLOCK", size)
-        given_blocks = list(
-            whole_records(blocks(Evidence(io.BytesIO(data), "x.log", "here", Hints(encoding="utf-8"))), dialect)
-        )
+        evidence = Evidence(io.BytesIO(data), "x.log", "here", Hints(encoding="utf-8"))
+        given_blocks = list(whole_records(blocks(evidence), dialect))
     cuts = [delimited(block, dialect, 3) for block in given_blocks]
 
     found = [
