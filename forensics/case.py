@@ -27,6 +27,7 @@ from forensics.reading import (
     ReadOptions,
     companion_names,
     find_evidence,
+    in_order,
     progress_bar,
 )
 from forensics.schema import TABLES, TIME
@@ -159,7 +160,7 @@ class Case:
         it is read anew, and what is read replaces what the case holds of it where it is not less. One bad file never
         stops the others: why a file could not be read, or not to its end, stands in ``sources`` and goes to the log.
         A file that the operating system cannot read has no SHA-256 and is only in the log. The case's own files are
-        never its evidence.
+        never its evidence. The parts of a rotated log are read in order of time, and are of one vantage.
 
         Parameters
         ----------
@@ -207,7 +208,8 @@ class Case:
             vantage=vantage,
             limits=limits,
         )
-        files = [file for file in find_evidence(*evidence, beside=companion_names()) if not self._is_own(file)]
+        found = find_evidence(*evidence, beside=companion_names())
+        files = in_order([file for file in found if not self._is_own(file)], options)
         known = [file.size for file in files]
         total = sum(size for size in known if size is not None) if None not in known else None
         failed: list[EvidenceError] = []

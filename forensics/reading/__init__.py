@@ -10,9 +10,9 @@ import hashlib
 import json
 import logging
 import math
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 import pyarrow as pa
@@ -27,12 +27,13 @@ from forensics.reading.compression import outer_compression
 from forensics.reading.files import EvidenceFile, EvidenceLike, find_evidence
 from forensics.reading.options import ReadOptions, TableLike
 from forensics.reading.progress import progress_bar
+from forensics.reading.sets import ordered, vantage_of
 from forensics.reading.spread import spread_over_minutes
 from forensics.reading.streams import ExpandedStream, Limits, RawStream
 from forensics.schema import EXCHANGES, STORED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from forensics.formats import Format, Hints
@@ -46,6 +47,7 @@ __all__ = [
     "TableLike",
     "companion_names",
     "find_evidence",
+    "in_order",
     "open_expanded",
     "open_seekable",
     "progress_bar",
@@ -141,7 +143,7 @@ def read_file(
         The operating system cannot read it to its end: it has no SHA-256, so it cannot be evidence.
     """
     tally = _Tally(sink)
-    vantage = options.vantage or _stem(source)
+    vantage = options.vantage or vantage_of(source)
     with _opened(file, source) as opened:
         raw = RawStream(opened, progress)
         expanded = ExpandedStream(source, raw, options.limits)
@@ -155,6 +157,46 @@ def read_file(
         trouble(error)
     known = {"sha256": sha256, "size": raw.count, "compression": expanded.compression}
     return _source_row(source, vantage, fmt, tally, notes) | known | {"error": error.problem if error else None}
+
+
+def in_order(files: Sequence[EvidenceFile], options: ReadOptions) -> list[EvidenceFile]:
+    """Return evidence files in the order in which they are read: the parts of a rotated log by their times.
+
+    Parameters
+    ----------
+    files
+        The files.
+    options
+        What is known about them.
+    """
+    return ordered(files, lambda file: _first_time(file, options))
+
+
+def _first_time(file: EvidenceFile, options: ReadOptions) -> int | None:
+    """Return the earliest time at the head of a log; None where it has none, or is a capture, whose name must do."""
+    tally = _Tally(_Nowhere())
+    try:
+        with _opened(file, file.name) as opened:
+            head = ExpandedStream(file.name, RawStream(opened), options.limits).head(HEAD_BYTES)
+        fmt, hints = _recognise(file.name, file, head, options)
+        if fmt.EXACT_VOLUMES:
+            return None
+        evidence = Evidence(BytesIO(head[: head.rfind(b"\n") + 1] or head), file.name, "", hints)
+        with closing(_batches(fmt, evidence)) as batches:
+            for table, batch in batches:
+                tally.write(table, batch)
+                if tally.first is not None:
+                    break
+    except (ForensicsError, OSError):  # what is wrong with it is told when it is read
+        pass
+    return tally.first
+
+
+class _Nowhere:
+    """A sink that keeps nothing."""
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        """Let go of a batch."""
 
 
 def _opened(file: EvidenceFile, source: str) -> AbstractContextManager[BinaryIO]:
@@ -184,7 +226,7 @@ def _read_stream(
     return fmt, notes, _ended(source, expanded) or error
 
 
-def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _batches(fmt: Format, evidence: Evidence) -> Generator[tuple[str, pa.RecordBatch]]:
     """Yield what a format makes of a file, and the volumes that follow from it.
 
     Evidence is hostile: a file that meets a bug of its reader, on purpose or not, must not take the others down.
@@ -288,16 +330,6 @@ def _ended(source: str, expanded: ExpandedStream) -> EvidenceError | None:
     if "emory" in words:  # xz: "Memory usage limit exceeded"; zstd: "Frame requires too much memory for decoding"
         return EvidenceError(source, f"asks for more memory than any lawful file needs, after {count}: {words}")
     return EvidenceError(source, f"damaged after {count}: {words}")
-
-
-def _stem(source: str) -> str:
-    """Return a file's name without suffixes: ``captures/uplink.pcap.gz`` is ``captures/uplink``.
-
-    So ``access.log`` and its rotated ``access.log.1`` are one vantage, and the logs of two proxies in two folders are
-    two.
-    """
-    folder, slash, name = source.rpartition("/")
-    return folder + slash + (name.lstrip(".").partition(".")[0] or name)
 
 
 def companion_names() -> frozenset[str]:
