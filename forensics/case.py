@@ -32,6 +32,7 @@ from forensics.reading import (
 )
 from forensics.schema import TABLES, TIME
 from forensics.selection import selection_text
+from forensics.silences import tell_silences
 from forensics.store import HIDDEN
 from forensics.views import View
 
@@ -160,7 +161,8 @@ class Case:
         it is read anew, and what is read replaces what the case holds of it where it is not less. One bad file never
         stops the others: why a file could not be read, or not to its end, stands in ``sources`` and goes to the log.
         A file that the operating system cannot read has no SHA-256 and is only in the log. The case's own files are
-        never its evidence. The parts of a rotated log are read in order of time, and are of one vantage.
+        never its evidence. The parts of a rotated log are read in order of time, and are of one vantage;
+        where it is silent against its habit, ``sources`` tells it as a gap.
 
         Parameters
         ----------
@@ -218,6 +220,8 @@ class Case:
                 for file in files:
                     advance(0, file.name)
                     failed += add_file(self._store, file, options, lambda count: advance(count, None))
+                self._register()
+                tell_silences(self._store, self.sql, self.timezone)
         finally:
             self._register()  # what was added before an error stays
         if failed and len(failed) == len(files):

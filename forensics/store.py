@@ -31,7 +31,7 @@ from forensics.packets.index import INDEX, IndexWriter, PacketIndex
 from forensics.reopen import Origin
 from forensics.replacing import beside, replacing, sync
 from forensics.schema import EXCHANGES, PARTS, SCHEMA_VERSION, STORED, TABLES
-from forensics.table_files import TableFiles, as_stored
+from forensics.table_files import TableFiles, as_stored, put_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +86,9 @@ class Store(Protocol):
 
     def index(self, sha256: str) -> PacketIndex | None:
         """Return the seek index of an evidence file; None where it is no capture."""
+
+    def tell_gaps(self, sha256: str, gaps: str | None) -> None:
+        """Put other gaps into the row of ``sources`` of an evidence file."""
 
 
 class DiskStore:
@@ -225,6 +228,11 @@ class DiskStore:
     def index(self, sha256: str) -> PacketIndex | None:
         """Return the seek index of an evidence file; None where it is no capture."""
         return PacketIndex.of(self._parts[sha256])
+
+    def tell_gaps(self, sha256: str, gaps: str | None) -> None:
+        """Put other gaps into the row of ``sources`` of an evidence file; it is replaced whole, in one step."""
+        with writing(self.folder):
+            put_gaps(self._parts[sha256] / "sources.parquet", gaps)
 
 
 class _DiskPart:

@@ -13,28 +13,28 @@ import math
 from contextlib import closing, contextmanager
 from functools import partial
 from io import BufferedReader, BytesIO
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.errors import EvidenceError, ForensicsError, TimezoneNeededError, UnknownFormatError, YearNeededError
 from forensics.formats import HEAD_BYTES, Evidence, all_formats
 from forensics.formats._encodings import restored
-from forensics.packets.index import INDEX
 from forensics.reading.checking import check_batch
 from forensics.reading.compression import outer_compression
 from forensics.reading.files import EvidenceFile, EvidenceLike, find_evidence
+from forensics.reading.gaps import Jumps, gaps_text, tell_ends
 from forensics.reading.options import ReadOptions, TableLike
 from forensics.reading.progress import progress_bar
 from forensics.reading.sets import ordered, vantage_of
 from forensics.reading.spread import spread_over_minutes
 from forensics.reading.streams import ExpandedStream, Limits, RawStream
-from forensics.schema import EXCHANGES, STORED
+from forensics.reading.tallies import Sink, Tally
+from forensics.schema import EXCHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+
+    import pyarrow as pa
 
     from forensics.formats import Format, Hints
 
@@ -63,45 +63,10 @@ STREAM_BUFFER = 1 << 20
 COMPANION_BYTES = 1 << 20
 """A companion file longer than this is no configuration file. [B]"""
 
-TIMES = {"flows": ("start", "end"), "names": ("time",), "requests": ("start", "end"), "exchanges": ("start", "end")}
-"""Columns that say when something happened, by table."""
-
 TABLE = "table"
 """The format that alone reads what a description is given for."""
 
 ARCHIVES = {b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar"}
-
-
-class Sink(Protocol):
-    """What takes the rows of one file."""
-
-    def write(self, table: str, batch: pa.RecordBatch) -> None:
-        """Take a batch of rows of a table."""
-
-
-class _Tally:
-    """What is known of a file's rows once all have passed by."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self.rows = dict.fromkeys(STORED, 0)
-        self.first: int | None = None  # [us]
-        self.last: int | None = None
-
-    def write(self, table: str, batch: pa.RecordBatch) -> None:
-        if not batch.num_rows:
-            return
-        self._sink.write(table, batch)
-        if table in INDEX:
-            return
-        self.rows[table] += batch.num_rows
-        if table == EXCHANGES.name:
-            self.rows["flows"] += batch["is_flow"].true_count
-        for column in TIMES.get(table, ()):
-            span = pc.min_max(batch.column(column).cast(pa.int64())).as_py()
-            if span["min"] is not None:
-                self.first = span["min"] if self.first is None else min(self.first, span["min"])
-                self.last = span["max"] if self.last is None else max(self.last, span["max"])
 
 
 def read_file(
@@ -142,12 +107,12 @@ def read_file(
     EvidenceError
         The operating system cannot read it to its end: it has no SHA-256, so it cannot be evidence.
     """
-    tally = _Tally(sink)
+    tally = Tally(sink)
     vantage = options.vantage or vantage_of(source)
     with _opened(file, source) as opened:
         raw = RawStream(opened, progress)
         expanded = ExpandedStream(source, raw, options.limits)
-        fmt, notes, error = _read_stream(file, expanded, tally, source=source, vantage=vantage, options=options)
+        fmt, evidence, error = _read_stream(file, expanded, tally, source=source, vantage=vantage, options=options)
         try:
             sha256 = raw.finish()
         except OSError as failure:
@@ -156,7 +121,7 @@ def read_file(
     if error is not None:
         trouble(error)
     known = {"sha256": sha256, "size": raw.count, "compression": expanded.compression}
-    return _source_row(source, vantage, fmt, tally, notes) | known | {"error": error.problem if error else None}
+    return _source_row(fmt, tally, evidence) | known | {"error": error.problem if error else None}
 
 
 def in_order(files: Sequence[EvidenceFile], options: ReadOptions) -> list[EvidenceFile]:
@@ -174,7 +139,7 @@ def in_order(files: Sequence[EvidenceFile], options: ReadOptions) -> list[Eviden
 
 def _first_time(file: EvidenceFile, options: ReadOptions) -> int | None:
     """Return the earliest time at the head of a log; None where it has none, or is a capture, whose name must do."""
-    tally = _Tally(_Nowhere())
+    tally = Tally(_Nowhere())
     try:
         with _opened(file, file.name) as opened:
             head = ExpandedStream(file.name, RawStream(opened), options.limits).head(HEAD_BYTES)
@@ -207,23 +172,29 @@ def _opened(file: EvidenceFile, source: str) -> AbstractContextManager[BinaryIO]
 
 
 def _read_stream(
-    file: EvidenceFile, expanded: ExpandedStream, tally: _Tally, *, source: str, vantage: str, options: ReadOptions
-) -> tuple[Format | None, dict[str, object], EvidenceError | None]:
-    """Read the expanded bytes of a file; return its format, notes on it, and what ended the reading."""
-    fmt, notes, error = None, dict[str, object](), None
+    file: EvidenceFile, expanded: ExpandedStream, tally: Tally, *, source: str, vantage: str, options: ReadOptions
+) -> tuple[Format | None, Evidence, EvidenceError | None]:
+    """Read the expanded bytes of a file; return its format, what is known of it, and what ended the reading."""
+    fmt, error = None, None
+    evidence = Evidence(cast("BinaryIO", expanded), source, vantage)
     try:
         fmt, hints = _recognise(source, file, expanded.head(HEAD_BYTES), options)
-        notes |= {f"read with {name}": hashlib.sha256(data).hexdigest() for name, data in hints.companions.items()}
+        notes = {f"read with {name}": hashlib.sha256(data).hexdigest() for name, data in hints.companions.items()}
         stream = BufferedReader(expanded, STREAM_BUFFER)
         others = partial(_beside, file, options.limits)
-        evidence = Evidence(stream, source, vantage, hints, notes, beside=others)
+        evidence = Evidence(stream, source, vantage, hints, cast("dict[str, object]", notes), beside=others)
+        jumps = Jumps(fmt, evidence)
         for table, batch in _batches(fmt, evidence):
             tally.write(table, batch)
+            jumps.look(table, batch)
     except (TimezoneNeededError, YearNeededError):
         raise
     except EvidenceError as problem:
         error = problem
-    return fmt, notes, _ended(source, expanded) or error
+    ended = _ended(source, expanded)
+    if fmt is not None:
+        tell_ends(evidence, tally.last, ended)
+    return fmt, evidence, ended or error
 
 
 def _batches(fmt: Format, evidence: Evidence) -> Generator[tuple[str, pa.RecordBatch]]:
@@ -301,22 +272,24 @@ def _beside(file: EvidenceFile, limits: Limits, pattern: str) -> Iterator[tuple[
             _log.warning("%s lies beside %s and cannot be read: %s", path.name, file.name, error.strerror)
 
 
-def _source_row(
-    source: str, vantage: str, fmt: Format | None, tally: _Tally, notes: dict[str, object]
-) -> dict[str, object]:
-    records = notes.pop("records", 0)
-    zone = notes.pop("timezone", None)
+def _source_row(fmt: Format | None, tally: Tally, evidence: Evidence) -> dict[str, object]:
+    notes = evidence.notes
+    records, zone, encoding = notes.pop("records", 0), notes.pop("timezone", None), notes.pop("encoding", None)
     return {
-        "source": source,
+        "source": evidence.source,
         "format": fmt.NAME if fmt else None,
         "first": tally.first,
         "last": tally.last,
         "records": records,
         "rejected": tally.rows["rejects"],
         "flows": tally.rows["flows"],
-        "vantage": vantage,
+        "observed_out": tally.observed["bytes_out"],
+        "observed_in": tally.observed["bytes_in"],
+        "vantage": evidence.vantage,
         "timezone": zone,
+        "encoding": encoding,
         "clock_offset": None,
+        "gaps": gaps_text(evidence.gaps),
         "notes": json.dumps(notes, sort_keys=True, ensure_ascii=False) if notes else None,
     }
 
