@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 from contextlib import closing, contextmanager
 from functools import partial
 from io import BufferedReader, BytesIO
@@ -20,8 +19,10 @@ from forensics.formats import HEAD_BYTES, Evidence, all_formats
 from forensics.formats._encodings import restored
 from forensics.reading.checking import check_batch
 from forensics.reading.compression import outer_compression
+from forensics.reading.copies import Copies, Earlier, find_copies
 from forensics.reading.files import EvidenceFile, EvidenceLike, find_evidence
 from forensics.reading.gaps import Jumps, gaps_text, tell_ends
+from forensics.reading.opening import open_expanded, open_seekable, opened, sha256_of
 from forensics.reading.options import ReadOptions, TableLike
 from forensics.reading.progress import progress_bar
 from forensics.reading.sets import ordered, vantage_of
@@ -32,13 +33,13 @@ from forensics.schema import EXCHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     import pyarrow as pa
 
     from forensics.formats import Format, Hints
 
 __all__ = [
+    "Earlier",
     "EvidenceFile",
     "EvidenceLike",
     "Limits",
@@ -75,6 +76,7 @@ def read_file(
     *,
     source: str,
     options: ReadOptions,
+    earlier: Sequence[Earlier] = (),
     progress: Callable[[int], object] = lambda _: None,
     trouble: Callable[[EvidenceError], object] = lambda _: None,
 ) -> dict[str, object]:
@@ -93,6 +95,8 @@ def read_file(
         Its name in the ``sources`` table.
     options
         What is known about it.
+    earlier
+        Files that were read before: lines of a file of the same log that stand in this one too give no rows again.
     progress
         Called with the number of bytes of each read.
     trouble
@@ -109,10 +113,12 @@ def read_file(
     """
     tally = Tally(sink)
     vantage = options.vantage or vantage_of(source)
-    with _opened(file, source) as opened:
-        raw = RawStream(opened, progress)
+    with opened(file, source) as stored:
+        raw = RawStream(stored, progress)
         expanded = ExpandedStream(source, raw, options.limits)
-        fmt, evidence, error = _read_stream(file, expanded, tally, source=source, vantage=vantage, options=options)
+        fmt, evidence, error = _read_stream(
+            file, expanded, tally, source=source, vantage=vantage, options=options, earlier=earlier
+        )
         try:
             sha256 = raw.finish()
         except OSError as failure:
@@ -141,13 +147,13 @@ def _first_time(file: EvidenceFile, options: ReadOptions) -> int | None:
     """Return the earliest time at the head of a log; None where it has none, or is a capture, whose name must do."""
     tally = Tally(_Nowhere())
     try:
-        with _opened(file, file.name) as opened:
-            head = ExpandedStream(file.name, RawStream(opened), options.limits).head(HEAD_BYTES)
+        with opened(file, file.name) as stored:
+            head = ExpandedStream(file.name, RawStream(stored), options.limits).head(HEAD_BYTES)
         fmt, hints = _recognise(file.name, file, head, options)
         if fmt.EXACT_VOLUMES:
             return None
         evidence = Evidence(BytesIO(head[: head.rfind(b"\n") + 1] or head), file.name, "", hints)
-        with closing(_batches(fmt, evidence)) as batches:
+        with closing(_batches(fmt, evidence, tally)) as batches:
             for table, batch in batches:
                 tally.write(table, batch)
                 if tally.first is not None:
@@ -164,15 +170,15 @@ class _Nowhere:
         """Let go of a batch."""
 
 
-def _opened(file: EvidenceFile, source: str) -> AbstractContextManager[BinaryIO]:
-    try:
-        return file.open()
-    except OSError as error:
-        raise EvidenceError(source, f"cannot be opened: {error.strerror or error}") from error
-
-
 def _read_stream(
-    file: EvidenceFile, expanded: ExpandedStream, tally: Tally, *, source: str, vantage: str, options: ReadOptions
+    file: EvidenceFile,
+    expanded: ExpandedStream,
+    tally: Tally,
+    *,
+    source: str,
+    vantage: str,
+    options: ReadOptions,
+    earlier: Sequence[Earlier],
 ) -> tuple[Format | None, Evidence, EvidenceError | None]:
     """Read the expanded bytes of a file; return its format, what is known of it, and what ended the reading."""
     fmt, error = None, None
@@ -183,8 +189,8 @@ def _read_stream(
         stream = BufferedReader(expanded, STREAM_BUFFER)
         others = partial(_beside, file, options.limits)
         evidence = Evidence(stream, source, vantage, hints, cast("dict[str, object]", notes), beside=others)
-        jumps = Jumps(fmt, evidence)
-        for table, batch in _batches(fmt, evidence):
+        jumps, copies = Jumps(fmt, evidence), _copies(file, fmt, evidence, options, earlier)
+        for table, batch in _batches(fmt, evidence, tally, copies):
             tally.write(table, batch)
             jumps.look(table, batch)
     except (TimezoneNeededError, YearNeededError):
@@ -197,7 +203,27 @@ def _read_stream(
     return fmt, evidence, ended or error
 
 
-def _batches(fmt: Format, evidence: Evidence) -> Generator[tuple[str, pa.RecordBatch]]:
+def _copies(
+    file: EvidenceFile, fmt: Format, evidence: Evidence, options: ReadOptions, earlier: Sequence[Earlier]
+) -> Copies | None:
+    """Return which lines of a log other files gave already; only where a format's records are lines."""
+    if file.path is None or not earlier or not getattr(fmt, "LINES", False):
+        return None
+    first = _first_time(file, options)
+    if first is None:
+        return None
+
+    @contextmanager
+    def expanded() -> Iterator[BinaryIO]:
+        with open_expanded(file, options.limits) as stream:
+            yield cast("BinaryIO", stream)
+
+    return find_copies(evidence, fmt.NAME, first, expanded, earlier)
+
+
+def _batches(
+    fmt: Format, evidence: Evidence, tally: Tally, copies: Copies | None = None
+) -> Generator[tuple[str, pa.RecordBatch]]:
     """Yield what a format makes of a file, and the volumes that follow from it.
 
     Evidence is hostile: a file that meets a bug of its reader, on purpose or not, must not take the others down.
@@ -207,6 +233,9 @@ def _batches(fmt: Format, evidence: Evidence) -> Generator[tuple[str, pa.RecordB
             check_batch(table, batch)
             if table == "rejects" and evidence.originals:
                 batch = restored(batch, evidence.originals[-1])  # noqa: PLW2901 - the same rows with other bytes
+            if copies:
+                tally.span(table, batch)  # what is left out here is still a part of this file
+                batch = copies.left(batch)  # noqa: PLW2901
             yield table, batch
             if table == EXCHANGES.name or (table == "flows" and not fmt.EXACT_VOLUMES):
                 yield from (("volumes", volumes) for volumes in spread_over_minutes(batch))
@@ -308,76 +337,3 @@ def _ended(source: str, expanded: ExpandedStream) -> EvidenceError | None:
 def companion_names() -> frozenset[str]:
     """Return the names of files that say how to read the logs beside them."""
     return frozenset(name for fmt in all_formats().values() for name in fmt.COMPANIONS)
-
-
-@contextmanager
-def open_expanded(file: EvidenceFile, limits: Limits | None = None) -> Iterator[ExpandedStream]:
-    """Open a file that a case already holds, for a second look at single packets or lines.
-
-    Parameters
-    ----------
-    file
-        The file, as `forensics.reopen.Origin` has it.
-    limits
-        How far it may grow, if it is compressed.
-
-    Yields
-    ------
-    ExpandedStream
-        Its expanded bytes.
-
-    Raises
-    ------
-    EvidenceError
-        The file is gone, or cannot be opened.
-    """
-    if file.path is None:
-        raise EvidenceError(file.name, "was handed over as an open file: add it by its path to look at its packets")
-    if not file.path.is_file():
-        raise EvidenceError(file.name, f"is no longer at {file.path}; put it back to look at its packets")
-    with _opened(file, file.name) as opened:
-        yield ExpandedStream(file.name, RawStream(opened), limits or Limits())
-
-
-@contextmanager
-def open_seekable(file: EvidenceFile) -> Iterator[BinaryIO]:
-    """Open a file that a case already holds, to read it at any place; a compressed one only ever forward.
-
-    No limit holds for how far it grows: it is read no further than it was read before.
-
-    Parameters
-    ----------
-    file
-        The file, as `forensics.reopen.Origin` has it.
-
-    Yields
-    ------
-    typing.BinaryIO
-        Its expanded bytes.
-
-    Raises
-    ------
-    EvidenceError
-        As `open_expanded`.
-    """
-    with open_expanded(file, Limits(max_expanded=2**62, max_ratio=math.inf)) as expanded:
-        if expanded.compression is not None:
-            yield cast("BinaryIO", expanded)
-            return
-    with _opened(file, file.name) as opened:
-        yield opened
-
-
-def sha256_of(file: EvidenceFile, progress: Callable[[int], object] = lambda _: None) -> str:
-    """Return the SHA-256 of a file as it lies on disk, hexadecimal.
-
-    Raises
-    ------
-    EvidenceError
-        The file cannot be read.
-    """
-    try:
-        with file.open() as opened:
-            return RawStream(opened, progress).finish()
-    except OSError as error:
-        raise EvidenceError(file.name, f"cannot be read: {error.strerror or error}") from error

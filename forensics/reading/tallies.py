@@ -62,6 +62,10 @@ class Tally:
             self.rows["flows"] += batch["is_flow"].true_count
         if table in ("flows", EXCHANGES.name):
             self._observe(table, batch)
+        self.span(table, batch)
+
+    def span(self, table: str, batch: pa.RecordBatch) -> None:
+        """Take notice of the times in a batch of rows of a table."""
         for column in TIMES.get(table, ()):
             span = pc.min_max(batch.column(column).cast(pa.int64())).as_py()
             if span["min"] is not None:
