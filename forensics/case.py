@@ -210,8 +210,7 @@ class Case:
             vantage=vantage,
             limits=limits,
         )
-        found = find_evidence(*evidence, beside=companion_names())
-        files = in_order([file for file in found if not self._is_own(file)], options)
+        files = in_order(self._evidence(evidence), options)
         known = [file.size for file in files]
         total = sum(size for size in known if size is not None) if None not in known else None
         failed: list[EvidenceError] = []
@@ -227,6 +226,9 @@ class Case:
         if failed and len(failed) == len(files):
             raise failed[0]
         return self
+
+    def _evidence(self, evidence: Sequence[EvidenceLike]) -> list[EvidenceFile]:
+        return [file for file in find_evidence(*evidence, beside=companion_names()) if not self._is_own(file)]
 
     def _is_own(self, file: EvidenceFile) -> bool:
         return file.path is not None and self._store.holds(file.path)

@@ -315,5 +315,5 @@ def _undamaged(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CaseError(f"cannot read {file}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CaseError(f"{file} is damaged ({error!r}); restore it, or make the case anew") from error
