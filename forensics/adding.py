@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from forensics.errors import EvidenceError, TimezoneNeededError
 from forensics.escaping import terminal_safe
-from forensics.reading import EvidenceFile, ReadOptions, read_file, sha256_of
+from forensics.reading import Earlier, EvidenceFile, ReadOptions, read_file, sha256_of
+from forensics.reopen import reopened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +68,10 @@ def _read_file(
     modified = file.modified  # before the first byte is read: a later change is then noticed
     part = store.begin()
     try:
-        row = read_file(file, part, source=source, options=options, progress=progress, trouble=troubles.append)
+        earlier = [_earlier(origin) for origin in store.origins.values() if origin.source != source]
+        row = read_file(
+            file, part, source=source, options=options, earlier=earlier, progress=progress, trouble=troubles.append
+        )
         before = store.origins.get(str(row["sha256"]))
         if before is None or (not before.complete and int(str(row["records"])) >= before.records):
             part.commit(row | {"source": before.source if before else source}, file.path, modified)
@@ -75,6 +80,10 @@ def _read_file(
     for error in troubles:
         _warn(error)
     return [] if row["records"] else troubles
+
+
+def _earlier(origin: Origin) -> Earlier:
+    return Earlier(origin.source, origin.format, origin.vantage, origin.first, origin.last, partial(reopened, origin))
 
 
 def _known(store: Store, file: EvidenceFile) -> Origin | None:

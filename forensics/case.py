@@ -27,10 +27,12 @@ from forensics.reading import (
     ReadOptions,
     companion_names,
     find_evidence,
+    in_order,
     progress_bar,
 )
 from forensics.schema import TABLES, TIME
 from forensics.selection import selection_text
+from forensics.silences import tell_silences
 from forensics.store import HIDDEN
 from forensics.views import View
 
@@ -159,7 +161,8 @@ class Case:
         it is read anew, and what is read replaces what the case holds of it where it is not less. One bad file never
         stops the others: why a file could not be read, or not to its end, stands in ``sources`` and goes to the log.
         A file that the operating system cannot read has no SHA-256 and is only in the log. The case's own files are
-        never its evidence.
+        never its evidence. The parts of a rotated log are read in order of time, and are of one vantage;
+        where it is silent against its habit, ``sources`` tells it as a gap.
 
         Parameters
         ----------
@@ -207,7 +210,7 @@ class Case:
             vantage=vantage,
             limits=limits,
         )
-        files = [file for file in find_evidence(*evidence, beside=companion_names()) if not self._is_own(file)]
+        files = in_order(self._evidence(evidence), options)
         known = [file.size for file in files]
         total = sum(size for size in known if size is not None) if None not in known else None
         failed: list[EvidenceError] = []
@@ -216,11 +219,16 @@ class Case:
                 for file in files:
                     advance(0, file.name)
                     failed += add_file(self._store, file, options, lambda count: advance(count, None))
+                self._register()
+                tell_silences(self._store, self.sql, self.timezone)
         finally:
             self._register()  # what was added before an error stays
         if failed and len(failed) == len(files):
             raise failed[0]
         return self
+
+    def _evidence(self, evidence: Sequence[EvidenceLike]) -> list[EvidenceFile]:
+        return [file for file in find_evidence(*evidence, beside=companion_names()) if not self._is_own(file)]
 
     def _is_own(self, file: EvidenceFile) -> bool:
         return file.path is not None and self._store.holds(file.path)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from forensics.packets.index import INDEX, IndexWriter, PacketIndex
 from forensics.reopen import Origin
 from forensics.store import Part, register_tables, source_batch, writing
-from forensics.table_files import TableFiles, as_stored
+from forensics.table_files import TableFiles, as_stored, put_gaps, with_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +87,15 @@ class MemoryStore:
     def index(self, sha256: str) -> PacketIndex | None:
         """Return the seek index of an evidence file; None where it is no capture."""
         return self._parts[sha256].index
+
+    def tell_gaps(self, sha256: str, gaps: str | None) -> None:
+        """Put other gaps into the row of ``sources`` of an evidence file."""
+        part = self._parts[sha256]
+        if held := part.batches.get("sources"):
+            part.batches["sources"] = [with_gaps(held[0], gaps)]
+            return
+        with writing(self.folder):
+            put_gaps(part.files["sources"], gaps)
 
     def register(self, engine: Engine) -> None:
         """Make the tables known to an engine."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.errors import EvidenceError
 from forensics.reading import EvidenceFile, open_expanded, open_seekable, sha256_of
@@ -38,6 +38,12 @@ class Origin:
     modified
         When the file had been changed last as its reading began, as the file system says; None for a file object.
         [ns since 1970]
+    format
+        Format that read it; None where none did.
+    vantage
+        Where it was recorded.
+    first, last
+        Earliest and latest time in it; None where no record could be read. [us since 1970]
     """
 
     source: str
@@ -47,6 +53,10 @@ class Origin:
     records: int
     complete: bool
     modified: int | None
+    format: str | None
+    vantage: str
+    first: int | None
+    last: int | None
 
     @classmethod
     def of(cls, row: dict[str, object], path: Path | None, modified: int | None) -> Origin:
@@ -59,6 +69,10 @@ class Origin:
             records=int(str(row["records"])),
             complete=row["error"] is None,
             modified=modified,
+            format=cast("str | None", row["format"]),
+            vantage=str(row["vantage"]),
+            first=cast("int | None", row.get("first")),
+            last=cast("int | None", row.get("last")),
         )
 
     def is_at(self, path: Path) -> bool:

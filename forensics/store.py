@@ -31,7 +31,7 @@ from forensics.packets.index import INDEX, IndexWriter, PacketIndex
 from forensics.reopen import Origin
 from forensics.replacing import beside, replacing, sync
 from forensics.schema import EXCHANGES, PARTS, SCHEMA_VERSION, STORED, TABLES
-from forensics.table_files import TableFiles, as_stored
+from forensics.table_files import TableFiles, as_stored, put_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +86,9 @@ class Store(Protocol):
 
     def index(self, sha256: str) -> PacketIndex | None:
         """Return the seek index of an evidence file; None where it is no capture."""
+
+    def tell_gaps(self, sha256: str, gaps: str | None) -> None:
+        """Put other gaps into the row of ``sources`` of an evidence file."""
 
 
 class DiskStore:
@@ -226,6 +229,11 @@ class DiskStore:
         """Return the seek index of an evidence file; None where it is no capture."""
         return PacketIndex.of(self._parts[sha256])
 
+    def tell_gaps(self, sha256: str, gaps: str | None) -> None:
+        """Put other gaps into the row of ``sources`` of an evidence file; it is replaced whole, in one step."""
+        with writing(self.folder):
+            put_gaps(self._parts[sha256] / "sources.parquet", gaps)
+
 
 class _DiskPart:
     def __init__(self, store: DiskStore, staging: Path) -> None:
@@ -307,5 +315,5 @@ def _undamaged(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CaseError(f"cannot read {file}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CaseError(f"{file} is damaged ({error!r}); restore it, or make the case anew") from error

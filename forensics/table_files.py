@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from forensics.replacing import replacing
 from forensics.schema import STORED, TEXT, WORD
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from pyarrow.parquet import ParquetWriter
 
-__all__ = ["TableFiles", "as_stored"]
+__all__ = ["TableFiles", "as_stored", "put_gaps", "with_gaps"]
 
 WAITING = 4
 """Batches that may wait to be written; bounds the memory of a reader that is faster than the disk."""
@@ -122,6 +123,28 @@ def as_stored(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return a batch of a table with the types in which it is stored."""
     schema = STORED[table].schema
     return batch if batch.schema == schema else batch.cast(schema)
+
+
+def with_gaps(source: pa.RecordBatch, gaps: str | None) -> pa.RecordBatch:
+    """Return a row of ``sources`` with other gaps."""
+    place = source.schema.get_field_index("gaps")
+    return source.set_column(place, source.schema.field(place), pa.array([gaps], TEXT))
+
+
+def put_gaps(file: Path, gaps: str | None) -> None:
+    """Put other gaps into a file with a row of ``sources``.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; it is then as it was.
+    """
+    from pyarrow.parquet import ParquetFile, ParquetWriter
+
+    with ParquetFile(file) as written:
+        (batch,) = written.read().to_batches()
+    with replacing(file) as opened, ParquetWriter(opened, batch.schema, **_options("sources")) as writer:
+        writer.write_batch(with_gaps(batch, gaps))
 
 
 def _options(table: str) -> Mapping[str, object]:

@@ -31,6 +31,8 @@ from forensics.escaping import (
     terminal_safe,
     xml_safe,
 )
+from forensics.formats._gaps import Gap
+from forensics.reading.gaps import gaps_text
 from forensics.report import ReportData, render_report
 
 if TYPE_CHECKING:
@@ -111,9 +113,13 @@ def hostile_report() -> ReportData:
         rows.append(finding | TIMES | {"value": 5.0, "expected": None, "score": 1.0, "p_value": 0.01, "q_value": None})
     relay = {"rank": 1, "dst": HOSTILE[0], "names": list(HOSTILE), "score": 1.0, "terminals": list(HOSTILE)}
     relay |= {"first_seen": None, "last_seen": TIMES["end"], "bytes_out": None, "bytes_in": 5, "reasons": list(HOSTILE)}
-    texts = ("source", "sha256", "format", "compression", "vantage", "timezone", "error", "notes")
-    numbers = dict.fromkeys(("size", "records", "rejected", "flows"), 1)
-    sources = [dict.fromkeys(texts, t) | numbers | {"first": None, "last": None, "clock_offset": None} for t in HOSTILE]
+    texts = ("source", "sha256", "format", "compression", "vantage", "timezone", "error", "notes", "encoding")
+    numbers: dict[str, object] = dict.fromkeys(
+        ("size", "records", "rejected", "flows", "observed_out", "observed_in"), 1
+    )
+    numbers |= {"first": None, "last": None, "clock_offset": None}
+    gaps = gaps_text([Gap("lost", None, None, text) for text in HOSTILE])
+    sources = [dict.fromkeys(texts, t) | numbers | {"gaps": gaps} for t in HOSTILE]
     return ReportData(
         title=HOSTILE[0],
         timezone="Asia/Tokyo",

@@ -89,6 +89,7 @@ def put(store: Store, found: Batches, sha256: str) -> None:
     """Add a file of these rows to a store."""
     row: dict[str, object] = {
         "source": sha256[:2], "sha256": sha256, "size": 4, "format": "squid", "records": 1, "rejected": 0, "flows": 0,
+        "observed_out": 0, "observed_in": 0,
         "vantage": "a", "error": None,
     }  # fmt: skip
     with store.adding():

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forensics.formats._gaps import Gap
+from forensics.reading.gaps import gaps_text
 from forensics.report import ReportData, render_report, save_report, write_csv
 from forensics.report.tables import plain
 from forensics.schema import FINDING_COLUMNS
@@ -56,6 +58,7 @@ def source(**over: object) -> dict[str, Any]:
     row = {"source": "proxy.log", "sha256": "ab" * 32, "size": 123_456, "format": "squid", "compression": "gzip"}
     row |= {"first": T0, "last": T0 + timedelta(days=1), "records": 9_000, "rejected": 17, "flows": 8_983}
     row |= {"vantage": "office", "timezone": "Asia/Tokyo", "clock_offset": None, "error": None}
+    row |= {"observed_out": 8_000, "observed_in": 8_983, "encoding": None, "gaps": None}
     return row | {"notes": '{"gaps": ["02:00 to 04:10"], "epoch": "seconds", "n": {"a": 1}}', **over}
 
 
@@ -192,6 +195,18 @@ def test_of_very_many_findings_the_strongest_are_shown_and_it_is_said() -> None:
     assert "The 200 strongest of 250 are shown, in order of time; spikes.csv holds all." in words(page)
 
 
+def test_gaps_are_a_list_of_their_own() -> None:
+    """Gaps of all files stand in one list in order of time, each with its file; where there are none, it is said."""
+    late = gaps_text([Gap("silence", 1_432_166_400_000_000, 1_432_170_000_000_000, "no record for 1:00:00 h")])
+    early = gaps_text([Gap("lost", None, None, "3 events <were> lost", 7)])
+    page = words(render_report(data(sources=[source(gaps=late), source(source="b.log", gaps=early)])))
+    told = page.partition("What is missing")[2]
+    assert "not known not known lost b.log , record 7 3 events" in told
+    assert "2015-05-21 09:00" in told
+    assert told.index("b.log") < told.index("silence proxy.log")
+    assert "None was found. A log that was shortened" in words(render_report(data()))
+
+
 @pytest.mark.parametrize(
     ("over", "sentence"),
     [
@@ -202,7 +217,9 @@ def test_of_very_many_findings_the_strongest_are_shown_and_it_is_said() -> None:
         ({"first": None}, "First time not observed"),
         ({"notes": "no JSON"}, "notes no JSON"),
         ({"notes": "[1, 2]"}, "notes 1; 2"),
-        ({"notes": None}, "Clock offset not estimated Limits"),
+        ({"notes": None}, "Clock offset not estimated Gaps"),
+        ({"encoding": "cp932"}, "Encoding cp932"),
+        ({"observed_out": 0}, "Uploads recorded of 0 flows Downloads recorded of 8,983 flows"),
     ],
 )
 def test_what_is_odd_about_a_file_is_said(over: dict[str, Any], sentence: str) -> None:

@@ -23,6 +23,7 @@ def source_row(name: str = "a.log", sha256: str = "ab" * 32, **values: object) -
     """Return a row of `sources`."""
     row: dict[str, object] = {
         "source": name, "sha256": sha256, "size": 4, "format": "squid", "records": 1, "rejected": 1, "flows": 0,
+        "observed_out": 0, "observed_in": 0,
         "vantage": "a", "error": None,
     }  # fmt: skip
     return row | values

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
 
-__all__ = ["Coverage", "findings_frame", "period_text", "size_text", "time_text"]
+__all__ = ["Coverage", "findings_frame", "period_text", "size_text", "time_text", "without_uploads"]
+
+SAID = 5
+"""Files that are named; the rest is counted."""
 
 KEYS = pa.schema(
     [
@@ -51,6 +54,10 @@ class Coverage:
         Why some could not be tested; empty where all were.
     unit
         What is counted.
+    refused
+        Rows of ``flows`` that it cannot use, since their source does not record what it needs.
+    sources
+        The files that they are in, with the format and number of each; the first few of them.
     """
 
     detector: str
@@ -58,6 +65,26 @@ class Coverage:
     not_tested: int
     why: str
     unit: str = "windows"
+    refused: int = 0
+    sources: str = ""
+
+
+def without_uploads(case: Case) -> tuple[int, int, str]:
+    """Return how many flows do not record what was sent, in how many files, and which those are.
+
+    Returns
+    -------
+    tuple
+        Flows whose ``bytes_out`` is null, the files they are in, and the first `SAID` of those in words, most flows
+        first.
+    """
+    rows = case.sql(
+        "SELECT source, format, flows - observed_out AS refused FROM sources WHERE flows > observed_out "
+        "ORDER BY refused DESC, source"
+    ).to_arrow().to_pylist()  # fmt: skip
+    told = [f"{row['source']}: {row['format']}, {row['refused']:,}" for row in rows[:SAID]]
+    told += [f"{len(rows) - SAID:,} more"] if len(rows) > SAID else []
+    return sum(row["refused"] for row in rows), len(rows), "; ".join(told)
 
 
 def findings_frame(case: Case, findings: Sequence[dict[str, object]]) -> pd.DataFrame:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensics.detectors._findings import Coverage, findings_frame, period_text
+from forensics.detectors._findings import Coverage, findings_frame, period_text, without_uploads
 from forensics.roles import find_roles
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def detect(
 def coverage(case: Case, *, least_contacts: int = 12) -> Coverage:
     """Return how many pairs have enough contacts to be tested, and how many have not.
 
+    Intervals need no byte counts, so no row is refused for lack of them; where rows have none, the coverage says so.
+
     Parameters
     ----------
     case
@@ -130,8 +132,10 @@ def coverage(case: Case, *, least_contacts: int = 12) -> Coverage:
     counts = _counts(_contacts(case))
     tested = int((counts >= least_contacts).sum())
     untested = len(counts) - tested
-    why = f"fewer than {least_contacts} contacts" if untested else ""
-    return Coverage("beacons", tested, untested, why, "pairs of terminal and server")
+    why = [f"fewer than {least_contacts} contacts"] if untested else []
+    if without_uploads(case)[0]:
+        why.append("rows that do not record what was sent were tested too, since intervals need no byte counts")
+    return Coverage("beacons", tested, untested, "; ".join(why), "pairs of terminal and server")
 
 
 def _pairs(case: Case, least_contacts: int) -> list[pd.DataFrame]:

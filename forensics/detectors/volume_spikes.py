@@ -46,7 +46,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from forensics.detectors._findings import KEYS, Coverage, findings_frame, size_text, time_text
+from forensics.detectors._findings import KEYS, Coverage, findings_frame, size_text, time_text, without_uploads
 from forensics.engines import query_text
 from forensics.roles import Roles, find_roles
 
@@ -143,16 +143,22 @@ def detect(
 
 
 def coverage(case: Case, *, history: int = 6, least_spread: float = 0.7) -> Coverage:
-    """Return how many windows could be tested, and how many not, with the reasons."""
+    """Return how many windows could be tested, and how many not, with the reasons.
+
+    Rows that do not record what was sent are refused, never taken for zero: the coverage counts them and names their
+    files. A window that other rows of the same pair observe is tested on what those say.
+    """
     series = _series(case, window_of(case), find_roles(case), observed=False)
     known = series[series["bytes_out"].notna()]
     tested = len(_tested(known, history=history, least_spread=least_spread)) if len(known) else 0
     why = []
-    if len(known) < len(series):
-        why.append("the evidence does not record what was sent (for example Squid's native log)")
+    refused, files, sources = without_uploads(case)
+    if refused:
+        rows = "1 flow of 1 file does" if refused == 1 else f"{refused:,} flows of {files:,} file{'s' * (files > 1)} do"
+        why.append(f"{rows} not record what was sent ({sources})")
     if tested < len(known):
         why.append(f"pairs without history in the first {SETTLING:.0%} of the time, which is learnt from")
-    return Coverage("volume_spikes", tested, len(series) - tested, "; ".join(why))
+    return Coverage("volume_spikes", tested, len(series) - tested, "; ".join(why), refused=refused, sources=sources)
 
 
 def _series(case: Case, window: timedelta, roles: Roles, *, observed: bool = True) -> pd.DataFrame:

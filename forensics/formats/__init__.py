@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
+from forensics.formats._gaps import Gap, Kind
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import tzinfo
@@ -91,13 +93,16 @@ class Evidence:
     notes
         Facts for the ``notes`` of the ``sources`` row, filled while parsing; JSON values only. The keys ``records``
         (int, packets or lines met, rejected ones included) and ``timezone`` (str, the zone assumed) go to the columns
-        of those names; everything else is kept as it is. ``truncated`` (str) says where and why a file ends too early.
+        of those names, as does ``encoding`` (str); everything else is kept as it is. ``truncated`` (str) says where and
+        why a file ends too early.
     originals
         Filled by `forensics.formats._encodings.text_stream` where the text is not UTF-8: what rejects need to show the
         bytes of the evidence.
     beside
         Opens the other files of the log's folder whose names fit a pattern: their names and decompressed bytes. For
         logs that say again what others of the same set say; none where a log lies in no folder.
+    gaps
+        Filled by `gap`.
     """
 
     stream: BinaryIO
@@ -107,6 +112,23 @@ class Evidence:
     notes: dict[str, object] = field(default_factory=dict)
     originals: list[Originals] = field(default_factory=list)
     beside: Callable[[str], Iterator[tuple[str, BinaryIO]]] = _nothing_beside
+    gaps: list[Gap] = field(default_factory=list)
+
+    def gap(self, kind: Kind, start: int | None, end: int | None, reason: str, record: int | None = None) -> None:
+        """Tell of something that the file should hold and does not; threads may.
+
+        Parameters
+        ----------
+        kind
+            What kind of gap it is.
+        start, end
+            The time of which something is missing; None where that is not known. [us since 1970]
+        reason
+            What is missing, in words.
+        record
+            Packet or line where it shows.
+        """
+        self.gaps.append(Gap(kind, start, end, reason, record))
 
 
 class Format(Protocol):

@@ -56,6 +56,7 @@ NAME = "squid"
 TITLE = "Squid access log"
 COMPANIONS = (CONF,)
 EXACT_VOLUMES = False
+LINES = True
 LINES_STAND_ALONE = True
 """No line depends on another: in any order they give the same rows."""
 

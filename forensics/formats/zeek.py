@@ -71,6 +71,7 @@ NAME = "zeek"
 TITLE = "Zeek log (conn, dns, http, ssl, x509, files)"
 COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
+LINES = True
 
 HEADER_LINES = 64
 """Lines in which the header of a tab-separated log is looked for."""

@@ -9,35 +9,37 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
-from io import BufferedReader
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from io import BufferedReader, BytesIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.errors import EvidenceError, ForensicsError, TimezoneNeededError, UnknownFormatError, YearNeededError
 from forensics.formats import HEAD_BYTES, Evidence, all_formats
 from forensics.formats._encodings import restored
-from forensics.packets.index import INDEX
 from forensics.reading.checking import check_batch
 from forensics.reading.compression import outer_compression
+from forensics.reading.copies import Copies, Earlier, find_copies
 from forensics.reading.files import EvidenceFile, EvidenceLike, find_evidence
+from forensics.reading.gaps import Jumps, gaps_text, tell_ends
+from forensics.reading.opening import open_expanded, open_seekable, opened, sha256_of
 from forensics.reading.options import ReadOptions, TableLike
 from forensics.reading.progress import progress_bar
+from forensics.reading.sets import ordered, vantage_of
 from forensics.reading.spread import spread_over_minutes
 from forensics.reading.streams import ExpandedStream, Limits, RawStream
-from forensics.schema import EXCHANGES, STORED
+from forensics.reading.tallies import Sink, Tally
+from forensics.schema import EXCHANGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from forensics.formats import Format, Hints
 
 __all__ = [
+    "Earlier",
     "EvidenceFile",
     "EvidenceLike",
     "Limits",
@@ -46,6 +48,7 @@ __all__ = [
     "TableLike",
     "companion_names",
     "find_evidence",
+    "in_order",
     "open_expanded",
     "open_seekable",
     "progress_bar",
@@ -61,45 +64,10 @@ STREAM_BUFFER = 1 << 20
 COMPANION_BYTES = 1 << 20
 """A companion file longer than this is no configuration file. [B]"""
 
-TIMES = {"flows": ("start", "end"), "names": ("time",), "requests": ("start", "end"), "exchanges": ("start", "end")}
-"""Columns that say when something happened, by table."""
-
 TABLE = "table"
 """The format that alone reads what a description is given for."""
 
 ARCHIVES = {b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar"}
-
-
-class Sink(Protocol):
-    """What takes the rows of one file."""
-
-    def write(self, table: str, batch: pa.RecordBatch) -> None:
-        """Take a batch of rows of a table."""
-
-
-class _Tally:
-    """What is known of a file's rows once all have passed by."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self.rows = dict.fromkeys(STORED, 0)
-        self.first: int | None = None  # [us]
-        self.last: int | None = None
-
-    def write(self, table: str, batch: pa.RecordBatch) -> None:
-        if not batch.num_rows:
-            return
-        self._sink.write(table, batch)
-        if table in INDEX:
-            return
-        self.rows[table] += batch.num_rows
-        if table == EXCHANGES.name:
-            self.rows["flows"] += batch["is_flow"].true_count
-        for column in TIMES.get(table, ()):
-            span = pc.min_max(batch.column(column).cast(pa.int64())).as_py()
-            if span["min"] is not None:
-                self.first = span["min"] if self.first is None else min(self.first, span["min"])
-                self.last = span["max"] if self.last is None else max(self.last, span["max"])
 
 
 def read_file(
@@ -108,6 +76,7 @@ def read_file(
     *,
     source: str,
     options: ReadOptions,
+    earlier: Sequence[Earlier] = (),
     progress: Callable[[int], object] = lambda _: None,
     trouble: Callable[[EvidenceError], object] = lambda _: None,
 ) -> dict[str, object]:
@@ -126,6 +95,8 @@ def read_file(
         Its name in the ``sources`` table.
     options
         What is known about it.
+    earlier
+        Files that were read before: lines of a file of the same log that stand in this one too give no rows again.
     progress
         Called with the number of bytes of each read.
     trouble
@@ -140,12 +111,14 @@ def read_file(
     EvidenceError
         The operating system cannot read it to its end: it has no SHA-256, so it cannot be evidence.
     """
-    tally = _Tally(sink)
-    vantage = options.vantage or _stem(source)
-    with _opened(file, source) as opened:
-        raw = RawStream(opened, progress)
+    tally = Tally(sink)
+    vantage = options.vantage or vantage_of(source)
+    with opened(file, source) as stored:
+        raw = RawStream(stored, progress)
         expanded = ExpandedStream(source, raw, options.limits)
-        fmt, notes, error = _read_stream(file, expanded, tally, source=source, vantage=vantage, options=options)
+        fmt, evidence, error = _read_stream(
+            file, expanded, tally, source=source, vantage=vantage, options=options, earlier=earlier
+        )
         try:
             sha256 = raw.finish()
         except OSError as failure:
@@ -154,37 +127,103 @@ def read_file(
     if error is not None:
         trouble(error)
     known = {"sha256": sha256, "size": raw.count, "compression": expanded.compression}
-    return _source_row(source, vantage, fmt, tally, notes) | known | {"error": error.problem if error else None}
+    return _source_row(fmt, tally, evidence) | known | {"error": error.problem if error else None}
 
 
-def _opened(file: EvidenceFile, source: str) -> AbstractContextManager[BinaryIO]:
+def in_order(files: Sequence[EvidenceFile], options: ReadOptions) -> list[EvidenceFile]:
+    """Return evidence files in the order in which they are read: the parts of a rotated log by their times.
+
+    Parameters
+    ----------
+    files
+        The files.
+    options
+        What is known about them.
+    """
+    return ordered(files, lambda file: _first_time(file, options))
+
+
+def _first_time(file: EvidenceFile, options: ReadOptions) -> int | None:
+    """Return the earliest time at the head of a log; None where it has none, or is a capture, whose name must do."""
+    tally = Tally(_Nowhere())
     try:
-        return file.open()
-    except OSError as error:
-        raise EvidenceError(source, f"cannot be opened: {error.strerror or error}") from error
+        with opened(file, file.name) as stored:
+            head = ExpandedStream(file.name, RawStream(stored), options.limits).head(HEAD_BYTES)
+        fmt, hints = _recognise(file.name, file, head, options)
+        if fmt.EXACT_VOLUMES:
+            return None
+        evidence = Evidence(BytesIO(head[: head.rfind(b"\n") + 1] or head), file.name, "", hints)
+        with closing(_batches(fmt, evidence, tally)) as batches:
+            for table, batch in batches:
+                tally.write(table, batch)
+                if tally.first is not None:
+                    break
+    except (ForensicsError, OSError):  # what is wrong with it is told when it is read
+        pass
+    return tally.first
+
+
+class _Nowhere:
+    """A sink that keeps nothing."""
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        """Let go of a batch."""
 
 
 def _read_stream(
-    file: EvidenceFile, expanded: ExpandedStream, tally: _Tally, *, source: str, vantage: str, options: ReadOptions
-) -> tuple[Format | None, dict[str, object], EvidenceError | None]:
-    """Read the expanded bytes of a file; return its format, notes on it, and what ended the reading."""
-    fmt, notes, error = None, dict[str, object](), None
+    file: EvidenceFile,
+    expanded: ExpandedStream,
+    tally: Tally,
+    *,
+    source: str,
+    vantage: str,
+    options: ReadOptions,
+    earlier: Sequence[Earlier],
+) -> tuple[Format | None, Evidence, EvidenceError | None]:
+    """Read the expanded bytes of a file; return its format, what is known of it, and what ended the reading."""
+    fmt, error = None, None
+    evidence = Evidence(cast("BinaryIO", expanded), source, vantage)
     try:
         fmt, hints = _recognise(source, file, expanded.head(HEAD_BYTES), options)
-        notes |= {f"read with {name}": hashlib.sha256(data).hexdigest() for name, data in hints.companions.items()}
+        notes = {f"read with {name}": hashlib.sha256(data).hexdigest() for name, data in hints.companions.items()}
         stream = BufferedReader(expanded, STREAM_BUFFER)
         others = partial(_beside, file, options.limits)
-        evidence = Evidence(stream, source, vantage, hints, notes, beside=others)
-        for table, batch in _batches(fmt, evidence):
+        evidence = Evidence(stream, source, vantage, hints, cast("dict[str, object]", notes), beside=others)
+        jumps, copies = Jumps(fmt, evidence), _copies(file, fmt, evidence, options, earlier)
+        for table, batch in _batches(fmt, evidence, tally, copies):
             tally.write(table, batch)
+            jumps.look(table, batch)
     except (TimezoneNeededError, YearNeededError):
         raise
     except EvidenceError as problem:
         error = problem
-    return fmt, notes, _ended(source, expanded) or error
+    ended = _ended(source, expanded)
+    if fmt is not None:
+        tell_ends(evidence, tally.last, ended)
+    return fmt, evidence, ended or error
 
 
-def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _copies(
+    file: EvidenceFile, fmt: Format, evidence: Evidence, options: ReadOptions, earlier: Sequence[Earlier]
+) -> Copies | None:
+    """Return which lines of a log other files gave already; only where a format's records are lines."""
+    if file.path is None or not earlier or not getattr(fmt, "LINES", False):
+        return None
+    first = _first_time(file, options)
+    if first is None:
+        return None
+
+    @contextmanager
+    def expanded() -> Iterator[BinaryIO]:
+        with open_expanded(file, options.limits) as stream:
+            yield cast("BinaryIO", stream)
+
+    return find_copies(evidence, fmt.NAME, first, expanded, earlier)
+
+
+def _batches(
+    fmt: Format, evidence: Evidence, tally: Tally, copies: Copies | None = None
+) -> Generator[tuple[str, pa.RecordBatch]]:
     """Yield what a format makes of a file, and the volumes that follow from it.
 
     Evidence is hostile: a file that meets a bug of its reader, on purpose or not, must not take the others down.
@@ -194,6 +233,9 @@ def _batches(fmt: Format, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBa
             check_batch(table, batch)
             if table == "rejects" and evidence.originals:
                 batch = restored(batch, evidence.originals[-1])  # noqa: PLW2901 - the same rows with other bytes
+            if copies:
+                tally.span(table, batch)  # what is left out here is still a part of this file
+                batch = copies.left(batch)  # noqa: PLW2901
             yield table, batch
             if table == EXCHANGES.name or (table == "flows" and not fmt.EXACT_VOLUMES):
                 yield from (("volumes", volumes) for volumes in spread_over_minutes(batch))
@@ -259,22 +301,24 @@ def _beside(file: EvidenceFile, limits: Limits, pattern: str) -> Iterator[tuple[
             _log.warning("%s lies beside %s and cannot be read: %s", path.name, file.name, error.strerror)
 
 
-def _source_row(
-    source: str, vantage: str, fmt: Format | None, tally: _Tally, notes: dict[str, object]
-) -> dict[str, object]:
-    records = notes.pop("records", 0)
-    zone = notes.pop("timezone", None)
+def _source_row(fmt: Format | None, tally: Tally, evidence: Evidence) -> dict[str, object]:
+    notes = evidence.notes
+    records, zone, encoding = notes.pop("records", 0), notes.pop("timezone", None), notes.pop("encoding", None)
     return {
-        "source": source,
+        "source": evidence.source,
         "format": fmt.NAME if fmt else None,
         "first": tally.first,
         "last": tally.last,
         "records": records,
         "rejected": tally.rows["rejects"],
         "flows": tally.rows["flows"],
-        "vantage": vantage,
+        "observed_out": tally.observed["bytes_out"],
+        "observed_in": tally.observed["bytes_in"],
+        "vantage": evidence.vantage,
         "timezone": zone,
+        "encoding": encoding,
         "clock_offset": None,
+        "gaps": gaps_text(evidence.gaps),
         "notes": json.dumps(notes, sort_keys=True, ensure_ascii=False) if notes else None,
     }
 
@@ -290,89 +334,6 @@ def _ended(source: str, expanded: ExpandedStream) -> EvidenceError | None:
     return EvidenceError(source, f"damaged after {count}: {words}")
 
 
-def _stem(source: str) -> str:
-    """Return a file's name without suffixes: ``captures/uplink.pcap.gz`` is ``captures/uplink``.
-
-    So ``access.log`` and its rotated ``access.log.1`` are one vantage, and the logs of two proxies in two folders are
-    two.
-    """
-    folder, slash, name = source.rpartition("/")
-    return folder + slash + (name.lstrip(".").partition(".")[0] or name)
-
-
 def companion_names() -> frozenset[str]:
     """Return the names of files that say how to read the logs beside them."""
     return frozenset(name for fmt in all_formats().values() for name in fmt.COMPANIONS)
-
-
-@contextmanager
-def open_expanded(file: EvidenceFile, limits: Limits | None = None) -> Iterator[ExpandedStream]:
-    """Open a file that a case already holds, for a second look at single packets or lines.
-
-    Parameters
-    ----------
-    file
-        The file, as `forensics.reopen.Origin` has it.
-    limits
-        How far it may grow, if it is compressed.
-
-    Yields
-    ------
-    ExpandedStream
-        Its expanded bytes.
-
-    Raises
-    ------
-    EvidenceError
-        The file is gone, or cannot be opened.
-    """
-    if file.path is None:
-        raise EvidenceError(file.name, "was handed over as an open file: add it by its path to look at its packets")
-    if not file.path.is_file():
-        raise EvidenceError(file.name, f"is no longer at {file.path}; put it back to look at its packets")
-    with _opened(file, file.name) as opened:
-        yield ExpandedStream(file.name, RawStream(opened), limits or Limits())
-
-
-@contextmanager
-def open_seekable(file: EvidenceFile) -> Iterator[BinaryIO]:
-    """Open a file that a case already holds, to read it at any place; a compressed one only ever forward.
-
-    No limit holds for how far it grows: it is read no further than it was read before.
-
-    Parameters
-    ----------
-    file
-        The file, as `forensics.reopen.Origin` has it.
-
-    Yields
-    ------
-    typing.BinaryIO
-        Its expanded bytes.
-
-    Raises
-    ------
-    EvidenceError
-        As `open_expanded`.
-    """
-    with open_expanded(file, Limits(max_expanded=2**62, max_ratio=math.inf)) as expanded:
-        if expanded.compression is not None:
-            yield cast("BinaryIO", expanded)
-            return
-    with _opened(file, file.name) as opened:
-        yield opened
-
-
-def sha256_of(file: EvidenceFile, progress: Callable[[int], object] = lambda _: None) -> str:
-    """Return the SHA-256 of a file as it lies on disk, hexadecimal.
-
-    Raises
-    ------
-    EvidenceError
-        The file cannot be read.
-    """
-    try:
-        with file.open() as opened:
-            return RawStream(opened, progress).finish()
-    except OSError as error:
-        raise EvidenceError(file.name, f"cannot be read: {error.strerror or error}") from error

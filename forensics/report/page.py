@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from forensics.drawing import draw_hops
 from forensics.drawing.style import format_bytes, format_p, format_range, format_time
 from forensics.escaping import CONTENT_POLICY, html_template
+from forensics.reading.gaps import gaps_of
 from forensics.report.tables import plain
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ def render_report(data: ReportData) -> str:
         beacons=_strongest([_finding(row) for row in beacons]),
         events=_events(relays, spikes, beacons),
         sources=sources,
+        gaps=_gaps(sources),
         place={row["source"]: number for number, row in enumerate(sources, 1)},
         charts=[(caption, _image(picture)) for caption, picture in data.charts],
         settings=[(name, json.dumps(data.settings[name], default=str)) for name in sorted(data.settings)],
@@ -133,6 +136,13 @@ def _source(row: Row) -> Row:
         read = {"notes": notes}
     pairs = sorted(read.items()) if isinstance(read, dict) else [("notes", read)]
     return row | {"notes": [(key, "; ".join(map(_text, _items(value)))) for key, value in pairs]}
+
+
+def _gaps(sources: list[Row]) -> list[Row]:
+    """The gaps of all evidence files in order of time, those of unknown times first."""
+    gaps = [{"source": row["source"]} | gap for row in sources for gap in gaps_of(row.get("gaps"))]
+    first = datetime.min.replace(tzinfo=UTC)
+    return sorted(gaps, key=lambda gap: (gap["start"] or first, str(gap["source"]), str(gap["kind"])))
 
 
 def _text(value: object) -> str:

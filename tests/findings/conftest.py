@@ -41,12 +41,17 @@ def make_case() -> MakeCase:
             mine = [row for row in numbered if row["source"] == source]
             batch = pa.RecordBatch.from_pylist(mine, schema=TABLES["flows"].schema)
             part.write("flows", batch)
-            part.write("volumes", spread_over_minutes(batch))
+            for volumes in spread_over_minutes(batch):
+                part.write("volumes", volumes)
             if source == sources[0][0]:
                 part.write("names", pa.RecordBatch.from_pylist(list(names), schema=TABLES["names"].schema))
                 part.write("requests", pa.RecordBatch.from_pylist(list(requests), schema=TABLES["requests"].schema))
             row = {"source": source, "sha256": f"hash of {source}", "size": 1, "format": "test", "vantage": vantage}
-            part.commit({**row, "records": len(mine), "rejected": 0, "flows": len(mine), "error": None}, None, None)
+            counts = {"records": len(mine), "rejected": 0, "flows": len(mine)}
+            observed = {
+                f"observed_{side}": sum(r.get(f"bytes_{side}") is not None for r in mine) for side in ("out", "in")
+            }
+            part.commit({**row, **counts, **observed, "error": None}, None, None)
         return Case(store, title="test", timezone=ZoneInfo(zone))
 
     return make

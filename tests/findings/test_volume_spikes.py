@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from forensics.detectors import volume_spikes
+from forensics.detectors import beacons, volume_spikes
 from forensics.schema import FINDING_COLUMNS
 
 if TYPE_CHECKING:
@@ -86,7 +86,33 @@ def test_unobserved_uploads_are_not_tested(make_case: Callable[..., Case]) -> No
 
     assert len(volume_spikes.detect(case)) == 0
     assert volume_spikes.coverage(case).tested == 0
-    assert "Squid" in volume_spikes.coverage(case).why
+    assert "not record what was sent" in volume_spikes.coverage(case).why
+
+
+def test_rows_that_are_refused_are_counted_with_their_files(make_case: Callable[..., Case]) -> None:
+    """The coverage says how many rows do not record uploads, and names the files, most rows first, at most five."""
+    silent = [
+        flow(START + day * 24 * HOUR, "10.0.0.3", RELAY, 1) | {"bytes_out": None, "source": f"gw{n}/access.log"}
+        for n in range(1, 8)
+        for day in range(n)
+    ]
+    coverage = volume_spikes.coverage(make_case([*office(), *silent]))
+
+    assert coverage.refused == 28
+    assert coverage.sources.startswith("gw7/access.log: test, 7; gw6/access.log: test, 6; ")
+    assert coverage.sources.endswith("; 2 more")
+    assert f"28 flows of 7 files do not record what was sent ({coverage.sources})" in coverage.why
+    assert volume_spikes.coverage(make_case(office())).refused == 0
+
+
+def test_beacons_need_no_byte_counts(make_case: Callable[..., Case]) -> None:
+    """Beacons refuse no row for lack of byte counts, and say so where there are such rows."""
+    silent = make_case([row | {"bytes_out": None} for row in office()])
+    coverage, full = beacons.coverage(silent), beacons.coverage(make_case(office()))
+
+    assert (coverage.refused, coverage.tested) == (0, full.tested)
+    assert "intervals need no byte counts" in coverage.why
+    assert "byte counts" not in full.why
 
 
 def test_short_cases_are_looked_at_by_the_minute(make_case: Callable[..., Case]) -> None:

@@ -49,10 +49,14 @@ def test_the_row_of_a_file(read: Reader, tiny: Tiny, tmp_path: Path) -> None:
         "records": 4,
         "rejected": 1,
         "flows": 3,
+        "observed_out": 2,
+        "observed_in": 0,
         "vantage": "gw/Uplink",
         "timezone": "Asia/Tokyo",
+        "encoding": None,
         "clock_offset": None,
         "error": None,
+        "gaps": None,
         "notes": '{"extra": "a fact"}',
     }
     assert troubles == []
