@@ -79,6 +79,20 @@ class Sheet(Fields):
             if count or key == "records":
                 self._evidence.notes[key] = count + (before if isinstance(before, int) else 0)
 
+    def gap(self, row: int, time: int, reason: str) -> None:
+        """Tell of records that the log itself says are lost, where it says so.
+
+        Parameters
+        ----------
+        row
+            The row that says it.
+        time
+            When it was written. [us]
+        reason
+            What it says.
+        """
+        self._evidence.gap("lost", time, time, reason, int(self.cut.number[row]))
+
     def put(self, table: str, where: Bools | None = None, **columns: object) -> None:
         """Put rows into a table; ``source``, ``vantage`` and ``record`` are filled in.
 

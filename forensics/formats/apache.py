@@ -70,6 +70,7 @@ TITLE = "Apache access log (or nginx in the combined format)"
 COMPANIONS: tuple[str, ...] = (*CONFS, CONF)
 EXACT_VOLUMES = False
 LINES_STAND_ALONE = True
+LINES = True
 STAMP = "start"
 OBSERVES = ("out", "in")
 

@@ -127,7 +127,11 @@ def _sheet(names: tuple[str, ...], block: Block, evidence: Evidence, clock: Cloc
     empty = np.zeros(sheet.rows, np.bool_)
     for status in ("NODATA", "SKIPDATA"):
         there = sheet.equals(places["log-status"], status.encode()) if "log-status" in places else empty
-        sheet.note(f"{status.lower()}_rows", int((there & sheet.good).sum()))
+        told = np.flatnonzero(there & sheet.good)
+        sheet.note(f"{status.lower()}_rows", len(told))
+        if status == "SKIPDATA" and len(told):
+            line = int(sheet.cut.number[told[0]])
+            evidence.gap("lost", None, None, f"{len(told)} windows were skipped, this is the first", line)
         empty = empty | there
     given = {
         n: sheet.counts(places[n], what=n) if n in places else none for n in ("srcport", "dstport", "bytes", "packets")

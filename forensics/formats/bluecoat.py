@@ -64,6 +64,7 @@ NAME = "bluecoat"
 TITLE = "Blue Coat ProxySG access log"
 COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
+LINES = True
 STAMP = "end"
 OBSERVES: tuple[str, ...] = ("out", "in")
 

@@ -69,6 +69,7 @@ TITLE = "Cisco WSA access log"
 COMPANIONS = ()
 EXACT_VOLUMES = False
 LINES_STAND_ALONE = True
+LINES = True
 STAMP = "end"
 OBSERVES = ("in",)
 

@@ -97,6 +97,7 @@ COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
 LINES_STAND_ALONE = True
 """In any order lines give the same rows: starts are matched with ends wherever they stand."""
+LINES = True
 STAMP = "end"
 OBSERVES = ("out", "in")
 

@@ -73,6 +73,7 @@ TITLE = "HAProxy log"
 COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
 LINES_STAND_ALONE = True
+LINES = True
 STAMP = "start"
 OBSERVES = ("out", "in")
 

@@ -61,6 +61,7 @@ NAME = "iis"
 TITLE = "Microsoft IIS log"
 COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
+LINES = True
 STAMP = "end"
 OBSERVES: tuple[str, ...] = ("out", "in")
 

@@ -170,7 +170,10 @@ def _count_others(evidence: Evidence, body: Block, others: int) -> None:
     count_note(evidence, "other_lines", others)
     data = body.data[: body.end].tobytes()
     count_note(evidence, "messages_repeated", sum(map(int, _REPEATED.findall(data))))
-    count_note(evidence, "messages_suppressed", sum(map(int, _SUPPRESSED.findall(data))))
+    suppressed = sum(map(int, _SUPPRESSED.findall(data)))
+    count_note(evidence, "messages_suppressed", suppressed)
+    if suppressed:
+        evidence.gap("lost", None, None, f"the kernel's rate limit suppressed {suppressed} messages")
 
 
 def _times(sheet: Sheet, heads: Heads, clock: Clock) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

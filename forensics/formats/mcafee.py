@@ -83,6 +83,7 @@ TITLE = "McAfee (Skyhigh) Web Gateway access log"
 COMPANIONS = ()
 EXACT_VOLUMES = False
 LINES_STAND_ALONE = False
+LINES = True
 STAMP = "end"
 OBSERVES = ("out", "in")
 

@@ -69,6 +69,7 @@ TITLE = "nginx access log"
 COMPANIONS: tuple[str, ...] = (CONF,)
 EXACT_VOLUMES = False
 LINES_STAND_ALONE = True
+LINES = True
 STAMP = "end"
 OBSERVES = ("out", "in")
 

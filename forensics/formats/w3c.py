@@ -60,6 +60,7 @@ NAME = "w3c"
 TITLE = "W3C extended log"
 COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
+LINES = True
 STAMP = "end"
 OBSERVES: tuple[str, ...] = ("out", "in")
 

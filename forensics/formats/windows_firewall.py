@@ -128,4 +128,8 @@ def _tell(lines: Lines, time: Ints, lost: Bools) -> None:
     """Tell of lines that the firewall could not write."""
     number = lines.counts("info")
     lines.sheet.note("events_lost", int(number.values[lost & number.known & lines.sheet.good].sum()))
-    lines.sheet.note("events_lost_lines", int((lost & time.known & lines.sheet.good).sum()))
+    told = np.flatnonzero(lost & time.known & lines.sheet.good)
+    lines.sheet.note("events_lost_lines", len(told))
+    for row in told.tolist():
+        count = str(number.values[row]) if number.known[row] else "some"
+        lines.sheet.gap(row, int(time.values[row]), f"the firewall could not write {count} lines")
