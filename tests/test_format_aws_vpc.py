@@ -34,6 +34,30 @@ def test_rows_without_flows_are_counted() -> None:
     assert (notes["nodata_rows"], notes["skipdata_rows"]) == (1, 1)
 
 
+def test_where_the_real_end_is_not_logged_the_interface_counts() -> None:
+    """A dash for the packet's address leaves what the interface saw; what is no address there is a reject."""
+    head = b"version srcaddr dstaddr pkt-srcaddr pkt-dstaddr start end\n"
+    rows, _ = read(
+        head + b"5 192.0.2.7 203.0.113.9 - 203.0.113.9 1432166410 1432166470\n"
+        b"5 192.0.2.220 203.0.113.9 192.0.2.8 - 1432166410 1432166470\n"
+        b"5 gateway 203.0.113.9 - - 1432166410 1432166470\n"
+        b"5 - 203.0.113.9 - - 1432166410 1432166470\n"
+    )
+
+    assert [(row["src"], row["dst"]) for row in rows] == [("192.0.2.7", "203.0.113.9"), ("192.0.2.8", "203.0.113.9")]
+
+
+def test_files_put_end_to_end_have_headers_between() -> None:
+    """A further header is no record, and names the fields of what follows; a line that only begins so is a reject."""
+    first = b"version srcaddr dstaddr start end bytes\n5 192.0.2.7 203.0.113.9 1432166410 1432166470 10\n"
+    second = b"version bytes srcaddr dstaddr start end\r\n5 20 192.0.2.7 203.0.113.9 1432166410 1432166470\r\n"
+
+    rows, notes = read(first + first + second + b"version 5\n")
+
+    assert [(row["record"], row["bytes_out"]) for row in rows] == [(2, 10), (4, 10), (6, 20)]
+    assert (notes["headers"], notes["records"]) == (3, 4)
+
+
 def test_only_one_direction_is_observed() -> None:
     """Whatever the log, nothing is known of the way back."""
     for path in SAMPLES.glob("*.log"):

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from forensics.errors import EvidenceError, MissingToolError, TimezoneNeededError
-from forensics.formats import Evidence, Hints, _event_json, windows_events
+from forensics.formats import Evidence, Hints, _json, windows_events
 from forensics.formats._event_times import EventTimes
 from forensics.formats._events import UnreadableError
 
@@ -150,7 +150,7 @@ class _Trickle(io.BytesIO):
 @pytest.mark.parametrize("name", ["normal.evtx", "traps.xml", "traps.json", "dumped.json", "german.csv"])
 def test_what_is_read_does_not_depend_on_how_the_bytes_come(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file gives the same rows when it comes seven bytes at a time."""
-    monkeypatch.setattr(_event_json, "CHUNK", 64)
+    monkeypatch.setattr(_json, "CHUNK", 64)
     data = (SAMPLES / name).read_bytes()
 
     assert read(data, "Europe/Berlin", _Trickle(data))[0] == read(data, "Europe/Berlin")[0]

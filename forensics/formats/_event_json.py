@@ -7,13 +7,11 @@ One object a line, objects one after another, or one document with a list of the
 
 from __future__ import annotations
 
-import codecs
 import json
 from typing import TYPE_CHECKING
 
-from forensics.errors import EvidenceError
-from forensics.formats._encodings import text_stream
 from forensics.formats._events import Damage, Event, UnreadableError, canonical, fields_of_message, is_wanted
+from forensics.formats._json import values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,18 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["event_of", "json_events"]
 
-CHUNK = 1 << 18
-LONGEST = 16 << 20
-"""Longest record, or document with a list of records, that is read. [characters]"""
-
-DEEPEST = 64
-"""Levels of nesting; no event has more than a few."""
-
-LONGEST_LITERAL = 16
-"""So near to the end of what is read an error may be that of a number or word that goes on. [characters]"""
-
-_DECODER = json.JSONDecoder()
-_GAPS = " \t\r\n,[]\ufeff"
 _LISTS = ("events", "records", "hits", "value", "data")
 _TIMES = ("timecreated", "systemtime", "@timestamp", "timestamp", "eventtime", "time")
 _IDS = ("eventid", "event_id", "id")
@@ -56,7 +42,7 @@ def json_events(evidence: Evidence, times: EventTimes) -> Iterator[Event | Damag
         The stream was damaged; what came before was yielded.
     """
     number = 0
-    for value, raw, reason in _values(evidence):
+    for value, raw, reason in values(evidence):
         for one in [value] if reason else _listed(value):
             number += 1
             text = raw if reason or one is value else json.dumps(one, ensure_ascii=False)
@@ -87,81 +73,6 @@ def _holds(value: object) -> bool:
     if isinstance(value, dict):
         return any(key.casefold() in _LISTS and _holds(value[key]) for key in value)
     return isinstance(value, list) and any(isinstance(one, dict) for one in value)
-
-
-def _values(evidence: Evidence) -> Iterator[tuple[object, str, str]]:
-    """Yield each value of a file with its text, and what is wrong with it."""
-    source, text, at = _Text(evidence), "", 0
-    while True:
-        while at < len(text) and text[at] in _GAPS:
-            at += 1
-        if at >= len(text):
-            text, at = source.more(), 0
-            if not text:
-                break
-            continue
-        try:
-            value, end = _DECODER.raw_decode(text, at)
-            problem = "" if _depth(value) <= DEEPEST else f"nested deeper than {DEEPEST} levels"
-        except (ValueError, RecursionError) as error:
-            if _is_cut(error, text) and len(text) - at < LONGEST and (more := source.more(len(text) - at)):
-                text, at = text[at:] + more, 0
-                continue
-            value, end, problem = None, _behind(text, at), f"not JSON: {str(error).partition(': line')[0]}"
-        yield value, text[at:end], problem
-        at = end
-        if at > CHUNK:
-            text, at = text[at:], 0
-    if source.damage is not None:
-        raise source.damage
-
-
-def _is_cut(error: Exception, text: str) -> bool:
-    """Tell whether a value may be whole once more of the file is read."""
-    return isinstance(error, json.JSONDecodeError) and (
-        error.pos + LONGEST_LITERAL >= len(text) or error.msg.startswith("Unterminated")
-    )
-
-
-def _depth(value: object) -> int:
-    """Return how deep a value is nested, as far as that matters."""
-    level, depth = [value], 0
-    while level and depth <= DEEPEST:
-        level = [
-            inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-        depth += 1
-    return depth
-
-
-def _behind(text: str, at: int) -> int:
-    """Return where reading goes on behind a damage: the next line, which there is none of in a document of one."""
-    return text.find("\n", at) + 1 or len(text)
-
-
-class _Text:
-    """The text of a file, a part at a time."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self._stream = text_stream(evidence)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-        self._over = False
-        self.damage: EvidenceError | None = None
-
-    def more(self, size: int = CHUNK) -> str:
-        """Return more of it; nothing at its end."""
-        text = ""
-        while not text and not self._over:
-            try:
-                part = self._stream.read(size)
-            except EvidenceError as error:
-                part, self.damage = b"", error
-            self._over = not part
-            text = self._decoder.decode(part, final=not part)
-        return text
 
 
 def event_of(record: object, number: int, raw: bytes, times: EventTimes) -> Event:

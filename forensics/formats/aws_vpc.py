@@ -9,7 +9,7 @@ Example lines::
 field                           becomes
 ==============================  ===================================================================================
 start, end                      ``start``, ``end``: first and last packet of the window [s]
-srcaddr, dstaddr                ``src``, ``dst``; with pkt-srcaddr, pkt-dstaddr those, which are the real ends
+srcaddr, dstaddr                ``src``, ``dst``; where pkt-srcaddr, pkt-dstaddr are logged those, the real ends
 srcport, dstport, protocol      ``src_port``, ``dst_port``, ``proto``
 bytes, packets                  ``bytes_out``, ``packets_out``; ``bytes_kind`` is ``ip``
 action                          ``state``: ACCEPT or REJECT
@@ -19,7 +19,9 @@ Traps: a row is one direction of a window of 1 or 10 minutes; the answer is anot
 order of fields is the owner's choice, and a file without a header has the 14 of version 2. ``NODATA`` rows say that
 nothing passed and ``SKIPDATA`` rows that records were lost: neither is a flow, both are counted in the notes. ``-`` is
 nothing. Behind a NAT gateway or a load balancer ``srcaddr`` is an address of the interface, ``pkt-srcaddr`` the real
-one. ICMP has no type and code, its ports are 0. A flow that passes two interfaces stands twice.
+one; where that is ``-`` the logged one stands. ICMP has no type and code, its ports are 0. A flow that passes two
+interfaces stands twice. Files put end to end have further headers: each names the fields of what follows, ``headers``
+in the notes counts them.
 
 Made from the specification; no real file was met.
 
@@ -95,25 +97,35 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.EvidenceError
         Nothing in it can be read, or the stream is damaged.
     """
-    from forensics.formats._blocks import blocks, in_order
+    from forensics.formats._blocks import in_order
     from forensics.formats._sheet import Vocabularies, finished
     from forensics.formats._zones import Clock
 
     clock, words = Clock(evidence), Vocabularies()
 
-    def parts() -> Iterator[tuple[tuple[str, ...], Block]]:
-        names: tuple[str, ...] = VERSION_2
-        for block in blocks(evidence):
-            line = block.data[: block.end].tobytes().partition(b"\n")[0].removesuffix(b"\r")
-            found = _header(line) if block.first_line == 1 else None
-            if found is not None:
-                names, end = found, int(np.flatnonzero(block.data[: block.end] == 10)[0]) + 1
-                block = block._replace(data=block.data[end:], end=block.end - end, first_line=2)  # noqa: PLW2901
-            if block.end:
-                yield names, block
-
-    made = in_order(lambda part: list(_sheet(*part, evidence, clock, words.own).batches()), parts())
+    made = in_order(lambda part: list(_sheet(*part, evidence, clock, words.own).batches()), _parts(evidence))
     yield from finished(evidence, NAME, (batch for batches in made for batch in batches))
+
+
+def _parts(evidence: Evidence) -> Iterator[tuple[tuple[str, ...], Block]]:
+    """Yield the records under each header, with the fields it names; no record begins with the name of a field."""
+    from forensics.formats._blocks import block_of, blocks, segments
+
+    names: tuple[str, ...] = VERSION_2
+    headers = 0
+    for block in blocks(evidence):
+        if block.first_line == 1:
+            names = _header(block.data[: block.end].tobytes().partition(b"\n")[0].removesuffix(b"\r")) or names
+        for lines, part in segments(block, f"{names[0]} ".encode()):
+            for number, line in lines:
+                if (found := _header(line)) is None:
+                    yield names, block_of(line + b"\n", number)
+                    continue
+                names, headers = found, headers + 1
+                if number > 1:
+                    evidence.notes["headers"] = headers
+            if part.end:
+                yield names, part
 
 
 def _sheet(names: tuple[str, ...], block: Block, evidence: Evidence, clock: Clock, words: Vocabulary) -> Sheet:
@@ -175,9 +187,17 @@ def _window(sheet: Sheet, places: dict[str, int], clock: Clock, there: Bools) ->
 def _address(sheet: Sheet, places: dict[str, int], pair: tuple[str, str]) -> Words:
     """Return one end of flows: the packet's own address where it is logged."""
     from forensics.formats._hosts import address_of
+    from forensics.formats._sheet import Words
 
-    name = pair[1] if pair[1] in places else pair[0]
-    return sheet.words(places[name], address_of, what=name)
+    logged, real = pair
+    if not (logged in places and real in places):
+        name = real if real in places else logged
+        return sheet.words(places[name], address_of, what=name)
+    own, interface = sheet.words(places[real], address_of, what=real), sheet.words(places[logged], address_of)
+    absent = sheet.nothing(places[real])
+    sheet.reject(absent & ~interface.known & ~sheet.nothing(places[logged]), f"{logged} is not an address")
+    codes = np.where(absent & interface.known, interface.codes + np.int32(len(own.values)), own.codes)
+    return Words.of(codes, (*own.values, *interface.values))
 
 
 def _proto(text: str) -> str | None:

@@ -54,8 +54,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from forensics.errors import EvidenceError
-from forensics.formats import HEAD_BYTES
 from forensics.formats._encodings import utf8_head
 from forensics.formats._event_csv import csv_events, find_header
 from forensics.formats._event_json import json_events
@@ -63,6 +61,7 @@ from forensics.formats._event_times import EventTimes
 from forensics.formats._event_xml import OPENING, xml_events
 from forensics.formats._events import EventRows
 from forensics.formats._evtx import MAGIC, evtx_events
+from forensics.formats._json import Peeked
 from forensics.formats._lines import text_of
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.EvidenceError
         Nothing of the file could be read, or the stream is damaged.
     """
-    stream = _Peeked(evidence.stream)
+    stream = Peeked(evidence.stream)
     whole = replace(evidence, stream=cast("BinaryIO", stream))
     yield from EventRows(whole).batches(_events(whole, stream.head), NAME)
 
@@ -142,32 +141,3 @@ def _events(evidence: Evidence, head: bytes) -> Iterator[Event | Damage]:
         yield from csv_events(evidence, EventTimes(evidence, dates), header)
     else:
         yield from xml_events(evidence, EventTimes(evidence))
-
-
-class _Peeked:
-    """A stream of which the head is known before it is read."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._damage = stream, list[EvidenceError]()
-        self.head = b""
-        part = b"?"
-        while part and len(self.head) < HEAD_BYTES:
-            part = self._more(HEAD_BYTES - len(self.head))
-            self.head += part
-        self._left = self.head
-
-    def _more(self, size: int) -> bytes:
-        try:
-            return self._stream.read(size)
-        except EvidenceError as error:
-            self._damage.append(error)
-            return b""
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes; what failed before fails again."""
-        if self._left:
-            part, self._left = (self._left, b"") if size < 0 else (self._left[:size], self._left[size:])
-            return part
-        if self._damage:
-            raise self._damage[0]
-        return self._stream.read(size)

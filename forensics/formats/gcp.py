@@ -1,0 +1,227 @@
+r"""VPC flow logs of Google Cloud, as Cloud Logging exports them: an entry a line, or a list of entries.
+
+Example line::
+
+    {"jsonPayload":{"connection":{"src_ip":"192.0.2.7","src_port":49152,"dest_ip":"203.0.113.9","dest_port":443,
+     "protocol":6},"bytes_sent":"4249","packets_sent":"20","start_time":"2015-05-21T00:00:10.123456789Z",
+     "end_time":"2015-05-21T00:00:14Z","reporter":"SRC"},"insertId":"x"}  (one line in the file)
+
+============================================ ============================================================
+field of jsonPayload                         becomes
+============================================ ============================================================
+start_time, end_time                         ``start``, ``end``: first and last packet of the window
+connection.src_ip, dest_ip                   ``src``, ``dst``
+connection.src_port, dest_port, protocol     ``src_port``, ``dst_port``, ``proto``
+bytes_sent, packets_sent                     ``bytes_out``, ``packets_out``; ``bytes_kind`` is ``ip``
+reporter                                     ``state``: ``SRC``, ``DEST``, ``SRC_GATEWAY``, ``DEST_GATEWAY``
+============================================ ============================================================
+
+The documentation does not say which headers the bytes include. No real file was met: made from the specification.
+
+Traps:
+
+- A row is one direction; the answer is another row, so ``bytes_in`` is null.
+- Packets are sampled, and counts are scaled up by Google: they are estimates, and the notes say ``sampled``.
+- Both machines of a connection report it. A row of the receiver is left out where the sender's, with bytes, stands in
+  the same block of the file (8 MiB; of a list 4): same ends, ports and protocol, and windows that overlap.
+  ``told_by_sender`` counts them. Those of other files, or other blocks, are kept: the same bytes then stand twice.
+- Numbers of 64 bits are texts in JSON. ICMP has no ports. Times have up to nine digits behind the point.
+
+References
+----------
+.. [1] Google Cloud, *About VPC Flow Logs records*, https://cloud.google.com/vpc/docs/about-flow-logs-records
+.. [2] Google Cloud, *VPC Flow Logs*, sampling, https://cloud.google.com/vpc/docs/flow-logs
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import numpy as np
+
+from forensics.errors import EvidenceError
+from forensics.formats._encodings import utf8_head
+from forensics.formats._lines import complete_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from forensics.formats import Evidence, Hints
+    from forensics.formats._blocks import Block
+    from forensics.formats._cut import I64
+    from forensics.formats._sheet import Bools, Sheet, Vocabulary
+
+__all__ = ["COMPANIONS", "EXACT_VOLUMES", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse"]
+
+NAME = "gcp"
+TITLE = "Google Cloud VPC flow log"
+COMPANIONS: tuple[str, ...] = ()
+EXACT_VOLUMES = False
+STAMP = "window"
+OBSERVES = ("out",)
+
+PART = 4 << 20
+"""So much text of entries becomes a block, where they are no lines. [characters]"""
+
+_PATHS = tuple(
+    f"jsonPayload.{path}"
+    for path in (
+        "start_time", "end_time", "connection.src_ip", "connection.dest_ip", "connection.src_port",
+        "connection.dest_port", "connection.protocol", "bytes_sent", "packets_sent", "reporter",
+    )
+)  # fmt: skip
+_START, _END, _SRC, _DST, _SRC_PORT, _DST_PORT, _PROTO, _BYTES, _PACKETS, _REPORTER = range(len(_PATHS))
+_CONNECTION = re.compile(rb'"(?:jsonPayload\.)?connection(?:\.src_ip"|"\s*:\s*\{[^{}]*"src_ip")')
+
+
+def declines(head: bytes, hints: Hints) -> str | None:
+    """Say why a file is no flow log of Google Cloud, or None where it is."""
+    text = utf8_head(head, hints).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text.startswith((b"{", b"[")):
+        return "it is not JSON"
+    fits = b'"jsonPayload' in text and _CONNECTION.search(text)
+    return None if fits else "it is JSON without jsonPayload.connection.src_ip"
+
+
+def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield flows and rejects; see `forensics.formats.Format.parse`.
+
+    Raises
+    ------
+    forensics.errors.EvidenceError
+        Nothing in it can be read, or the stream is damaged.
+    """
+    from forensics.formats._blocks import blocks, in_order
+    from forensics.formats._json import Peeked
+    from forensics.formats._sheet import Vocabularies, finished
+
+    stream, words = Peeked(evidence.stream), Vocabularies()
+    whole = replace(evidence, stream=cast("BinaryIO", stream))
+    found = blocks(whole) if _is_lines(utf8_head(stream.head, evidence.hints)) else _entries(whole)
+    evidence.notes["sampled"] = "counts are estimates from sampled packets"
+    made = in_order(lambda block: list(_sheet(block, evidence, words.own).batches()), found)
+    yield from finished(evidence, NAME, (batch for batches in made for batch in batches))
+
+
+def _is_lines(head: bytes) -> bool:
+    """Tell whether a file has an object a line; one that is damaged is no reason to think otherwise."""
+    for line in complete_lines(head, 5):
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            return "entries" not in found
+    return False
+
+
+def _entries(evidence: Evidence) -> Iterator[Block]:
+    """Yield the entries of a document as blocks of lines; a damage is raised behind those that came before it."""
+    from forensics.formats._json import values
+
+    number, size = 1, 0
+    held: list[str] = []
+    found = values(evidence, under="entries")
+    while True:
+        try:
+            value, text, problem = next(found, (None, None, ""))
+        except EvidenceError:
+            if held:
+                yield _block(held, number)
+            raise
+        if held and (text is None or size > PART):
+            yield _block(held, number)
+            number, size, held = number + len(held), 0, []
+        if text is None:
+            return
+        held.append(" ".join(text.split()) if problem else json.dumps(value))
+        size += len(held[-1])
+
+
+def _block(lines: list[str], number: int) -> Block:
+    """Return lines as a block."""
+    from forensics.formats._blocks import block_of
+
+    return block_of("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"), number)
+
+
+def _sheet(block: Block, evidence: Evidence, words: Vocabulary) -> Sheet:
+    """Return the flows of a block."""
+    from forensics.formats._hosts import address_of
+    from forensics.formats._picked import picked
+    from forensics.formats._sheet import Sheet
+
+    sheet = Sheet(picked(block, _PATHS), evidence, words)
+    start, end = _time(sheet, _START, "start_time"), _time(sheet, _END, "end_time")
+    sheet.reject(end < start, "end_time is before start_time")
+    src, dst = (
+        sheet.words(place, address_of, what=what, null=b"") for place, what in ((_SRC, "src_ip"), (_DST, "dest_ip"))
+    )
+    ports = [
+        sheet.counts(place, what=what, null=b"") for place, what in ((_SRC_PORT, "src_port"), (_DST_PORT, "dest_port"))
+    ]
+    proto = sheet.words(_PROTO, _proto, what="protocol", kind="a number", null=b"")
+    counts = [
+        sheet.counts(place, what=what, null=b"") for place, what in ((_BYTES, "bytes_sent"), (_PACKETS, "packets_sent"))
+    ]
+    ends = [src.codes, dst.codes, proto.codes, *(np.where(port.known, port.values, -1) for port in ports)]
+    twins = _twins(sheet, ends, (start, end), counts[0].known)
+    sheet.put(
+        "flows",
+        ~twins,
+        start=start,
+        end=end,
+        src=src,
+        src_port=ports[0],
+        dst=dst,
+        dst_port=ports[1],
+        proto=proto,
+        bytes_out=counts[0],
+        packets_out=counts[1],
+        bytes_kind="ip",
+        state=sheet.words(_REPORTER, null=b""),
+    )
+    sheet.note("told_by_sender", int((twins & sheet.good).sum()))
+    return sheet
+
+
+def _time(sheet: Sheet, place: int, what: str) -> I64:
+    """Return times; a row without one is rejected. [us since 1970]"""
+    from forensics.formats._stamps import ISO, NO_OFFSET
+
+    found = sheet.stamps(place, ISO, what=what, null=b"")
+    sheet.reject(~found.known, f"{what} is missing")
+    sheet.reject(found.known & (found.offset == NO_OFFSET), f"{what} has no time zone")
+    return np.where(found.known, found.local - found.offset.astype(np.int64) * 60_000_000, 0)
+
+
+def _twins(sheet: Sheet, ends: list[I64], window: tuple[I64, I64], sized: Bools) -> Bools:
+    """Tell which rows of receivers a row of the sender tells as well: same ends, windows that overlap."""
+    good, (start, end) = sheet.good, window
+    sender = np.flatnonzero(good & sized & (sheet.equals(_REPORTER, b"SRC") | sheet.equals(_REPORTER, b"SRC_GATEWAY")))
+    receiver = np.flatnonzero(good & (sheet.equals(_REPORTER, b"DEST") | sheet.equals(_REPORTER, b"DEST_GATEWAY")))
+    found = np.zeros(sheet.rows, np.bool_)
+    if not len(sender) or not len(receiver):
+        return found
+    _, pair = np.unique(np.stack([end_.astype(np.int64) for end_ in ends], 1), axis=0, return_inverse=True)
+    times, rank = np.unique(np.concatenate([start, end]), return_inverse=True)
+    # Ranks, not times: pair and rank fit one number, so that one search finds the pair and the time in it.
+    base = pair.reshape(-1).astype(np.int64) * (len(times) + 1)
+    begins, stops = base + rank[: sheet.rows], base + rank[sheet.rows :]
+    order = sender[np.argsort(begins[sender])]
+    latest = np.maximum.accumulate(stops[order])
+    place = np.searchsorted(begins[order], stops[receiver], side="right") - 1
+    found[receiver] = (place >= 0) & (latest[np.maximum(place, 0)] >= begins[receiver])
+    return found
+
+
+def _proto(text: str) -> str | None:
+    """Return the name of a protocol."""
+    from forensics.packets.columns import proto_name
+
+    return proto_name(int(text)) if text.isdecimal() and len(text) < 4 and int(text) < 256 else None
