@@ -29,7 +29,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from forensics.errors import EvidenceError
 from forensics.formats._encodings import known_encoding
-from forensics.formats._stamps import compile_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -238,6 +237,8 @@ def _check_layout(name: str, layout: str) -> None:
     """Refuse a layout that tells no time."""
     if layout == "epoch":
         return
+    from forensics.formats._stamps import compile_stamp  # here: it loads the compiler of the loops, a third of a second
+
     try:
         stamp = compile_stamp(layout)
     except ValueError as error:
