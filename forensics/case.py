@@ -214,15 +214,16 @@ class Case:
         known = [file.size for file in files]
         total = sum(size for size in known if size is not None) if None not in known else None
         failed: list[EvidenceError] = []
-        try:
-            with self._store.adding(), progress_bar(total, show=progress) as advance:
-                for file in files:
-                    advance(0, file.name)
-                    failed += add_file(self._store, file, options, lambda count: advance(count, None))
+        with self._store.adding():
+            try:
+                with progress_bar(total, show=progress) as advance:
+                    for file in files:
+                        advance(0, file.name)
+                        failed += add_file(self._store, file, options, lambda count: advance(count, None))
+            finally:
+                self._register()  # what was added before an error stays
+            if tell_silences(self._store, self.sql, self.timezone):
                 self._register()
-                tell_silences(self._store, self.sql, self.timezone)
-        finally:
-            self._register()  # what was added before an error stays
         if failed and len(failed) == len(files):
             raise failed[0]
         return self

@@ -50,7 +50,7 @@ class Sql(Protocol):
         """Return the rows of a query."""
 
 
-def tell_silences(store: Store, sql: Sql, zone: tzinfo) -> None:
+def tell_silences(store: Store, sql: Sql, zone: tzinfo) -> bool:
     """Put the silences of a case's sets into its ``sources``, in place of those that are there.
 
     Parameters
@@ -61,6 +61,11 @@ def tell_silences(store: Store, sql: Sql, zone: tzinfo) -> None:
         Its queries.
     zone
         Zone of office hours, where a log's own is not known.
+
+    Returns
+    -------
+    bool
+        Whether ``sources`` changed: the engine must be told.
     """
     rows = sql("SELECT * FROM sources WHERE first IS NOT NULL ORDER BY source").to_arrow().to_pylist()
     sets: defaultdict[object, list[dict[str, Any]]] = defaultdict(list)
@@ -68,11 +73,14 @@ def tell_silences(store: Store, sql: Sql, zone: tzinfo) -> None:
         sets[row["format"], row["vantage"]].append(row)
     long = [rows for rows in sets.values() if _span(rows) >= LEAST_SPAN]
     found = _found(sql, long, zone) if long else {}
+    changed = False
     for row in rows:
         kept = [Gap(**gap) for gap in gaps_of(row["gaps"]) if gap["kind"] != "silence"]
         kept = [gap._replace(start=_us(gap.start), end=_us(gap.end)) for gap in kept]
         if (gaps := gaps_text([*kept, *found.get(row["source"], [])])) != row["gaps"]:
             store.tell_gaps(row["sha256"], gaps)
+            changed = True
+    return changed
 
 
 def _span(rows: list[dict[str, Any]]) -> timedelta:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import deque
+from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
@@ -70,6 +71,7 @@ def known_encoding(name: str) -> str:
     return found
 
 
+@lru_cache(maxsize=2)  # every format asks for the same file
 def encoding_of(head: bytes, hint: str | None = None) -> str:
     """Return the encoding of a file by its first bytes.
 
@@ -136,7 +138,12 @@ def decoded(data: bytes, encoding: str) -> str:
 def utf8_head(head: bytes, hints: Hints) -> bytes:
     """Return the first bytes of a file as UTF-8, as its formats will read them."""
     encoding = encoding_of(head, hints.encoding)
-    return head if encoding == "utf-8" else decoded(head, encoding).encode("utf-8", "backslashreplace")
+    return head if encoding == "utf-8" else _recoded(head, encoding)
+
+
+@lru_cache(maxsize=2)
+def _recoded(head: bytes, encoding: str) -> bytes:
+    return decoded(head, encoding).encode("utf-8", "backslashreplace")
 
 
 class _Chunk(NamedTuple):

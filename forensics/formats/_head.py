@@ -6,6 +6,8 @@ Example: ``first_lines(head, hints)`` gives the first twenty lines of a log in U
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from forensics.formats._encodings import decoded, encoding_of
@@ -64,11 +66,16 @@ def first_lines(head: bytes, hints: Hints, *, limit: int = LINES) -> list[str]:
     head, hints, limit
         As for `text`.
     """
-    found = decoded(head, encoding_of(head, hints.encoding)).split("\n")
+    return list(_bodies(head, encoding_of(head, hints.encoding), limit))
+
+
+@lru_cache(maxsize=4)  # every format asks for the same file
+def _bodies(head: bytes, encoding: str, limit: int) -> tuple[str, ...]:
+    found = decoded(head, encoding).split("\n")
     if len(found) > 1:
         found.pop()  # cut by the end of the head, or empty after the last line end
     lines = (line.removesuffix("\r") for line in found)
-    return [body_of(line) for line in lines if line and not line.isspace()][:limit]
+    return tuple(islice((body_of(line) for line in lines if line and not line.isspace()), limit))
 
 
 def body_of(line: str) -> str:

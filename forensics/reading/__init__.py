@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from functools import partial
 from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -19,7 +19,7 @@ from forensics.formats import HEAD_BYTES, Evidence, all_formats
 from forensics.formats._encodings import restored
 from forensics.reading.checking import check_batch
 from forensics.reading.compression import outer_compression
-from forensics.reading.copies import Copies, Earlier, find_copies
+from forensics.reading.copies import Copies, Earlier, Opener, find_copies
 from forensics.reading.files import EvidenceFile, EvidenceLike, find_evidence
 from forensics.reading.gaps import Jumps, gaps_text, tell_ends
 from forensics.reading.opening import open_expanded, open_seekable, opened, sha256_of
@@ -145,21 +145,24 @@ def in_order(files: Sequence[EvidenceFile], options: ReadOptions) -> list[Eviden
 
 def _first_time(file: EvidenceFile, options: ReadOptions) -> int | None:
     """Return the earliest time at the head of a log; None where it has none, or is a capture, whose name must do."""
-    tally = Tally(_Nowhere())
     try:
         with opened(file, file.name) as stored:
             head = ExpandedStream(file.name, RawStream(stored), options.limits).head(HEAD_BYTES)
         fmt, hints = _recognise(file.name, file, head, options)
-        if fmt.EXACT_VOLUMES:
-            return None
-        evidence = Evidence(BytesIO(head[: head.rfind(b"\n") + 1] or head), file.name, "", hints)
-        with closing(_batches(fmt, evidence, tally)) as batches:
-            for table, batch in batches:
-                tally.write(table, batch)
-                if tally.first is not None:
-                    break
     except (ForensicsError, OSError):  # what is wrong with it is told when it is read
-        pass
+        return None
+    return None if fmt.EXACT_VOLUMES else _earliest(fmt, hints, head)
+
+
+def _earliest(fmt: Format, hints: Hints, head: bytes) -> int | None:
+    """Return the earliest time of the first rows that a format makes of a head. [us since 1970]"""
+    tally = Tally(_Nowhere())
+    evidence = Evidence(BytesIO(head[: head.rfind(b"\n") + 1] or head), "", "", hints)
+    with suppress(ForensicsError, OSError), closing(_batches(fmt, evidence, tally)) as batches:
+        for table, batch in batches:
+            tally.write(table, batch)
+            if tally.first is not None:
+                break
     return tally.first
 
 
@@ -184,12 +187,15 @@ def _read_stream(
     fmt, error = None, None
     evidence = Evidence(cast("BinaryIO", expanded), source, vantage)
     try:
-        fmt, hints = _recognise(source, file, expanded.head(HEAD_BYTES), options)
+        head = expanded.head(HEAD_BYTES)
+        fmt, hints = _recognise(source, file, head, options)
         notes = {f"read with {name}": hashlib.sha256(data).hexdigest() for name, data in hints.companions.items()}
         stream = BufferedReader(expanded, STREAM_BUFFER)
         others = partial(_beside, file, options.limits)
         evidence = Evidence(stream, source, vantage, hints, cast("dict[str, object]", notes), beside=others)
-        jumps, copies = Jumps(fmt, evidence), _copies(file, fmt, evidence, options, earlier)
+        opener = cast("Opener", partial(open_expanded, file, options.limits))
+        copies = _copies(fmt, evidence, head, opener, earlier if file.path else ())
+        jumps = Jumps(fmt, evidence)
         for table, batch in _batches(fmt, evidence, tally, copies):
             tally.write(table, batch)
             jumps.look(table, batch)
@@ -203,22 +209,12 @@ def _read_stream(
     return fmt, evidence, ended or error
 
 
-def _copies(
-    file: EvidenceFile, fmt: Format, evidence: Evidence, options: ReadOptions, earlier: Sequence[Earlier]
-) -> Copies | None:
+def _copies(fmt: Format, evidence: Evidence, head: bytes, opener: Opener, earlier: Sequence[Earlier]) -> Copies | None:
     """Return which lines of a log other files gave already; only where a format's records are lines."""
-    if file.path is None or not earlier or not getattr(fmt, "LINES", False):
+    if not earlier or not getattr(fmt, "LINES", False):
         return None
-    first = _first_time(file, options)
-    if first is None:
-        return None
-
-    @contextmanager
-    def expanded() -> Iterator[BinaryIO]:
-        with open_expanded(file, options.limits) as stream:
-            yield cast("BinaryIO", stream)
-
-    return find_copies(evidence, fmt.NAME, first, expanded, earlier)
+    first = _earliest(fmt, evidence.hints, head)
+    return None if first is None else find_copies(evidence, fmt.NAME, first, opener, earlier)
 
 
 def _batches(
@@ -253,7 +249,9 @@ def _recognise(source: str, file: EvidenceFile, head: bytes, options: ReadOption
     """Return the format that claims the file, with the hints it goes by."""
     declined: dict[str, str] = {}
     known = all_formats()
-    for name, fmt in ({TABLE: known[TABLE]} if options.table else known).items():
+    asked = [TABLE] if options.table else sorted(known, key=lambda name: not known[name].EXACT_VOLUMES)
+    for name in asked:  # captures first: a few bytes tell them, and most evidence is of them
+        fmt = known[name]
         hints = options.hints(_companions(file, fmt))
         reason = fmt.declines(head, hints)
         if reason is None:

@@ -11,6 +11,8 @@ elsewhere.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from hashlib import blake2b
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -23,12 +25,11 @@ from forensics.formats._lines import lines
 from forensics.reading.sets import vantage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable
 
     from forensics.formats import Hints
 
-__all__ = ["Copies", "Earlier", "find_copies"]
+__all__ = ["Copies", "Earlier", "Opener", "find_copies"]
 
 PROBES = 5
 """Lines at the head of the later file of two that are looked for in the other before all lines are compared."""
@@ -40,6 +41,9 @@ _WIDTH = 16
 _NONE = bytes(_WIDTH)
 
 Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+Opener = Callable[[], AbstractContextManager[BinaryIO]]
+"""What opens the expanded bytes of a file, once more each time."""
 
 
 class Earlier(NamedTuple):
@@ -60,7 +64,7 @@ class Earlier(NamedTuple):
     vantage: str
     first: int | None
     last: int | None
-    open: Callable[[], AbstractContextManager[BinaryIO]]
+    open: Opener
 
     def may_overlap(self, source: str, fmt: str, vantage: str, first: int) -> bool:
         """Tell whether a file of these facts may hold lines of this one."""
@@ -89,7 +93,7 @@ class Copies:
 
 
 def find_copies(
-    evidence: Evidence, fmt: str, first: int, opener: Callable[[], AbstractContextManager[BinaryIO]],
+    evidence: Evidence, fmt: str, first: int, opener: Opener,
     earlier: Iterable[Earlier],
 ) -> Copies | None:  # fmt: skip
     """Return which lines of a file stand in files of its set that were read before; None where none does.
@@ -141,7 +145,7 @@ def _lines(stream: BinaryIO, hints: Hints) -> Iterable[bytes]:
         yield b"" if line.startswith(b"#") or line.isspace() else line
 
 
-def _shared(file: Earlier, first: int, opener: Callable[[], AbstractContextManager[BinaryIO]], hints: Hints) -> bool:
+def _shared(file: Earlier, first: int, opener: Opener, hints: Hints) -> bool:
     """Tell whether the head of the later file of two stands in the other: else they follow each other."""
     behind = file.first is None or first >= file.first
     head, whole = (opener, file.open) if behind else (file.open, opener)
@@ -155,9 +159,7 @@ def _shared(file: Earlier, first: int, opener: Callable[[], AbstractContextManag
         return any(line in probes for line in _lines(stream, hints))
 
 
-def _digests(
-    opener: Callable[[], AbstractContextManager[BinaryIO]], hints: Hints, key: bytes
-) -> np.ndarray[tuple[int], np.dtype[np.bytes_]]:
+def _digests(opener: Opener, hints: Hints, key: bytes) -> np.ndarray[tuple[int], np.dtype[np.bytes_]]:
     """Return a hash of each line under a key; of lines that are no record, zeros."""
     found = bytearray()
     with opener() as stream:
