@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
 
-__all__ = ["coverage", "detect"]
+__all__ = ["SCORE", "TITLE", "VALUE", "coverage", "detect"]
+
+TITLE = "Contacts that a clock makes"
+VALUE = "period [s]"
+SCORE = "share of regular intervals [1]"
 
 CONTACTS = """
 SELECT src, server, vantage, epoch_us(start) AS start, max(name) AS name

@@ -55,7 +55,11 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
 
-__all__ = ["SHORT_CASE", "coverage", "detect", "window_of"]
+__all__ = ["SCORE", "SHORT_CASE", "TITLE", "VALUE", "coverage", "detect", "window_of"]
+
+TITLE = "Volumes above what is usual"
+VALUE = "bytes sent [B]"
+SCORE = "greatest robust z of its windows [1]"
 
 SHORT_CASE = timedelta(hours=24)
 """Cases shorter than this are looked at by the minute, longer ones by the hour."""
