@@ -211,22 +211,29 @@ class Case:
             limits=limits,
         )
         files = in_order(self._evidence(evidence), options)
-        known = [file.size for file in files]
-        total = sum(size for size in known if size is not None) if None not in known else None
-        failed: list[EvidenceError] = []
         with self._store.adding():
-            try:
-                with progress_bar(total, show=progress) as advance:
-                    for file in files:
-                        advance(0, file.name)
-                        failed += add_file(self._store, file, options, lambda count: advance(count, None))
-            finally:
-                self._register()  # what was added before an error stays
+            failed = self._add_files(files, options, progress=progress)
             if tell_silences(self._store, self.sql, self.timezone):
                 self._register()
         if failed and len(failed) == len(files):
             raise failed[0]
         return self
+
+    def _add_files(
+        self, files: Sequence[EvidenceFile], options: ReadOptions, *, progress: bool | None
+    ) -> list[EvidenceError]:
+        """Read files into the case; return the errors of those of which nothing could be read."""
+        known = [file.size for file in files]
+        total = sum(size for size in known if size is not None) if None not in known else None
+        failed: list[EvidenceError] = []
+        try:
+            with progress_bar(total, show=progress) as advance:
+                for file in files:
+                    advance(0, file.name)
+                    failed += add_file(self._store, file, options, lambda count: advance(count, None))
+        finally:
+            self._register()  # what was added before an error stays
+        return failed
 
     def _evidence(self, evidence: Sequence[EvidenceLike]) -> list[EvidenceFile]:
         return [file for file in find_evidence(*evidence, beside=companion_names()) if not self._is_own(file)]
