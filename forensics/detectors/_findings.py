@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 
@@ -97,19 +97,20 @@ def findings_frame(case: Case, findings: Sequence[dict[str, object]]) -> pd.Data
     findings
         The columns of ``FINDINGS`` but ``source`` and ``record``; the evidence is every contact of the finding's
         ``src`` (and of ``seen_as``, the gateway that spoke for it, where there is one) and ``dst`` between its
-        ``start`` and ``end``.
+        ``start`` and ``end``, unless ``evidence`` says which sources and records it is.
     """
     keys = [
         {"finding": number, "src": src, "server": f["dst"], "start": f["start"], "end": f["end"]}
         for number, f in enumerate(findings)
         for src in (f["src"], f.get("seen_as"))
+        if "evidence" not in f
     ]
     rows = case.sql(BEHIND, keys=pa.Table.from_pylist(keys, KEYS)).to_arrow().to_pylist()
-    behind: list[list[tuple[str, int]]] = [[] for _ in findings]
+    behind = [cast("list[tuple[str, int]]", finding.get("evidence", [])) for finding in findings]
     for row in rows:
         behind[row["finding"]].append((row["source"], row["record"]))
     cited = [
-        {name: value for name, value in finding.items() if name != "seen_as"}
+        {name: value for name, value in finding.items() if name not in ("seen_as", "evidence")}
         | dict(zip(("source", "record"), cite(evidence), strict=True))
         for finding, evidence in zip(findings, behind, strict=True)
     ]
