@@ -106,7 +106,9 @@ _SOURCE = Column("source", TEXT, "Evidence file the row comes from: its name in 
 _RECORD = Column(
     "record", COUNT, "Place in the evidence file, from 1: the number of the (first) packet, or of the log's line."
 )
-_SRC = Column("src", TEXT, "Address of the originator (client), canonical text.")
+_SRC = Column(
+    "src", TEXT, "Address of the originator (client), canonical text; the vantage, where a host counts its own traffic."
+)
 _SRC_PORT = Column("src_port", SMALL, "Port of the originator; ICMP type.", "the record has none")
 _DST = Column("dst", TEXT, "Address of the responder (server), canonical text.", "the record names no server address")
 _DST_PORT = Column("dst_port", SMALL, "Port of the responder; ICMP code.", "the record has none")
