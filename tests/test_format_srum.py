@@ -60,7 +60,7 @@ def used(count: int) -> list[make_srum.Row]:
     return [make_srum.used(number, TIME, (3, 4), (number, 2 * number)) for number in range(1, count + 1)]
 
 
-def page_of(data: bytes, number: int) -> slice:
+def page_of(data: bytes | bytearray, number: int) -> slice:
     """Return where a page stands."""
     return slice((number + 1) * ese.PAGE, (number + 2) * ese.PAGE)
 
@@ -324,6 +324,17 @@ def test_a_page_of_another_table_is_none_of_this() -> None:
 
     assert [row["record"] for row in rows] == [1, 2, 3, 7, 8, 9]
     assert [row["reason"] for row in rejects] == [f"page {root + 2} cannot be read: it belongs to another tree"]
+
+
+def test_a_page_of_zeros_is_told() -> None:
+    """A table whose first page was never written, or was wiped, has a reject and no silence."""
+    data = bytearray(make_srum.normal())
+    root = root_of(bytes(data), TABLES[1])
+    data[page_of(data, root)] = bytes(ese.PAGE)
+    rows, rejects, _ = read(bytes(data))
+
+    assert not rows
+    assert [row["reason"] for row in rejects] == [f"page {root} cannot be read: it is empty"]
 
 
 def test_a_last_page_that_none_above_names_is_read() -> None:

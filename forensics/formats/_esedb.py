@@ -3,7 +3,7 @@
 Example::
 
     with opened(evidence) as database:
-        for row in database.rows(database.table("SruDbIdMapTable"), {"IdIndex": "<i"}):
+        for row in database.rows(database.table("SruDbIdMapTable"), {"IdIndex": "signed"}):
             ...
 
 The package knows header, catalog, pages and records. What a hostile file could make of it is held back here: every
@@ -233,7 +233,7 @@ class Database:
         table
             The table.
         columns
-            How the values of each column are packed, as `struct` says it; empty where they are bytes.
+            What the values of each column are: ``signed`` or ``unsigned`` numbers of any width, ``float`` or ``bytes``.
 
         Raises
         ------
@@ -287,6 +287,8 @@ class Database:
                 if page.header.objidFDP != owner:
                     raise ValueError("it belongs to another tree")
                 children = [] if page.is_leaf else [node.child for node in page.nodes()]
+                if not children and not page.is_leaf:
+                    raise ValueError("it is empty")
             except Exception as error:  # noqa: BLE001 - one page; the others are read
                 yield Broken(f"page {number} cannot be read: {_short(error)}", b"")
                 continue
@@ -327,11 +329,11 @@ def _value(record: Any, name: str, form: str) -> Any:  # noqa: ANN401 - of any t
     if raw is None:
         return None
     raw = bytes(raw)
-    if not form:
+    if form == "bytes":
         return raw[:LONG], record.get(name) is None
-    if len(raw) != struct.calcsize(form):
+    if len(raw) not in ((8,) if form == "float" else (1, 2, 4, 8)):
         raise ValueError(f"{name} has {len(raw)} bytes")
-    return struct.unpack(form, raw)[0]
+    return struct.unpack("<d", raw)[0] if form == "float" else int.from_bytes(raw, "little", signed=form == "signed")
 
 
 def unpacked(data: bytes) -> bytes | None:

@@ -29,12 +29,14 @@ USAGE = "{973F5D5C-1D90-4944-BE8E-24B94231A174}"
 CONNECTIVITY = "{DD6636C4-8929-4683-974E-22C046A43763}"
 
 NUMBER = "AutoIncId"
-_NAME_COLUMNS = {"IdType": "<B", "IdIndex": "<i", "IdBlob": ""}
+_NAME_COLUMNS = {"IdType": "unsigned", "IdIndex": "signed", "IdBlob": "bytes"}
 _USAGE_COLUMNS = {
-    NUMBER: "<i", "TimeStamp": "<d", "AppId": "<i", "UserId": "<i", "InterfaceLuid": "<Q", "BytesSent": "<q",
-    "BytesRecvd": "<q",
+    NUMBER: "signed", "TimeStamp": "float", "AppId": "signed", "UserId": "signed", "InterfaceLuid": "unsigned",
+    "BytesSent": "signed", "BytesRecvd": "signed",
 }  # fmt: skip
-_CONNECTIVITY_COLUMNS = {NUMBER: "<i", "InterfaceLuid": "<Q", "ConnectedTime": "<i", "ConnectStartTime": "<q"}
+_CONNECTIVITY_COLUMNS = {
+    NUMBER: "signed", "InterfaceLuid": "unsigned", "ConnectedTime": "signed", "ConnectStartTime": "signed",
+}  # fmt: skip
 
 INTERFACES = {6: "ethernet", 23: "ppp", 24: "loopback", 71: "wifi", 131: "tunnel", 243: "mobile", 244: "mobile"}
 """Kinds of interfaces by the numbers that IANA gave them; others are called by their number."""
