@@ -291,14 +291,10 @@ def test_a_file_that_ends_early() -> None:
     assert notes["truncated"] == "it ends 100 bytes into a page"
 
 
-def test_nothing_that_can_be_read_is_an_error() -> None:
-    """Rows that are all unreadable are rejects, and the file has an error."""
+def test_what_makes_a_file_an_error() -> None:
+    """A file of which no row can be read, or whose table of usage lacks columns, is an error that says so."""
     with pytest.raises(EvidenceError, match="not one of its 1 records could be read as srum; the first: BytesSent"):
         read(database([make_srum.used(1, TIME, (3, 4), (-1, 1))]))
-
-
-def test_a_table_without_a_column_is_an_error() -> None:
-    """A table of usage that has not the columns of one is said to lack them."""
     with pytest.raises(EvidenceError, match="has no column BytesRecvd"):
         read(ese.write_database([ese.Table(TABLES[1], make_srum.USAGE[:-1], [])]))
 

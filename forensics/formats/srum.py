@@ -28,8 +28,8 @@ the rows that sent most                 notes: ``largest``, each with time, prog
 
 Traps:
 
-- Made from the specification; no real file was met. The samples are our own, and two other readers see the same rows in
-  them. What ``BytesSent`` counts, headers or not, is not documented.
+- Made from the specification; no real file was met. The samples are our own; ``dissect.esedb`` and libesedb see the
+  same rows in them. What ``BytesSent`` counts, headers or not, is not documented.
 - A row is written at the end of its hour. Windows also writes earlier, as when it shuts down: such a row covers less
   than the hour that it is spread over. Times are days since 30 December 1899, UTC.
 - A program has no column of ours: ``service`` is a protocol, ``name`` a server. So it is in the notes alone.
