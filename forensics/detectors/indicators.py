@@ -75,7 +75,7 @@ def detect(case: Case, *, lists: Sequence[str | os.PathLike[str]] = ()) -> pd.Da
 
     Raises
     ------
-    EvidenceError
+    forensics.EvidenceError
         A list cannot be read.
     """
     wanted = read_lists(lists).indicators
