@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from forensics.adding import add_file
 from forensics.cuts import MOST_PACKETS, export_packets, find_cuts, read_packets
-from forensics.engines import VIEWS, query_text
+from forensics.engines import VIEWS, engine_of, query_text
 from forensics.errors import CaseError, EvidenceError, QueryError
 from forensics.escaping import markup_safe
 from forensics.reading import (
@@ -67,13 +67,21 @@ class Case:
         Zone in which the report shows times and in which office hours are reckoned.
     log_timezone
         Name of the zone of logs whose times carry none, where `add` is not told another.
+    engine
+        What runs its queries; DuckDB where none is given.
     """
 
-    def __init__(self, store: Store, *, title: str, timezone: ZoneInfo, log_timezone: str | None = None) -> None:
-        from forensics.engines.duckdb import DuckDBEngine
-
+    def __init__(
+        self,
+        store: Store,
+        *,
+        title: str,
+        timezone: ZoneInfo,
+        log_timezone: str | None = None,
+        engine: Engine | None = None,
+    ) -> None:
         self._store = store
-        self._engine: Engine = DuckDBEngine(store.folder)
+        self._engine = engine or engine_of(None, store.folder)
         self.title = title
         self.timezone = timezone
         self.log_timezone = log_timezone
@@ -120,8 +128,9 @@ class Case:
         Parameters
         ----------
         query
-            One SELECT in DuckDB's dialect; a semicolon may end it. It sees the tables of this case and nothing else of
-            the machine, and it writes nothing.
+            One SELECT in the dialect of the case's engine; a semicolon may end it. It writes nothing. On DuckDB it sees
+            the tables of this case and nothing else of the machine; on Spark also the tables that the session's
+            catalog holds.
         **tables
             Arrow tables of your own that the query may use, by name: a list of addresses to look for, for example.
 

@@ -108,7 +108,7 @@ def _links(case: Case, servers: set[str]) -> list[Row]:
     rows: list[Row] = case.sql(query_text("links"), named=named).to_arrow().to_pylist()
     hashes = _hashes(case)
     for row in rows:
-        records = [int(text) for text in row["records"].split(",")]
+        records = row["records"]
         row["evidence"] = _cited(row["source"], hashes, records) | {"rows": row["connections"]}
     return rows
 

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -25,7 +24,6 @@ from forensics.community import COLUMNS, community_texts
 from forensics.detectors import beacons, volume_spikes
 from forensics.detectors._findings import Coverage, size_text
 from forensics.drawing import draw_hops, draw_volume
-from forensics.engines import query_text
 from forensics.hops import build_hop_graph
 from forensics.relays import RELAY_COLUMNS, rank_relays
 from forensics.report import ReportData, save_report, write_csv
@@ -288,8 +286,7 @@ def _charts(found: Investigation) -> list[tuple[str, str]]:
     import pandas as pd
 
     window = volume_spikes.window_of(found.case)
-    unit = "hour" if window >= timedelta(hours=1) else "minute"
-    series = found.case.sql(query_text("series", unit=unit)).to_pandas()
+    series = volume_spikes.series_by(found.case, window)
     whole = pd.date_range(series["start"].min(), series["start"].max(), freq=window) if len(series) else None
     charts = []
     for dst in [dst for dst in found.relays["dst"] if dst in set(found.spikes["dst"])][:MOST_CHARTS]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forensics.case import Case
+from forensics.engines import engine_of
+from forensics.errors import CaseError
 from forensics.memory import MemoryStore
 from forensics.reading.options import zone_of
 from forensics.store import DiskStore
@@ -19,6 +21,7 @@ from forensics.store import DiskStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from forensics.engines import EngineLike
     from forensics.reading import EvidenceLike, Limits, TableLike
 
 __all__ = ["open_case", "read"]
@@ -36,6 +39,7 @@ def read(
     title: str | None = None,
     limits: Limits | None = None,
     progress: bool | None = None,
+    engine: EngineLike | None = None,
 ) -> Case:
     """Read evidence into a case in memory; what is beyond a bound lies in a temporary folder that goes with the case.
 
@@ -53,6 +57,9 @@ def read(
         How far compressed files may grow.
     progress
         Whether to show a progress bar; by default in terminals and notebooks.
+    engine
+        What runs the queries: ``duckdb``, which is the default, or Apache Spark on this machine (``local[4]``, or a
+        session of Spark). The evidence is read here in either case.
 
     Returns
     -------
@@ -64,10 +71,16 @@ def read(
     EvidenceError
         As `Case.add`.
     CaseError
-        An option is not usable.
+        An option is not usable; the engine is a cluster, which does not see the memory of this machine.
+    MissingToolError
+        PySpark or Java is not installed, or Spark does not start.
     """
     names = ", ".join(Path(str(item)).name for item in evidence if isinstance(item, str | os.PathLike))
-    case = Case(MemoryStore(), title=title or names or "case", timezone=zone_of(timezone or "UTC"))
+    store = MemoryStore()
+    runs = engine_of(engine, store.folder)
+    if not runs.local:
+        raise CaseError("a cluster does not see a case in memory: open_case a folder that all of its machines see")
+    case = Case(store, title=title or names or "case", timezone=zone_of(timezone or "UTC"), engine=runs)
     return case.add(
         *evidence,
         timezone=timezone,
@@ -88,6 +101,7 @@ def open_case(
     title: str | None = None,
     timezone: str | None = None,
     log_timezone: str | None = None,
+    engine: EngineLike | None = None,
 ) -> Case:
     """Open the case in a folder, or make a new one there.
 
@@ -102,6 +116,10 @@ def open_case(
     log_timezone
         IANA zone of logs whose times carry none, which holds wherever `Case.add` is not told another. An existing case
         keeps its own where none is given, and takes the new one with what is added next.
+    engine
+        What runs the queries and reads evidence: ``duckdb``, which is the default, the URL of a Spark master
+        (``local[4]``, ``spark://host:7077``), or a session of Spark. All machines of a cluster must see the case's
+        folder and the evidence under the same paths. It is not a property of the case: the next one may use another.
 
     Returns
     -------
@@ -111,7 +129,10 @@ def open_case(
     Raises
     ------
     CaseError
-        The folder holds something else, a case of another schema, or a damaged one; the zone is not known.
+        The folder holds something else, a case of another schema, or a damaged one; the zone is not known; there is no
+        such engine.
+    MissingToolError
+        PySpark or Java is not installed, or Spark does not start.
     """
     path = Path(folder)
     given = {"log_timezone": str(zone_of(log_timezone))} if log_timezone else {}
@@ -124,4 +145,5 @@ def open_case(
         title=store.settings["title"],
         timezone=zone_of(store.settings["timezone"]),
         log_timezone=store.settings.get("log_timezone"),
+        engine=engine_of(engine, store.folder),
     )

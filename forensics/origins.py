@@ -27,7 +27,7 @@ MOST_APART = 2_000_000
 """Greatest difference between request and connection. [us]"""
 
 REQUESTS = """
-SELECT epoch_us(c.start) AS start, c.src AS src, c.source AS source
+SELECT unix_micros(c.start) AS start, c.src AS src, c.source AS source
 FROM contacts c
 JOIN relays r ON c.server = r.server
 """

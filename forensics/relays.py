@@ -87,21 +87,21 @@ SELECT
 FROM contacts
 WHERE server <> src
 GROUP BY server, src
-ORDER BY server, src
+ORDER BY server NULLS LAST, src NULLS LAST
 """
 
-CLIENTS = "SELECT src, min(start) AS first_seen FROM contacts GROUP BY src ORDER BY src"
+CLIENTS = "SELECT src, min(start) AS first_seen FROM contacts GROUP BY src ORDER BY src NULLS LAST"
 
 TOTALS = """
 SELECT server, max(name) AS name, max(bytes_out) AS bytes_out, max(bytes_in) AS bytes_in
 FROM (
-    SELECT server, vantage, bytes_kind, max(name) AS name, TRY_CAST(sum(bytes_out) AS BIGINT) AS bytes_out,
-           TRY_CAST(sum(bytes_in) AS BIGINT) AS bytes_in
+    SELECT server, vantage, bytes_kind, max(name) AS name, try_sum(bytes_out) AS bytes_out,
+           try_sum(bytes_in) AS bytes_in
     FROM traffic
     GROUP BY server, vantage, bytes_kind
 )
 GROUP BY server
-ORDER BY server
+ORDER BY server NULLS LAST
 """
 
 

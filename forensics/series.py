@@ -20,7 +20,7 @@ __all__ = ["Connection", "connections_of"]
 KNOWN = """
 SELECT
     f.src AS src, f.src_port AS src_port, f.dst AS dst, f.dst_port AS dst_port, f.record AS record,
-    epoch_us(f.start) AS start, epoch_us(f."end") AS "end"
+    unix_micros(f.start) AS start, unix_micros(f."end") AS "end"
 FROM flows f
 JOIN wanted w ON f.source = w.source AND (f.src = w.host OR f.dst = w.host)
 WHERE f.proto = 'tcp'

@@ -39,7 +39,7 @@ JOIN (
     UNION ALL SELECT source, time AS start FROM names WHERE source NOT IN (SELECT source FROM flows)
 ) r ON r.source = s.source
 GROUP BY 1, 2, 3
-ORDER BY number, minute, source
+ORDER BY number NULLS LAST, minute NULLS LAST, source NULLS LAST
 """
 
 
@@ -67,7 +67,7 @@ def tell_silences(store: Store, sql: Sql, zone: tzinfo) -> bool:
     bool
         Whether ``sources`` changed: the engine must be told.
     """
-    rows = sql("SELECT * FROM sources WHERE first IS NOT NULL ORDER BY source").to_arrow().to_pylist()
+    rows = sql("SELECT * FROM sources WHERE first IS NOT NULL ORDER BY source NULLS LAST").to_arrow().to_pylist()
     sets: defaultdict[object, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         sets[row["format"], row["vantage"]].append(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from forensics.escaping import markup_safe, terminal_safe
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     import pandas as pd
@@ -23,14 +25,14 @@ SPAN_ROWS = 64 * 1024
 """Rows that are sorted at once where rows are handed on batch by batch."""
 
 SECONDS = """
-SELECT epoch_us("{time}") // 1000000 AS second, count(*) AS n
+SELECT unix_micros(date_trunc('second', "{time}")) AS second, count(*) AS n
 FROM ({query}
 )
 WHERE "{time}" IS NOT NULL
-GROUP BY second
-ORDER BY second
+GROUP BY 1
+ORDER BY second NULLS LAST
 """
-"""How many rows there are of each second."""
+"""How many rows there are of each second. [us since 1970]"""
 
 SHOWN_ROWS = 10
 """Rows that a notebook shows."""
@@ -94,17 +96,33 @@ class View:
 
     def _spans(self) -> list[str]:
         """Return the conditions of spans of about `SPAN_ROWS` each, in their order; one of them holds for every row."""
-        if self._time is None:
+        if self._time is None or not self._engine.sorts_in_memory:
             return ["true"]
         counted = self._engine.query(SECONDS.format(time=self._time, query=self._query), self._tables)
         seconds, counts = (column.to_numpy() for column in counted.columns)
         place = (np.cumsum(counts) - counts) // SPAN_ROWS
-        cuts = [f"make_timestamptz({second * 1_000_000})" for second in seconds[1:][np.diff(place) > 0].tolist()]
+        cuts = [f"timestamp_micros({second})" for second in seconds[1:][np.diff(place) > 0].tolist()]
         if not cuts:
             return ["true"]
         time = f'"{self._time}"'
         between = [f"{time} >= {since} AND {time} < {until}" for since, until in pairwise(cuts)]
         return [f"{time} < {cuts[0]}", *between, f"({time} >= {cuts[-1]} OR {time} IS NULL)"]
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows as Parquet, however many there are.
+
+        Parameters
+        ----------
+        path
+            Where to; nothing may be there yet. DuckDB writes one file. The workers of Spark write a folder of files,
+            which readers of Parquet take as one table.
+
+        Raises
+        ------
+        OSError
+            There is something already, or it cannot be written.
+        """
+        self._engine.write(self._ordered, Path(path), self._tables)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas data frame; integers that may be null keep their type (``Int64``)."""

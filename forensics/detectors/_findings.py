@@ -80,7 +80,7 @@ def without_uploads(case: Case) -> tuple[int, int, str]:
     """
     rows = case.sql(
         "SELECT source, format, flows - observed_out AS refused FROM sources WHERE flows > observed_out "
-        "ORDER BY refused DESC, source"
+        "ORDER BY refused DESC NULLS LAST, source NULLS LAST"
     ).to_arrow().to_pylist()  # fmt: skip
     told = [f"{row['source']}: {row['format']}, {row['refused']:,}" for row in rows[:SAID]]
     told += [f"{len(rows) - SAID:,} more"] if len(rows) > SAID else []

@@ -46,11 +46,11 @@ VALUE = "period [s]"
 SCORE = "share of regular intervals [1]"
 
 CONTACTS = """
-SELECT src, server, vantage, epoch_us(start) AS start, max(name) AS name
+SELECT src, server, vantage, unix_micros(start) AS start, max(name) AS name
 FROM contacts
 WHERE server <> src
 GROUP BY 1, 2, 3, 4
-ORDER BY src, server, vantage, start
+ORDER BY src NULLS LAST, server NULLS LAST, vantage NULLS LAST, start NULLS LAST
 """
 """Contacts at the same microsecond are one."""
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
 
-__all__ = ["SCORE", "SHORT_CASE", "TITLE", "VALUE", "coverage", "detect", "window_of"]
+__all__ = ["SCORE", "SHORT_CASE", "TITLE", "VALUE", "coverage", "detect", "series_by", "window_of"]
 
 TITLE = "Volumes above what is usual"
 VALUE = "bytes sent [B]"
@@ -87,7 +87,7 @@ ASKED = """
 SELECT DISTINCT k.finding AS finding, c.src AS src
 FROM keys k
 JOIN contacts c ON c.server = k.server AND c.start < k."end" AND c."end" >= k.start
-ORDER BY finding, src
+ORDER BY finding NULLS LAST, src NULLS LAST
 """
 
 
@@ -97,6 +97,12 @@ def window_of(case: Case) -> timedelta:
     if span["first"] is None or span["last"] - span["first"] >= SHORT_CASE:
         return timedelta(hours=1)
     return timedelta(minutes=1)
+
+
+def series_by(case: Case, window: timedelta) -> pd.DataFrame:
+    """Return bytes and connections of each client and server in each window: an hour, or a minute."""
+    windows = pa.table({"hourly": [window >= timedelta(hours=1)]})
+    return case.sql(query_text("series"), windows=windows).to_pandas()
 
 
 def detect(
@@ -167,8 +173,7 @@ def coverage(case: Case, *, history: int = 6, least_spread: float = 0.7) -> Cove
 
 def _series(case: Case, window: timedelta, roles: Roles, *, observed: bool = True) -> pd.DataFrame:
     """Return bytes per terminal, server and window; a gateway's are there only where no terminal's own are."""
-    unit = "hour" if window >= timedelta(hours=1) else "minute"
-    series = case.sql(query_text("series", unit=unit)).to_pandas()
+    series = series_by(case, window)
     series = series[~series["server"].map(roles.is_inside).astype(bool)]
     direct = series["src"].isin(roles.terminals)
     behind = series["src"].isin(roles.gateways)

@@ -1,22 +1,32 @@
-"""Engines that run the queries: DuckDB in process. Nothing else in the library knows which one runs.
+"""Engines that run the queries: DuckDB in process, or Apache Spark. Nothing else in the library knows which one runs.
 
-The queries are one text each, kept in ``forensics/sql``; `query_text` returns them. Those of `VIEWS` are tables to the
-others, and to the analyst: ``case.sql("SELECT * FROM contacts WHERE server = '203.0.113.7'")``.
+The queries are one text each, in what both engines understand alike; ``tests/engines/test_dialect.py`` has the rules.
+Those in ``forensics/sql`` are returned by `query_text`. Those of `VIEWS` are tables to the others, and to the analyst:
+``case.sql("SELECT * FROM contacts WHERE server = '203.0.113.7'")``.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
+
+from forensics.errors import CaseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
+    from pyspark.sql import SparkSession
 
-__all__ = ["VIEWS", "Engine", "query_text"]
+__all__ = ["VIEWS", "Engine", "EngineLike", "engine_of", "query_text"]
+
+EngineLike: TypeAlias = Union[str, "SparkSession"]
+"""What a caller may name an engine by: ``duckdb``, the URL of a Spark master, or a Spark session."""
+
+MASTERS = ("local", "spark://", "yarn", "k8s://")
+"""How the URL of a Spark master begins."""
 
 VIEWS = ("address_of", "traffic", "contacts")
 """Queries that every case offers as tables, in the order in which they build on each other."""
@@ -24,6 +34,14 @@ VIEWS = ("address_of", "traffic", "contacts")
 
 class Engine(Protocol):
     """What a case needs of an engine."""
+
+    @property
+    def local(self) -> bool:
+        """Whether it runs on this machine alone, and so sees the temporary folders of this one."""
+
+    @property
+    def sorts_in_memory(self) -> bool:
+        """Whether all rows must fit into memory to be sorted: long tables are then better sorted in pieces."""
 
     def register_arrow(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table known to queries under a name, in place of what bore the name before."""
@@ -55,17 +73,56 @@ class Engine(Protocol):
             The engine refuses the query; the message is its own.
         """
 
+    def write(self, text: str, path: Path, tables: Mapping[str, pa.Table] | None = None) -> None:
+        """Run a query and write its rows as Parquet: one file, or a folder of files to which many workers write.
 
-@cache
-def query_text(name: str, **words: str) -> str:
-    """Return a query of ``forensics/sql`` by its file's name without the suffix.
+        Raises
+        ------
+        QueryError
+            The engine refuses the query.
+        OSError
+            There is something at the path already, or it cannot be written.
+        """
+
+
+def engine_of(engine: EngineLike | None, folder: Path) -> Engine:
+    """Return the engine that is meant.
 
     Parameters
     ----------
-    name
-        The file's name.
-    **words
-        What stands for the words in braces; never anything that evidence wrote.
+    engine
+        ``duckdb``, the URL of a Spark master (``local[4]``, ``spark://host:7077``, ``yarn``, ``k8s://...``), or a Spark
+        session; None for DuckDB.
+    folder
+        The folder of the case.
+
+    Raises
+    ------
+    CaseError
+        It names no engine; or Spark runs with another master already.
+    MissingToolError
+        PySpark or Java is not installed, or Spark does not start.
     """
-    text = resources.files("forensics").joinpath("sql", f"{name}.sql").read_text("utf-8")
-    return text.format(**words) if words else text
+    if engine is None or engine == "duckdb":
+        from forensics.engines.duckdb import DuckDBEngine
+
+        return DuckDBEngine(folder)
+    if isinstance(engine, str):
+        if not engine.startswith(MASTERS):
+            raise CaseError(
+                f"{engine!r} is no engine: give duckdb, or a Spark master such as local[4] or spark://host:7077"
+            )
+        from forensics.engines.spark import SparkEngine, session_of
+
+        return SparkEngine(session_of(engine))
+    if not hasattr(engine, "newSession"):
+        raise CaseError(f"a {type(engine).__name__} is no engine: give a name, or a session of Spark")
+    from forensics.engines.spark import SparkEngine
+
+    return SparkEngine(engine)
+
+
+@cache
+def query_text(name: str) -> str:
+    """Return a query of ``forensics/sql`` by its file's name without the suffix."""
+    return resources.files("forensics").joinpath("sql", f"{name}.sql").read_text("utf-8")

@@ -10,6 +10,8 @@ References
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tempfile
 import weakref
@@ -20,6 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from forensics.errors import QueryError
+from forensics.replacing import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +35,15 @@ SETTINGS = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",  # a query names tables of the case, never variables of the program
 }
+
+MACROS = {
+    "collect_list(x)": "list(x) FILTER (WHERE x IS NOT NULL)",
+    "sort_array(x)": "list_sort(x)",
+    "timestamp_micros(x)": "make_timestamptz(x)",
+    "try_sum(x)": "TRY_CAST(sum(x) AS BIGINT)",
+    "unix_micros(x)": "epoch_us(x)",
+}
+"""Functions of Spark that DuckDB has under other names, so that one text runs on both."""
 
 WIDE = pa.decimal128(38, 0)
 """What DuckDB makes of its 128-bit integers; the sum of a column of integers is one."""
@@ -50,6 +62,9 @@ class DuckDBEngine:
         The only folder whose Parquet files it may read; none where all tables are in memory.
     """
 
+    local = True
+    sorts_in_memory = True
+
     def __init__(self, folder: Path | None = None) -> None:
         self._arrow: dict[str, pa.Table] = {}
         self._connection = duckdb.connect(config=dict(SETTINGS))
@@ -57,6 +72,8 @@ class DuckDBEngine:
         # A notebook without ipywidgets has no bar, and refuses to have it switched off.
         if self._connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,):
             self._connection.execute("SET enable_progress_bar = false")
+        for macro, meaning in MACROS.items():
+            self._connection.execute(f"CREATE MACRO {macro} AS {meaning}")
         spill = tempfile.mkdtemp(prefix="forensics-")
         weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
         self._connection.execute(f"SET temp_directory = {_literal(spill)}")
@@ -106,6 +123,17 @@ class DuckDBEngine:
         """Run one query, with tables that only it sees, and return its rows."""
         with _refusals(), self._cursor(text, tables or {}) as cursor:
             return _narrowed(cursor.sql(text).to_arrow_table())
+
+    def write(self, text: str, path: Path, tables: Mapping[str, pa.Table] | None = None) -> None:
+        """Run one query and write its rows into one Parquet file."""
+        from pyarrow.parquet import ParquetWriter
+
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        rows = self.stream(text, tables)
+        with replacing(path) as file, ParquetWriter(file, rows.schema, compression="zstd") as writer:
+            for batch in rows:
+                writer.write_batch(batch)
 
     def _cursor(self, text: str, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
         """Return a connection for a query, once it is known that the query only reads."""

@@ -10,7 +10,7 @@ WITH wanted AS (
 numbered AS (
     SELECT
         src, server, name, via, start, "end", bytes_out, bytes_in, bytes_kind, vantage, source, record,
-        row_number() OVER (PARTITION BY src, server, via, bytes_kind, source ORDER BY record) AS place
+        row_number() OVER (PARTITION BY src, server, via, bytes_kind, source ORDER BY record NULLS LAST) AS place
     FROM wanted
 )
 SELECT
@@ -23,10 +23,10 @@ SELECT
     max(name) AS name,
     min(start) AS start,
     max("end") AS "end",
-    TRY_CAST(sum(bytes_out) AS BIGINT) AS bytes_out,
-    TRY_CAST(sum(bytes_in) AS BIGINT) AS bytes_in,
+    try_sum(bytes_out) AS bytes_out,
+    try_sum(bytes_in) AS bytes_in,
     count(*) AS connections,
-    string_agg(CASE WHEN place <= 200 THEN CAST(record AS VARCHAR) END, ',') AS records
+    sort_array(collect_list(CASE WHEN place <= 200 THEN record END)) AS records
 FROM numbered
 GROUP BY src, server, via, bytes_kind, vantage, source
-ORDER BY src, server, source, via NULLS FIRST, bytes_kind
+ORDER BY src NULLS LAST, server NULLS LAST, source NULLS LAST, via NULLS FIRST, bytes_kind NULLS LAST

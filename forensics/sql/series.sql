@@ -1,17 +1,19 @@
 -- Bytes and connections of each client and server in each window. One conversation seen from several places counts
 -- once: as the vantage that saw most of it. A sum beyond 63 bits, which only hostile logs reach, is null: not known.
+-- `windows` has one row; its `hourly` says whether windows are hours or minutes.
 WITH seen AS (
     SELECT
         src,
         server,
-        date_trunc('{unit}', minute) AS start,
+        CASE WHEN w.hourly THEN date_trunc('hour', minute) ELSE date_trunc('minute', minute) END AS start,
         vantage,
         bytes_kind,
         max(name) AS name,
-        TRY_CAST(sum(bytes_out) AS BIGINT) AS bytes_out,
-        TRY_CAST(sum(bytes_in) AS BIGINT) AS bytes_in,
-        TRY_CAST(sum(connections) AS BIGINT) AS connections
+        try_sum(bytes_out) AS bytes_out,
+        try_sum(bytes_in) AS bytes_in,
+        try_sum(connections) AS connections
     FROM traffic
+    CROSS JOIN windows w
     WHERE server <> src
     GROUP BY 1, 2, 3, 4, 5
 )
@@ -25,4 +27,4 @@ SELECT
     max(connections) AS connections
 FROM seen
 GROUP BY src, server, start
-ORDER BY src, server, start
+ORDER BY src NULLS LAST, server NULLS LAST, start NULLS LAST

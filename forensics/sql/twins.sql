@@ -10,8 +10,8 @@ WITH once AS (
 SELECT
     a.source AS one,
     b.source AS other,
-    epoch_us(b.start) - epoch_us(a.start) AS difference
+    unix_micros(b.start) - unix_micros(a.start) AS difference
 FROM once a
 JOIN once b ON a.src = b.src AND a.src_port = b.src_port AND a.dst = b.dst AND a.dst_port = b.dst_port
 WHERE a.source < b.source
-ORDER BY one, other, difference
+ORDER BY one NULLS LAST, other NULLS LAST, difference NULLS LAST

@@ -288,6 +288,26 @@ def test_no_bar_of_the_engines_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_query_texts() -> None:
-    """A query is found by its name; words in braces are filled in where they are given."""
+    """A query is found by its name."""
     assert all("SELECT" in query_text(name) for name in VIEWS)
-    assert "date_trunc('hour', minute)" in query_text("series", unit="hour")
+
+
+def test_rows_are_written(engine: DuckDBEngine, folder: Path) -> None:
+    """A query can be written into a file beside the case, into none that is there already; a bad one leaves nothing."""
+    written = folder.parent / "written.parquet"
+    engine.write("SELECT n + m AS n FROM flows, mine ORDER BY n NULLS LAST", written, {"mine": pa.table({"m": [10]})})
+    assert pq.read_table(written).to_pylist() == [{"n": 11}, {"n": 12}, {"n": 13}]
+    with pytest.raises(FileExistsError):
+        engine.write("SELECT 1 AS n", written)
+    with pytest.raises(QueryError, match="boom"):
+        engine.write("SELECT error('boom') AS n", folder.parent / "other.parquet")
+    assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, "secret.csv", "written.parquet"]
+
+
+def test_names_of_spark_are_known(engine: DuckDBEngine) -> None:
+    """Functions that queries call by Spark's name do here what they do there."""
+    mine = {"mine": pa.table({"n": pa.array([2, None, 1], pa.int64()), "big": [2**62, 2**62, 2**62]})}
+    text = "SELECT sort_array(collect_list(n)) AS listed, try_sum(n) AS n, try_sum(big) AS big FROM mine"
+
+    assert engine.query(text, mine).to_pylist() == [{"listed": [1, 2], "n": 3, "big": None}]
+    assert first(engine, "SELECT unix_micros(timestamp_micros(-7)) AS n") == -7

@@ -1,0 +1,312 @@
+"""Apache Spark as the engine: on this machine, or on a cluster that sees the case's folder.
+
+A session that was handed over stays as it is: the engine works in a session of its own beside it, with its own tables
+and settings, and never ends it.
+
+References
+----------
+.. [1] Apache Spark, *ANSI Compliance*: https://spark.apache.org/docs/latest/sql-ref-ansi-compliance.html
+.. [2] M. Zaharia et al., "Apache Spark: A Unified Engine for Big Data Processing", Commun. ACM 59 (2016) 56-65,
+   doi:10.1145/2934664.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import os
+import re
+import shutil
+import sys
+import tempfile
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from forensics.errors import CaseError, MissingToolError, QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["SparkEngine", "session_of"]
+
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.ansi.doubleQuotedIdentifiers": "true",  # "end" is a column, as everywhere else
+    "spark.sql.ansi.enforceReservedKeywords": "false",
+    "spark.sql.groupByOrdinal": "true",
+    "spark.sql.runSQLOnFiles": "false",  # a query names tables, never files
+}
+"""What the one text of a query counts on, whatever a cluster is set to."""
+
+ALONE = {
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+}
+"""Settings of a Spark on this machine: nothing but the loopback device is listened on."""
+
+PIECES = 4
+"""Pieces for each core that a Spark on this machine takes rows apart into; its 200 are meant for clusters."""
+
+TYPES = {
+    pa.string(): "STRING",
+    pa.int64(): "BIGINT",
+    pa.int32(): "INT",
+    pa.bool_(): "BOOLEAN",
+    pa.float64(): "DOUBLE",
+    pa.binary(): "BINARY",
+    pa.timestamp("us", "UTC"): "TIMESTAMP",
+}
+"""Types of the tables of a case, as Spark calls them."""
+
+TOKEN = re.compile(r"""--[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|\s+|.""", re.DOTALL)
+"""One piece of a query: a comment, something quoted, white space, or any other character."""
+
+
+GLOB = re.compile(r"[\\*?\[\]{}]")
+"""Characters that are special in a glob, and may be part of a case's name."""
+
+
+class SparkEngine:
+    """A session of Spark that nobody else uses.
+
+    Parameters
+    ----------
+    session
+        Any session; the engine's own is made beside it.
+    """
+
+    sorts_in_memory = False
+
+    def __init__(self, session: SparkSession) -> None:
+        self._session = session.newSession()
+        for name, value in SETTINGS.items():
+            self._session.conf.set(name, value)
+        self._frames: dict[str, DataFrame] = {}
+
+    @property
+    def local(self) -> bool:
+        """Whether it runs on this machine alone."""
+        return _master(self._session).startswith("local")
+
+    def register_arrow(self, name: str, table: pa.Table) -> None:
+        """Make an Arrow table known to queries under a name, in place of what bore the name before."""
+        self._register(name, self._sent(table))
+
+    def register_parquet(self, name: str, files: Sequence[Path], rows: pa.Table | None = None) -> None:
+        """Make Parquet files of one schema, and more rows in memory, known to queries as one table under a name."""
+        # The disk is meant that this machine sees, whatever the cluster's own file system is.
+        named = [f"file://{GLOB.sub(_escaped, str(file.resolve()))}" for file in files]
+        with _refusals():
+            frame = self._session.read.schema(_declared(files[0])).parquet(*named)
+        self._register(name, frame if rows is None else frame.union(self._sent(rows)))
+
+    def _sent(self, table: pa.Table) -> DataFrame:
+        """Return rows of this machine as Spark has them; PySpark stumbles over a table without any chunk."""
+        return self._session.createDataFrame(table if table.num_rows else table.schema.empty_table())
+
+    def _register(self, name: str, frame: DataFrame) -> None:
+        frame.createOrReplaceTempView(name)
+        self._frames[name] = frame
+
+    def register_view(self, name: str, text: str) -> None:
+        """Make a query known to other queries under a name."""
+        self._session.sql(f'CREATE OR REPLACE TEMPORARY VIEW "{name}" AS {text}')
+
+    def bare(self, text: str) -> str:
+        """Return a query without the semicolons and comments that end it, so that it can stand in parentheses."""
+        pieces = TOKEN.findall(text)
+        while pieces and (pieces[-1] == ";" or pieces[-1].isspace() or pieces[-1].startswith(("--", "/*"))):
+            pieces.pop()
+        return "".join(pieces)
+
+    def stream(self, text: str, tables: Mapping[str, pa.Table] | None = None) -> pa.RecordBatchReader:
+        """Run one query, with tables that only it sees, and hand on its rows batch by batch.
+
+        One partition of the result after the other comes to this machine.
+        """
+        with _refusals():
+            frame = self._frame(text, tables or {})
+            schema = _nullable(frame.limit(0).toArrow().schema)
+        return pa.RecordBatchReader.from_batches(schema, _batches(frame, schema))
+
+    def query(self, text: str, tables: Mapping[str, pa.Table] | None = None) -> pa.Table:
+        """Run one query, with tables that only it sees, and return its rows."""
+        with _refusals():
+            table = self._frame(text, tables or {}).toArrow()
+        return table.cast(_nullable(table.schema))
+
+    def write(self, text: str, path: Path, tables: Mapping[str, pa.Table] | None = None) -> None:
+        """Run one query and have the workers write its rows into a folder of Parquet files."""
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        with _refusals():
+            self._frame(text, tables or {}).write.parquet(f"file://{path.resolve()}")
+
+    def _frame(self, text: str, tables: Mapping[str, pa.Table]) -> DataFrame:
+        """Return what a query will give, once it is known that the query only reads."""
+        try:
+            for name, table in tables.items():
+                self._sent(table).createOrReplaceTempView(name)
+            # A command would be run at once; in parentheses there can be a query alone.
+            self._session.sql(f"SELECT * FROM ({text}\n)")  # noqa: S608  # nothing is run
+            return self._session.sql(text)
+        finally:
+            for name in tables:
+                if name in self._frames:
+                    self._frames[name].createOrReplaceTempView(name)
+                else:
+                    self._session.catalog.dropTempView(name)
+
+
+def session_of(master: str) -> SparkSession:
+    """Return the session of Spark in this process, which is started where there is none.
+
+    Parameters
+    ----------
+    master
+        URL of the master: ``local[4]``, ``spark://host:7077``, ``yarn``, ``k8s://...``.
+
+    Raises
+    ------
+    CaseError
+        Spark runs in this process with another master; there can be only one.
+    MissingToolError
+        PySpark or Java is not installed, or Spark does not start.
+    """
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise MissingToolError("Apache Spark runs through PySpark: `pip install 'forensics[spark]'`") from error
+    if running := SparkSession.getActiveSession():
+        if _master(running) != master:
+            told = f"Spark runs as {_master(running)} in this process already, not as {master}"
+            raise CaseError(f"{told}: end that session, or hand it over as engine=")
+        return running
+    if not shutil.which("java", path=_java_path()):
+        told = "Apache Spark needs Java 17 or newer, and there is no `java`"
+        raise MissingToolError(f"{told}: `apt install default-jre-headless`, or set JAVA_HOME")
+    builder = SparkSession.builder.master(master).appName("forensics")
+    for name, value in _started_with(master).items():
+        builder = builder.config(name, value)
+    try:
+        with _environment(master):
+            session = builder.getOrCreate()
+    except (PySparkException, OSError) as error:
+        raise MissingToolError(f"Apache Spark does not start as {master}: {error}") from error
+    session.sparkContext.setLogLevel("FATAL")  # an error is raised; it need not be shown as well
+    return session
+
+
+def _java_path() -> str:
+    """Return where Spark looks for Java."""
+    home = os.environ.get("JAVA_HOME")
+    return str(Path(home) / "bin") if home else os.environ.get("PATH", os.defpath)
+
+
+def _started_with(master: str) -> dict[str, str]:
+    """Return the settings of a Spark that is started here."""
+    tables = tempfile.mkdtemp(prefix="forensics-")  # Spark makes a folder for tables that nobody will keep
+    atexit.register(shutil.rmtree, tables, ignore_errors=True)
+    quiet = {"spark.ui.showConsoleProgress": "false", "spark.sql.warehouse.dir": tables}
+    if not master.startswith("local"):
+        return quiet | SETTINGS
+    return quiet | SETTINGS | ALONE | {"spark.sql.shuffle.partitions": str(PIECES * (os.cpu_count() or 1))}
+
+
+@contextmanager
+def _environment(master: str) -> Iterator[None]:
+    """Set what Spark takes from the environment as it starts, and nothing for longer."""
+    wanted = {}
+    if master.startswith("local"):
+        # Workers on this machine run this Python; no address of it is looked for in the network.
+        wanted = {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _master(session: SparkSession) -> str:
+    return str(session.conf.get("spark.master"))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
+
+
+def _declared(file: Path) -> str:
+    """Return the columns of a Parquet file as Spark declares them; it need not look itself."""
+    from pyarrow.parquet import read_schema
+
+    kinds = {field.name: field.type for field in read_schema(file)}
+    plain = {name: kind.value_type if pa.types.is_dictionary(kind) else kind for name, kind in kinds.items()}
+    return ", ".join(f"`{name}` {TYPES[kind]}" for name, kind in plain.items())
+
+
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    """Return a schema that does not say where nulls cannot be, as other engines do not."""
+    return pa.schema([pa.field(field.name, _nullable_type(field.type)) for field in schema])
+
+
+def _nullable_type(kind: pa.DataType) -> pa.DataType:
+    return pa.list_(kind.value_type) if pa.types.is_list(kind) else kind
+
+
+def _batches(frame: DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a frame, in its order, with one partition in memory."""
+    with _refusals():
+        for row in _mapped(frame, _packed, "batch BINARY").toLocalIterator():
+            with pa.ipc.open_stream(row.batch) as reader:
+                for batch in reader:
+                    yield batch.cast(schema)
+
+
+def _mapped(
+    frame: DataFrame, function: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]], columns: str
+) -> DataFrame:
+    """Return what the workers make of the batches of a frame."""
+    with warnings.catch_warnings():
+        # PySpark warns of versions of pandas whenever a function is handed over, also where none of it is used.
+        warnings.simplefilter("ignore", FutureWarning)
+        return frame.mapInArrow(function, columns)
+
+
+def _packed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Put each batch into one value; runs in the workers."""
+    for batch in batches:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        yield pa.RecordBatch.from_arrays([pa.array([sink.getvalue().to_pybytes()], pa.binary())], ["batch"])
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn the engine's errors into ours; they are told once, not also in a log."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.logger import PySparkLogger
+
+    log = PySparkLogger.getLogger("SQLQueryContextLogger")
+    disabled, log.disabled = log.disabled, True
+    try:
+        yield
+    except (PySparkException, Py4JError) as error:
+        raise QueryError(str(error)) from error
+    finally:
+        log.disabled = disabled

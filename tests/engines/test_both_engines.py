@@ -1,0 +1,158 @@
+"""Every query and every detector on both engines: one text, the same rows."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import forensics as fx
+from forensics.detectors import beacons, volume_spikes
+from forensics.engines import VIEWS, query_text
+from forensics.origins import REQUESTS
+from forensics.relays import CLIENTS, SERVERS, TOTALS
+from forensics.schema import PARTS, TABLES
+from forensics.selection import selected_flows
+from forensics.silences import MINUTES, tell_silences
+from forensics.views import SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+    from forensics.case import Case
+    from forensics.engines import Engine
+
+pytestmark = pytest.mark.timeout(300)
+
+EVIDENCE = ("relay-1.pcap.gz", "relay-2.pcap", "access.log")
+
+
+class Listening:
+    """An engine that notes what it is asked, and its answers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.heard: list[tuple[str, pa.Table]] = []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the engine has
+        return getattr(self._engine, name)
+
+    def query(self, text: str, tables: Mapping[str, pa.Table] | None = None) -> pa.Table:
+        """Run a query."""
+        self.heard.append((text, self._engine.query(text, tables)))
+        return self.heard[-1][1]
+
+
+@pytest.fixture(scope="module")
+def folder(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a case on disk: two relays, and the log of the proxy in front of them."""
+    made = tmp_path_factory.mktemp("both") / "it's [2] *.case"
+    fx.open_case(made, timezone="Asia/Tokyo").add(*(lab / name for name in EVIDENCE))
+    return made
+
+
+@pytest.fixture(scope="module")
+def cases(folder: Path, spark: Any) -> tuple[Case, Case]:  # noqa: ANN401 - PySpark may be missing
+    """Return the case as each engine has it."""
+    opened = fx.open_case(folder), fx.open_case(folder, engine=spark)
+    for case in opened:
+        case._engine = Listening(case._engine)
+    return opened
+
+
+def heard(case: Case) -> list[tuple[str, pa.Table]]:
+    """Return what a case's engine was asked since this was asked last."""
+    assert isinstance(case._engine, Listening)
+    told, case._engine.heard = case._engine.heard, []
+    return told
+
+
+def sorted_rows(table: pa.Table) -> pa.Table:
+    """Return rows in an order that hangs on nothing but themselves."""
+    return table.sort_by([(name, "ascending") for name in table.column_names if not pa.types.is_list(table[name].type)])
+
+
+def check_alike(one: list[tuple[str, pa.Table]], other: list[tuple[str, pa.Table]]) -> None:
+    """Check that two engines were asked the same and gave the same; in the same order, where the query has one."""
+    assert [text for text, _ in one] == [text for text, _ in other]
+    for (text, mine), (_, theirs) in zip(one, other, strict=True):
+        ordered = re.search(r"\bORDER BY\b[^()]*$", text)
+        assert mine.schema == theirs.schema, text
+        assert mine == theirs if ordered else sorted_rows(mine) == sorted_rows(theirs), text
+
+
+SERVERS_ASKED = pa.table({"server": ["192.0.2.80", "198.51.100.20"]})
+DIRECT: dict[str, tuple[str, dict[str, pa.Table]]] = {
+    **{name: (f"SELECT * FROM {name}", {}) for name in (*TABLES, *VIEWS)},  # noqa: S608 - our own names
+    "twins": (query_text("twins"), {}),
+    "series by hour": (query_text("series"), {"windows": pa.table({"hourly": [True]})}),
+    "series by minute": (query_text("series"), {"windows": pa.table({"hourly": [False]})}),
+    "servers": (SERVERS, {}),
+    "clients": (CLIENTS, {}),
+    "totals": (TOTALS, {}),
+    "seconds": (SECONDS.format(time="start", query="SELECT * FROM flows"), {}),
+}
+
+
+def everything(case: Case) -> dict[str, Any]:
+    """Return all that is found in a case."""
+    tell_silences(case._store, case.sql, case.timezone)
+    spikes, found = fx.find_spikes(case, least_bytes=1000), fx.find_beacons(case)
+    relays = fx.rank_relays(case, spikes=spikes, found_beacons=found, least_score=-9)
+    graph = fx.build_hop_graph(case, spikes=spikes, found_beacons=found, relays=relays)
+    flows = case.flows.to_arrow()
+    named = {"flow": flows.slice(3, 2), "finding": found.head(2), "condition": "dst_port = 443"}
+    members = [{"number": 0, "source": name} for name in EVIDENCE]
+    return {
+        "spikes": spikes,
+        "beacons": found,
+        "relays": relays,
+        "graph": (list(graph.nodes(data=True)), list(graph.edges(data=True, keys=True)), graph.graph),
+        "coverage": (volume_spikes.coverage(case), beacons.coverage(case)),
+        "selected": {name: sorted_rows(selected_flows(case.sql, "a case", rows)) for name, rows in named.items()},
+        "silences": case.sql(MINUTES, sets=pa.Table.from_pylist(members)).to_arrow(),
+        "requests": sorted_rows(case.sql(REQUESTS, relays=SERVERS_ASKED).to_arrow()),
+        "shown": [len(case.names), repr(case.volumes)],
+    }
+
+
+def test_every_query_and_every_finding_is_the_same(cases: tuple[Case, Case]) -> None:
+    """All queries, those of detectors, relays, hops, selections and silences among them; and what is made of them."""
+    for case in cases:
+        for text, tables in DIRECT.values():
+            case.sql(text, **tables).to_arrow()
+    duckdb, spark = map(everything, cases)
+
+    one, other = map(heard, cases)
+    check_alike(one, other)
+    for name, found in duckdb.items():
+        if isinstance(found, pd.DataFrame):
+            pd.testing.assert_frame_equal(found, spark[name])
+        else:
+            assert found == spark[name], name
+    streamed, also = (case.flows.to_batches().read_all() for case in cases)
+    assert streamed == also == cases[0].flows.to_arrow()
+    views = [(query_text(name), pa.table({})) for name in (*PARTS, *VIEWS)]
+    assert [place for place, text in dialect().texts().items() if not ran(text, one + views)] == []
+
+
+def ran(text: str, heard: list[tuple[str, pa.Table]]) -> bool:
+    """Tell whether a query of the library was among those that ran; braces stand for anything."""
+    pattern = re.compile(".*".join(map(re.escape, re.split(r"\{\w*\}", text.strip()))), re.DOTALL)
+    return any(pattern.search(asked) for asked, _ in heard)
+
+
+def dialect() -> ModuleType:
+    """Return the rules of the dialect, which know where all queries stand."""
+    spec = importlib.util.spec_from_file_location("dialect", Path(__file__).with_name("test_dialect.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
