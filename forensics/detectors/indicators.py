@@ -198,5 +198,5 @@ def _finding(one: Indicator, parts: list[dict[str, Any]]) -> dict[str, object]:
         "p_value": None,
         "q_value": None,
         "reason": reason,
-        "evidence": [(part["source"], int(record)) for part in parts for record in part["records"].split(",")],
+        "evidence": [(part["source"], record) for part in parts for record in part["records"]],
     }

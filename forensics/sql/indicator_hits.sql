@@ -22,7 +22,7 @@ WITH hits AS (
     FROM names n
     JOIN matched m ON n.address = m.host
     UNION
-    SELECT p.number, f.address, f.peer, CAST(NULL AS VARCHAR), f.time, f.time, f.source, f.record
+    SELECT p.number, f.address, f.peer, CAST(NULL AS STRING), f.time, f.time, f.source, f.record
     FROM fingerprints f
     JOIN programs p ON f.kind = p.kind AND f.fingerprint = p.fingerprint
     UNION
@@ -34,7 +34,7 @@ WITH hits AS (
 numbered AS (
     SELECT
         number, src, dst, name, start, "end", source, record,
-        row_number() OVER (PARTITION BY number, src, dst, source ORDER BY record) AS place
+        row_number() OVER (PARTITION BY number, src, dst, source ORDER BY record NULLS LAST) AS place
     FROM hits
 )
 SELECT
@@ -46,7 +46,7 @@ SELECT
     min(start) AS start,
     max("end") AS "end",
     count(*) AS hits,
-    string_agg(CASE WHEN place <= 1000 THEN CAST(record AS VARCHAR) END, ',') AS records
+    sort_array(collect_list(CASE WHEN place <= 1000 THEN record END)) AS records
 FROM numbered
 GROUP BY number, src, dst, source
-ORDER BY number, src NULLS FIRST, dst NULLS FIRST, source
+ORDER BY number NULLS LAST, src NULLS FIRST, dst NULLS FIRST, source NULLS LAST

@@ -8,4 +8,4 @@ UNION
 SELECT name AS host FROM names
 UNION
 SELECT address AS host FROM names WHERE address IS NOT NULL
-ORDER BY host
+ORDER BY host NULLS LAST
