@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forensics.formats._columns import Ints, either
 from forensics.formats._cut import Cut
 from forensics.formats._fields import MOST, Fields
 from forensics.formats._hosts import target
@@ -274,6 +275,22 @@ def test_words_are_combined_by_row() -> None:
 
     assert column_of(one.only(np.array([True, False, True, True])).otherwise(other)) == ["a", "a", "y", "c"]
     assert column_of(one.mapped({"a": "z", "c": "z"}.get)) == ["z", None, None, "z"]
+    constant = Words.constant("k", np.array([True, False, True, False]))
+    assert column_of(constant.otherwise(other)) == ["k", "a", "k", None]
+
+
+def test_numbers_are_combined_by_row() -> None:
+    """A column of numbers fills in those of another where it has none, or takes its rows from either of two."""
+    fields = fields_of([b"1", b"2", b"-", b"-"], [b"5", b"-", b"7", b"-"])
+    one, other = fields.counts(0, what="one"), fields.counts(1, what="other")
+    where = np.array([False, True, True, False])
+
+    def shown(column: Ints) -> list[int | None]:
+        return [value if known else None for value, known in zip(*map(np.ndarray.tolist, column), strict=True)]
+
+    assert shown(one.otherwise(other)) == [1, 2, 7, None]
+    assert shown(either(where, one, other)) == [5, 2, None, None]
+    assert shown(either(where | True, one, other)) == [1, 2, None, None]
 
 
 def test_what_stands_for_nothing_is_the_formats_own() -> None:

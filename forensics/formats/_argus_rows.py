@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forensics.errors import EvidenceError
-from forensics.formats._columns import Ints
+from forensics.formats._columns import either
 from forensics.formats._delimited import Dialect, delimited
 from forensics.formats._fields import Fields
 from forensics.formats._hosts import address_of
@@ -26,7 +26,7 @@ from forensics.formats._stamps import Stamp, compile_stamp, read_column
 if TYPE_CHECKING:
     from forensics.formats import Evidence
     from forensics.formats._blocks import Block
-    from forensics.formats._columns import Bools
+    from forensics.formats._columns import Bools, Ints
     from forensics.formats._cut import I64
     from forensics.formats._vocabulary import Vocabulary
     from forensics.formats._zones import Clock
@@ -205,11 +205,7 @@ def _port(sheet: Sheet, layout: Layout, label: str) -> Ints:
 
 def _swapped(where: Bools, one: Ints, other: Ints) -> tuple[Ints, Ints]:
     """Return two columns, exchanged in some rows."""
-    if not where.any():
-        return one, other
-    pairs = [(one, other), (other, one)]
-    first, second = (Ints(np.where(where, b.values, a.values), np.where(where, b.known, a.known)) for a, b in pairs)
-    return first, second
+    return (either(where, other, one), either(where, one, other)) if where.any() else (one, other)
 
 
 def _stripped(text: str) -> str:

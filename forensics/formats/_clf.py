@@ -48,10 +48,7 @@ from forensics.formats._clf_fields import (
     backslashes,
     before_last,
     behind,
-    chosen,
     client_of,
-    constant,
-    either,
     last_client,
     method_of,
     name_in,
@@ -60,6 +57,7 @@ from forensics.formats._clf_fields import (
     request_line,
     secured,
 )
+from forensics.formats._columns import either
 from forensics.formats._hosts import address_of
 from forensics.formats._lines import text_of
 from forensics.formats._sheet import Ints, Sheet, Vocabularies, Words, finished
@@ -161,14 +159,14 @@ class Access:
         asked = self.asked(sheet)
         (start, end), (peer, src, passed) = self.times(sheet), self.clients(sheet)
         host, literal = self._host(sheet, name_in), self._host(sheet, address_in)
-        port = either(self._port_of(sheet), self.counts(sheet, "port", "server port", limit=65_535))
+        port = self._port_of(sheet).otherwise(self.counts(sheet, "port", "server port", limit=65_535))
         name, dst = host, self.words(sheet, "server", address_of).otherwise(literal)
         there = np.zeros(sheet.rows, np.bool_)
         if asked.targets is not None:
             there = asked.targets.name.known | asked.targets.address.known
             name = asked.targets.name.otherwise(host.only(~there))
             dst = asked.targets.address.otherwise(dst.only(~there))
-            port = chosen(there, asked.targets.port, port)
+            port = either(there, asked.targets.port, port)
             literal = asked.targets.address.otherwise(literal.only(~there))
         sheet.put(
             "exchanges",
@@ -181,7 +179,7 @@ class Access:
             proto="tcp",
             service=self.service(sheet, which, asked, port),
             name=name,
-            via=constant(self.evidence.vantage, there).otherwise(peer.only(passed)),
+            via=Words.constant(self.evidence.vantage, there).otherwise(peer.only(passed)),
             bytes_out=self.counts(sheet, "sent", "request size"),
             bytes_in=self.received(sheet),
             bytes_kind="application",
@@ -215,7 +213,7 @@ class Access:
         """Return numbers: of the first code of a role that has one in a row."""
         made = nothing(sheet.rows)
         for place, _ in self.layouts.fields(role):
-            made = either(made, sheet.counts(place, what=what, null=self.NULL, limit=limit))
+            made = made.otherwise(sheet.counts(place, what=what, null=self.NULL, limit=limit))
         return made
 
     def _host(self, sheet: Sheet, convert: Callable[[str], str | None]) -> Words:
@@ -245,12 +243,12 @@ class Access:
         for place, code in self.layouts.fields("epoch"):
             found = sheet.decimals(place, what=code.title, unit=code.unit, limit=LATEST * 1_000_000 // code.unit)
             ends |= ~made.known & found.known & code.ends
-            made = either(made, found)
+            made = made.otherwise(found)
         for place, code in self.layouts.fields("time"):
             civil = sheet.stamps(place, compile_stamp(code.stamp), what=code.title)
             found = Ints(self._utc(sheet, civil), civil.known)
             ends |= ~made.known & found.known & code.ends
-            made = either(made, found)
+            made = made.otherwise(found)
         return made, ends
 
     def _utc(self, sheet: Sheet, civil: Civil) -> I64:
@@ -265,7 +263,7 @@ class Access:
         made = nothing(sheet.rows)
         for place, code in sorted(self.layouts.fields("elapsed"), key=lambda field: field[1].unit):
             limit = LONGEST * 1_000_000 // code.unit
-            made = either(made, sheet.decimals(place, what=code.title, null=self.NULL, unit=code.unit, limit=limit))
+            made = made.otherwise(sheet.decimals(place, what=code.title, null=self.NULL, unit=code.unit, limit=limit))
         sheet.note("negative_elapsed", int((made.values < -1_000).sum()))
         return np.where(made.known, np.maximum(made.values, 0), 0)
 
@@ -304,14 +302,15 @@ class Access:
         made = self.counts(sheet, "received", "reply size")
         for place, _ in self.layouts.fields("body"):
             body = sheet.counts(place, what="reply size", null=self.NULL)
-            made = either(made, Ints(body.values, body.known | sheet.equals(place, b"-")))
+            made = made.otherwise(Ints(body.values, body.known | sheet.equals(place, b"-")))
         return made
 
     def service(self, sheet: Sheet, which: I32, asked: Asked, port: Ints) -> Words:
         """Return the application protocols."""
         del which
-        secure = self.words(sheet, "secure", secured).otherwise(constant("ssl", port.known & (port.values == 443)))
-        plain = secure.otherwise(constant("http", np.ones(sheet.rows, np.bool_)))
+        on_443 = Words.constant("ssl", port.known & (port.values == 443))
+        secure = self.words(sheet, "secure", secured).otherwise(on_443)
+        plain = secure.otherwise(Words.constant("http", np.ones(sheet.rows, np.bool_)))
         if asked.targets is None:
             return plain
         there = asked.targets.name.known | asked.targets.address.known

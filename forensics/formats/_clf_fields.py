@@ -21,10 +21,9 @@ from forensics.formats._sheet import Ints, Words
 
 if TYPE_CHECKING:
     from forensics.formats._asked import Forwarded
-    from forensics.formats._columns import Bools
 
 __all__ = [
-    "address_in", "backslashes", "before_last", "behind", "chosen", "client_of", "constant", "either", "last_client",
+    "address_in", "backslashes", "before_last", "behind", "client_of", "last_client",
     "method_of", "name_in", "nothing", "port_in", "request_line", "secured",
 ]  # fmt: skip
 
@@ -85,16 +84,6 @@ def secured(text: str) -> str:
     return "ssl" if _SECURE.fullmatch(text) else "http"
 
 
-def chosen(where: Bools, one: Ints, other: Ints) -> Ints:
-    """Return one column of numbers in some rows, another in the others."""
-    return Ints(np.where(where, one.values, other.values), np.where(where, one.known, other.known))
-
-
-def either(one: Ints, other: Ints) -> Ints:
-    """Return numbers of one column, and of another where it has none."""
-    return chosen(one.known, one, other)
-
-
 def request_line(cut: Cut, field: int) -> tuple[Cut, Cut]:
     """Return the methods and the targets of request lines; targets may hold spaces, and no version may follow."""
     parts = divided(cut, field, b" ", 2)
@@ -109,11 +98,6 @@ def request_line(cut: Cut, field: int) -> tuple[Cut, Cut]:
     stop = np.where(versioned, tail.end[0], parts.end[1])
     url = replace(parts, begin=parts.begin[1:], end=np.ascontiguousarray(stop[None], np.int32), flag=parts.flag[1:])
     return parts, url
-
-
-def constant(text: str, where: Bools) -> Words:
-    """Return a text in some rows."""
-    return Words(np.where(where, np.int32(0), np.int32(-1)), (text,))
 
 
 def nothing(rows: int) -> Ints:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from forensics.formats._cut import I64
 
-__all__ = ["Bools", "Ints", "arrow", "column", "faults"]
+__all__ = ["Bools", "Ints", "arrow", "column", "either", "faults"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -37,6 +37,17 @@ class Ints(NamedTuple):
 
     values: I64
     known: Bools
+
+    def otherwise(self, other: Ints) -> Ints:
+        """Return the numbers of another column where this one has none."""
+        return Ints(np.where(self.known, self.values, other.values), self.known | other.known)
+
+
+def either(where: Bools, one: Ints, other: Ints) -> Ints:
+    """Return the numbers of one column in some rows, of another in the others."""
+    if where.all():
+        return one
+    return Ints(np.where(where, one.values, other.values), np.where(where, one.known, other.known))
 
 
 def column(value: object) -> object:

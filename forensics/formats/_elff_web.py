@@ -79,7 +79,7 @@ def put_requests(
     end = lines.times()
     method = lines.words(*METHOD, convert=_method)
     if tunnels is not None:
-        method = method.otherwise(Words(np.where(tunnels, 0, -1).astype(np.int32), ("CONNECT",)))
+        method = method.otherwise(Words.constant("CONNECT", tunnels))
     lines.sheet.put(
         "exchanges",
         start=lines.began(end, taken),
@@ -103,7 +103,7 @@ def put_requests(
         user_agent=_agent(lines, plus=plus),
         referer=lines.text(*REFERER),
         content_type=lines.words(*TYPE),
-        how=None if how is None else Words(np.where(asked.name.known, 0, -1).astype(np.int32), (how,)),
+        how=None if how is None else Words.constant(how, asked.name.known),
         is_flow=True,
         is_request=method.known,
     )
@@ -144,13 +144,12 @@ def asked_of_proxy(lines: Lines) -> Asked:
     host = lines.words(*HOST)
     named = ~(found.name.known | found.address.known)
     name, address = host.mapped(name_of).only(named), host.mapped(address_of).only(named)
-    port, logged = found.port, lines.ports("r-port", "cs-uri-port")
     return Asked(
         lines.text(*URI),
         found.service,
         found.name.otherwise(name.only(~address.known)),
         found.address.otherwise(address),
-        Ints(np.where(port.known, port.values, logged.values), port.known | logged.known),
+        found.port.otherwise(lines.ports("r-port", "cs-uri-port")),
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from forensics.formats._columns import either
 from forensics.formats._cut import FEW, Cut, divided
 from forensics.formats._hosts import address_of
 from forensics.formats._sheet import Ints, Sheet, Vocabulary
@@ -214,8 +215,8 @@ def _ports(sheet: Sheet, layout: Layout, icmp: Bools) -> tuple[Ints, Ints]:
     low = np.where(pair, code.values, first.values & 255)
     in_one = icmp & first.known
     return (
-        Ints(np.where(in_one, kind, src.values), np.where(in_one, first.known, src.known)),
-        Ints(np.where(in_one, low, first.values), first.known),
+        either(in_one, Ints(kind, first.known), src),
+        either(in_one, Ints(low, first.known), first),
     )
 
 

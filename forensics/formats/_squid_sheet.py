@@ -142,7 +142,7 @@ class _Lines:
         asked = self._asked(method)
         state, status, icp = self._results(method)
         dst = self._servers().otherwise(asked.address)
-        port = _otherwise(asked.port, self._ports("peer_port", dst.known))
+        port = asked.port.otherwise(self._ports("peer_port", dst.known))
         sni = self._words("sni", name_of)
         name = asked.name.otherwise(sni) if len(sni.values) else asked.name
         sent, received = self._sizes("sent"), self._sizes("received")
@@ -369,9 +369,9 @@ def _chosen(where: Bools, one: str, other: str) -> Words:
 def _services(service: Words, sni: Words, icp: Bools) -> Words:
     """Return the application protocol: of a query, of TLS by its server name, or of what is asked for."""
     if len(sni.values):
-        service = Words(np.where(sni.known, np.int32(0), np.int32(-1)), ("ssl",)).otherwise(service)
+        service = Words.constant("ssl", sni.known).otherwise(service)
     if icp.any():
-        service = Words(np.where(icp, np.int32(0), np.int32(-1)), ("icp",)).otherwise(service)
+        service = Words.constant("icp", icp).otherwise(service)
     return service
 
 
@@ -379,8 +379,3 @@ def _how(name: Words, sni: Words, icp: Bools) -> Words:
     """Return how names are known; a query of another cache is no request for one."""
     codes = np.where(name.known, np.int32(0), np.where(sni.known, np.int32(1), np.int32(-1)))
     return Words(np.where(icp, np.int32(-1), codes), ("proxy", "sni"))
-
-
-def _otherwise(one: Ints, other: Ints) -> Ints:
-    """Return the numbers of another column where one has none."""
-    return Ints(np.where(one.known, one.values, other.values), one.known | other.known)

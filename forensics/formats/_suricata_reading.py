@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from forensics.errors import EvidenceError
 from forensics.formats._blocks import blocks, in_order
-from forensics.formats._columns import Ints
+from forensics.formats._columns import either
 from forensics.formats._fields import Fields
 from forensics.formats._hosts import address_of, host_port, name_of
 from forensics.formats._kinds import Named, exploded
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from forensics.formats import Evidence
     from forensics.formats._blocks import Block
-    from forensics.formats._columns import Bools
+    from forensics.formats._columns import Ints
     from forensics.formats._cut import I64
 
 __all__ = ["read"]
@@ -223,7 +223,7 @@ def _put_flows(events: _Events, kind: str, **columns: object) -> None:
     start, end = events.time(f"{kind}.start"), events.time(f"{kind}.end")
     events.sheet.reject(end < start, f"{kind}.end is before {kind}.start")
     src_port, dst_port = (
-        _either(events.count(port), events.count(icmp))
+        events.count(port).otherwise(events.count(icmp))
         for port, icmp in (("src_port", "icmp_type"), ("dest_port", "icmp_code"))
     )
     events.sheet.put(
@@ -255,16 +255,6 @@ def _protocol(text: str) -> str:
     return f"ip-{int(name)}" if name.isdecimal() and name.isascii() and len(name) <= 3 else _PROTOCOLS.get(name, name)
 
 
-def _either(one: Ints, other: Ints) -> Ints:
-    """Return the numbers of one column, of another where that has none."""
-    return Ints(np.where(one.known, one.values, other.values), one.known | other.known)
-
-
-def _constant(where: Bools, text: str) -> Words:
-    """Return a column that has one text in some rows."""
-    return Words(np.where(where, 0, -1).astype(np.int32), (text,))
-
-
 def _put_http(events: _Events) -> None:
     """HTTP: a request and the name of the server; a request to a proxy tells nothing of the proxy's own name."""
     sheet, server = events.sheet, events.address("dest_ip")
@@ -281,12 +271,10 @@ def _put_http(events: _Events) -> None:
         src=events.address("src_ip"),
         src_port=events.count("src_port"),
         dst=asked.address.otherwise(server.only(~to_proxy)),
-        dst_port=Ints(
-            np.where(to_proxy, asked.port.values, port.values), np.where(to_proxy, asked.port.known, port.known)
-        ),
+        dst_port=either(to_proxy, asked.port, port),
         host=host,
         name=name,
-        how=_constant(name.known & to_proxy, "proxy").otherwise(_constant(name.known & ~to_proxy, "http")),
+        how=Words.constant("proxy", name.known & to_proxy).otherwise(Words.constant("http", name.known & ~to_proxy)),
         via=server.only(to_proxy),
         method=events.words("http.http_method"),
         url=events.text("http.url"),

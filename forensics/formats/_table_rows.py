@@ -122,7 +122,7 @@ class TableRows:
             if (column := self._table.columns.get(name)) is not None:
                 more[name] = sheet.text(self._places[column.field], null=self._null, undo=self._undo)
         if asked.name is not None:
-            more["how"] = Words(np.where(asked.name.known, 0, -1).astype(np.int32), ("proxy",))
+            more["how"] = Words.constant("proxy", asked.name.known)
         given = {name: value for name, value in more.items() if value is not None}
         sheet.put("exchanges", None, **columns, **given, is_flow=True, is_request=True)
 
@@ -139,10 +139,7 @@ class TableRows:
             name = found.name if name is None else name.otherwise(found.name)
             dst = found.address if dst is None else dst.otherwise(found.address)
             service = found.service if service is None else service.otherwise(found.service)
-            if port is None:
-                port = found.port
-            else:
-                port = Ints(np.where(port.known, port.values, found.port.values), port.known | found.port.known)
+            port = found.port if port is None else port.otherwise(found.port)
         return _Asked(dst, name, port, service)
 
     def _place(self, name: str) -> int:

@@ -83,6 +83,11 @@ class Words(NamedTuple):
             codes = np.array([*turned, -1], np.int32)[codes]  # -1 finds the last
         return cls(codes, tuple(places))
 
+    @classmethod
+    def constant(cls, text: str, where: npt.NDArray[np.bool_]) -> Words:
+        """Return a column that has one text in some rows, nothing in the others."""
+        return cls(np.where(where, np.int32(0), np.int32(-1)), (text,))
+
     @property
     def known(self) -> npt.NDArray[np.bool_]:
         """Which rows have a value."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from forensics.formats._columns import Ints
+from forensics.formats._columns import either
 from forensics.formats._hosts import address_of, host_port, name_of
 from forensics.formats._kinds import exploded
 from forensics.formats._vocabulary import Words
@@ -19,7 +17,7 @@ from forensics.formats._zeek_rows import certificate_name, is_carrier, protocol_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from forensics.formats._columns import Bools
+    from forensics.formats._columns import Ints
     from forensics.formats._zeek_columns import Columns
 
 __all__ = ["PUT", "put_flows"]
@@ -41,11 +39,6 @@ def ends(table: Columns) -> Ends:
     return Ends(
         table.address("id.orig_h"), table.count("id.orig_p"), table.address("id.resp_h"), table.count("id.resp_p")
     )
-
-
-def constant(where: Bools, text: str) -> Words:
-    """Return a column that has one text in some rows."""
-    return Words(np.where(where, 0, -1).astype(np.int32), (text,))
 
 
 def put_conn(table: Columns) -> None:
@@ -78,9 +71,9 @@ def put_flows(table: Columns, state: Words | str) -> None:
         dst_port=dst_port,
         proto=_protocol(table, src),
         service=service,
-        bytes_out=_either(has_ip, ip_out, payload_out),
-        bytes_in=_either(has_ip, ip_in, payload_in),
-        bytes_kind="ip" if has_ip.all() else constant(has_ip, "ip").otherwise(constant(~has_ip, "payload")),
+        bytes_out=either(has_ip, ip_out, payload_out),
+        bytes_in=either(has_ip, ip_in, payload_in),
+        bytes_kind="ip" if has_ip.all() else Words.constant("ip", has_ip).otherwise(Words.constant("payload", ~has_ip)),
         packets_out=table.count("orig_pkts"),
         packets_in=table.count("resp_pkts"),
         payload_bytes_out=payload_out,
@@ -97,13 +90,6 @@ def put_flows(table: Columns, state: Words | str) -> None:
     sheet.note("with_missed_bytes", int((missed & sheet.good).sum()))
 
 
-def _either(where: Bools, one: Ints, other: Ints) -> Ints:
-    """Return numbers of one column in some rows, of another in the others."""
-    if where.all():
-        return one
-    return Ints(np.where(where, one.values, other.values), np.where(where, one.known, other.known))
-
-
 def _protocol(table: Columns, src: Words) -> Words:
     """Return transport protocols; Zeek calls ICMPv6 icmp, too, and knows no name of rare ones."""
     proto = table.words("proto", _named_protocol)
@@ -112,7 +98,7 @@ def _protocol(table: Columns, src: Words) -> Words:
     icmp = proto.mapped(lambda name: name if name == "icmp" else None).known
     if icmp.any():
         six = icmp & src.mapped(lambda address: address if ":" in address else None).known
-        proto = constant(six, "icmp6").otherwise(proto)
+        proto = Words.constant("icmp6", six).otherwise(proto)
     return proto
 
 
@@ -126,8 +112,8 @@ def _tunnel(table: Columns, service: Words) -> Words:
     """Return which part of a tunnel connections are, as far as their own records tell."""
     inner = table.listed("tunnel_parents", table.writing.joined).known
     carrier = service.mapped(lambda text: text if is_carrier(text) else None).known
-    found = constant(inner & ~carrier, "inner").otherwise(constant(carrier & ~inner, "outer"))
-    return found.otherwise(constant(carrier & inner, "middle"))
+    found = Words.constant("inner", inner & ~carrier).otherwise(Words.constant("outer", carrier & ~inner))
+    return found.otherwise(Words.constant("middle", carrier & inner))
 
 
 def put_dns(table: Columns) -> None:
@@ -161,10 +147,10 @@ def put_http(table: Columns) -> None:
         src=src,
         src_port=src_port,
         dst=asked.address.otherwise(dst.only(~to_proxy)),
-        dst_port=_either(to_proxy, asked.port, dst_port),
+        dst_port=either(to_proxy, asked.port, dst_port),
         host=host,
         name=name,
-        how=constant(name.known & to_proxy, "proxy").otherwise(constant(name.known & ~to_proxy, "http")),
+        how=Words.constant("proxy", name.known & to_proxy).otherwise(Words.constant("http", name.known & ~to_proxy)),
         via=dst.only(to_proxy),
         method=table.words("method"),
         url=table.text("uri"),

@@ -61,7 +61,7 @@ from forensics.formats._firewall import (
 from forensics.formats._forcepoint_cloud import Cloud, integer_address, record_of
 from forensics.formats._head import first_lines
 from forensics.formats._pairs import pairs
-from forensics.formats._sheet import Ints, Sheet, Vocabularies, Words, finished
+from forensics.formats._sheet import Sheet, Vocabularies, Words, finished
 from forensics.formats._stamps import ISO, Civil
 from forensics.formats._syslog import surveyed, without_heads
 from forensics.formats._zones import Clock
@@ -216,7 +216,7 @@ def _fill(sheet: Sheet, time: I64, state: Words, vantage: str) -> None:
     sheet.put(
         "exchanges", start=time, end=time, src=src, dst=dst.otherwise(asked.address),
         src_port=nonzero(sheet.counts(SPORT, what="source port", limit=65_535)),
-        dst_port=Ints(np.where(asked.port.known, asked.port.values, port.values), asked.port.known | port.known),
+        dst_port=asked.port.otherwise(port),
         proto="tcp", service=asked.service, name=name, host=host, via=via,
         bytes_out=sheet.counts(SENT, what="bytes sent"), bytes_in=sheet.counts(RECEIVED, what="bytes received"),
         bytes_kind="application", state=state, method=sheet.words(METHOD, str.upper), status=status,

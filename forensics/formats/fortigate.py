@@ -49,6 +49,7 @@ import numpy as np
 
 from forensics.formats import _fortigate_keys as k
 from forensics.formats._blocks import blocks
+from forensics.formats._columns import either
 from forensics.formats._encodings import text_stream
 from forensics.formats._fields import Fields
 from forensics.formats._firewall import (
@@ -203,7 +204,7 @@ def _flows(sheet: Sheet, clock: Clock) -> I64:
     since = sheet.counts(k.DURATION_DELTA, what="durationdelta", limit=1 << 31)
     elapsed = np.where(part, since.values, duration.values) * SECOND
     packets = [
-        Ints(np.where(part, delta.values, total.values), np.where(part, delta.known, total.known & ~sent.interim))
+        either(part, delta, total._replace(known=total.known & ~sent.interim))
         for total, delta in (
             (sheet.counts(k.SENT_PACKETS, what="sentpkt"), sheet.counts(k.SENT_PACKETS_DELTA, what="sentpktdelta")),
             (sheet.counts(k.RECEIVED_PACKETS, what="rcvdpkt"),
@@ -244,7 +245,7 @@ def _increments(sheet: Sheet, total: int, delta: int) -> _Bytes:
     whole, since = (sheet.counts(key, what=k.PLAIN[key].decode()) for key in (total, delta))
     interim = is_one_of(sheet.words(k.LOGID, _number), "20")
     partly = since.known & (interim | (whole.values != since.values))
-    values = Ints(np.where(since.known, since.values, whole.values), since.known | (whole.known & ~interim))
+    values = since.otherwise(whole._replace(known=whole.known & ~interim))
     return _Bytes(values, partly | (interim & ~since.known), interim)
 
 

@@ -165,6 +165,5 @@ class _Log(Access):
             bare = replace(cut, begin=begin, end=cut.end[place][None], flag=cut.flag[place][None])
             found = sheet.counts((bare, 0), what=what, null=self.NULL, limit=limit)
             sheet.note(f"early_{role}", int(early.sum()))
-            known = found.known & ~early
-            made = Ints(np.where(made.known, made.values, found.values), made.known | known)
+            made = made.otherwise(found._replace(known=found.known & ~early))
         return made

@@ -45,7 +45,7 @@ from forensics.formats._firewall import count_note, first_then, proto_of, sample
 from forensics.formats._head import first_lines
 from forensics.formats._hosts import address_of
 from forensics.formats._pairs import pairs
-from forensics.formats._sheet import Bools, Ints, Sheet, Vocabularies, Words, finished
+from forensics.formats._sheet import Bools, Sheet, Vocabularies, Words, finished
 from forensics.formats._syslog import surveyed, without_heads
 from forensics.formats._zones import Clock
 
@@ -193,7 +193,7 @@ def _fill(sheet: Sheet, prefix: Cut, times: np.ndarray[tuple[int], np.dtype[np.i
     dst = sheet.words(DST, address_of, what="DST")
     sheet.reject(~dst.known, "DST is missing")
     first, second = (
-        _either(sheet.counts(port, what=KEYS[port].decode(), limit=65_535), sheet.counts(kind, what=None, limit=255))
+        sheet.counts(port, what=KEYS[port].decode(), limit=65_535).otherwise(sheet.counts(kind, what=None, limit=255))
         for port, kind in ((SPT, TYPE), (DPT, CODE))
     )
     state: Words = sheet.words((prefix, 0), _prefix, null=())
@@ -209,8 +209,3 @@ def _fill(sheet: Sheet, prefix: Cut, times: np.ndarray[tuple[int], np.dtype[np.i
         state=state,
         bytes_kind="ip",
     )
-
-
-def _either(first: Ints, second: Ints) -> Ints:
-    """Return numbers, or those of another column where there are none."""
-    return Ints(np.where(first.known, first.values, second.values), first.known | second.known)

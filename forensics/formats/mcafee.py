@@ -212,7 +212,7 @@ class _Rows:
             url=sheet.text((target, 0)), status=status and Ints(status.values, status.values > 0),
             user_agent=self._text("user_agent"), referer=self._text("referer"),
             content_type=self._words("media_type"),
-            how=Words(np.where(asked.name.known, np.int32(0), np.int32(-1)), ("proxy",)),
+            how=Words.constant("proxy", asked.name.known),
             is_flow=True, is_request=True,
         )  # fmt: skip
 

@@ -117,7 +117,7 @@ def _put(lines: Lines) -> None:
     secure = tunnels & asked.port.known & (asked.port.values == 443)
     put_requests(
         lines,
-        asked._replace(service=asked.service.otherwise(Words(np.where(secure, 0, -1).astype(np.int32), ("ssl",)))),
+        asked._replace(service=asked.service.otherwise(Words.constant("ssl", secure))),
         lines.counts("time-taken", what="time-taken", limit=10**12, scale=1000),
         dst=asked.address.otherwise(server if direct is None else server.only(direct)),
         via=lines.proxy("s-computername", convert=name_of),

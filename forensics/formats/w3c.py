@@ -40,11 +40,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forensics.formats._columns import either
 from forensics.formats._elff import declined
 from forensics.formats._elff_columns import Reader, no_numbers
 from forensics.formats._elff_web import METHOD, URI, Asked, asked_of_proxy, asked_of_server, put_requests
 from forensics.formats._hosts import address_of
-from forensics.formats._sheet import Ints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forensics.formats import Evidence, Hints
+    from forensics.formats._columns import Ints
     from forensics.formats._elff_columns import Lines
 
 __all__ = ["COMPANIONS", "EXACT_VOLUMES", "NAME", "TITLE", "declines", "parse"]
@@ -99,15 +100,12 @@ def _put(lines: Lines) -> None:
 
 def _either(whole: Asked, own: Asked, absolute: np.ndarray) -> Asked:
     """Return what was asked of a proxy in some rows, of the server itself in the others."""
-    port = Ints(
-        np.where(absolute, whole.port.values, own.port.values), np.where(absolute, whole.port.known, own.port.known)
-    )
     return Asked(
         whole.url,
         whole.service.only(absolute).otherwise(own.service.only(~absolute)),
         whole.name.only(absolute).otherwise(own.name.only(~absolute)),
         whole.address.only(absolute).otherwise(own.address.only(~absolute)),
-        port,
+        either(absolute, whole.port, own.port),
     )
 
 

@@ -39,11 +39,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forensics.formats._columns import either
 from forensics.formats._connections import joined
 from forensics.formats._elff import declined
 from forensics.formats._elff_columns import Reader
 from forensics.formats._hosts import address_of
-from forensics.formats._sheet import Ints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from forensics.formats import Evidence, Hints
     from forensics.formats._elff_columns import Lines
-    from forensics.formats._sheet import Bools
+    from forensics.formats._sheet import Bools, Ints
 
 __all__ = ["COMPANIONS", "EXACT_VOLUMES", "NAME", "TITLE", "declines", "parse"]
 
@@ -98,11 +98,11 @@ def _put(lines: Lines) -> None:
         start=time,
         end=time,
         src=lines.client(),
-        src_port=_either(
+        src_port=either(
             icmp, lines.counts("icmptype", limit=255), lines.counts("src-port", what="src-port", limit=65_535)
         ),
         dst=lines.words("dst-ip", convert=address_of, what="dst-ip"),
-        dst_port=_either(
+        dst_port=either(
             icmp, lines.counts("icmpcode", limit=255), lines.counts("dst-port", what="dst-port", limit=65_535)
         ),
         proto=proto,
@@ -117,11 +117,6 @@ def _protocol(text: str) -> str | None:
     if name.isascii() and name.isdecimal():
         return _NUMBERS.get(name) or (f"ip-{int(name)}" if len(name) <= 3 and int(name) < 256 else None)
     return _NUMBERS.get(name, name) if len(name) <= 16 and name.replace("-", "").isalnum() else None
-
-
-def _either(where: Bools, one: Ints, other: Ints) -> Ints:
-    """Return the numbers of one column in some rows, of another in the others."""
-    return Ints(np.where(where, one.values, other.values), np.where(where, one.known, other.known))
 
 
 def _tell(lines: Lines, time: Ints, lost: Bools) -> None:

@@ -50,7 +50,7 @@ import pyarrow.compute as pc
 
 from forensics.errors import EvidenceError
 from forensics.formats._clf import Access
-from forensics.formats._clf_fields import address_in, constant, either, method_of, name_in, port_in
+from forensics.formats._clf_fields import address_in, method_of, name_in, port_in
 from forensics.formats._cut import divided
 from forensics.formats._head import definitions, first_lines
 from forensics.formats._hosts import address_of
@@ -189,7 +189,7 @@ class _Feed(Access):
             end=end,
             src=src,
             dst=self.words(sheet, "server", _server, what="server").otherwise(literal),
-            dst_port=either(port, usual),
+            dst_port=port.otherwise(usual),
             proto="tcp",
             service=service,
             name=name,
@@ -205,7 +205,7 @@ class _Feed(Access):
             user_agent=None if agent is None else unescaped(agent),
             referer=None if referer is None else unescaped(referer),
             content_type=self.words(sheet, "content_type", str),
-            how=constant("proxy", name.known),
+            how=Words.constant("proxy", name.known),
             is_flow=True,
             is_request=True,
         )
