@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forensics.formats._hosts import Target, address_of, host_port, name_of, target
+from forensics.formats._hosts import Target, address_of, name_of, server_of, target
 from forensics.formats._sheet import Ints, Words
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _filled(texts: pa.Array, where: Bools) -> pa.Array:
 
 def asked_of_server(lines: Lines) -> Asked:
     """Return what the requests of a web server ask for: a path of its own, under a name."""
-    host = lines.words("cs-host", "cs(host)", "x-host-header", convert=_host)
+    host = lines.words("cs-host", "cs(host)", "x-host-header", convert=server_of)
     port = lines.ports("s-port")
     site = lines.words("s-sitename", convert=_site).otherwise(lines.words(*METHOD, convert=_session))
     secure = Words(np.where(port.known & (port.values == 443), 1, 0).astype(np.int32), ("http", "ssl"))
@@ -253,12 +253,6 @@ def _target(lines: Lines) -> pa.Array | None:
     mark = pc.if_else(query.is_valid(), "?", "")
     url = pc.binary_join_element_wise(stem.fill_null(""), mark, query.fill_null(""), "")
     return pc.if_else(pc.or_(stem.is_valid(), query.is_valid()), url, pa.scalar(None, pa.string()))
-
-
-def _host(text: str) -> str | None:
-    """Return the host of a ``Host`` header."""
-    host, _ = host_port(text)
-    return address_of(host) or name_of(host)
 
 
 def _site(text: str) -> str | None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from forensics.errors import EvidenceError
 from forensics.formats._blocks import in_order
 from forensics.formats._columns import Bools, Ints
-from forensics.formats._hosts import address_of, host_port, name_of
+from forensics.formats._hosts import address_of
 from forensics.formats._lines import text_of
 from forensics.formats._stamps import Civil
 from forensics.packets.columns import proto_name
@@ -77,18 +77,6 @@ def proto_of(text: str) -> str | None:
     if text.isdecimal() and text.isascii():
         return proto_name(int(text)) if len(text) <= 3 and int(text) < 256 else None
     return text if text.replace("-", "").isalnum() and len(text) <= 16 else None
-
-
-def host_of(text: str) -> str | None:
-    """Return the name of a host, None where it is an address."""
-    host, _ = host_port(text)
-    return None if address_of(host) else name_of(host)
-
-
-def server_of(text: str) -> str | None:
-    """Return a host, whether it is a name or an address."""
-    host, _ = host_port(text)
-    return address_of(host) or name_of(host)
 
 
 def fitting(lines: list[str], match: Callable[[str], object]) -> int | None:

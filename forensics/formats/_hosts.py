@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from forensics import addresses
 
-__all__ = ["Target", "address_of", "host_port", "name_of", "target"]
+__all__ = ["Target", "address_of", "host_of", "host_port", "name_of", "server_of", "target"]
 
 LONGEST_NAME = 1024
 """A longer host is none: DNS allows 253 characters, and kept ones are held in caches. [characters]"""
@@ -103,6 +103,30 @@ def host_port(text: str) -> tuple[str, int | None]:
         return text, None
     valid = port.isdecimal() and port.isascii() and len(port) <= 5 and 0 < int(port) < 65536
     return host, int(port) if valid else None
+
+
+def host_of(text: str) -> str | None:
+    """Return the name of a host that is told with or without its port; None where it is an address.
+
+    Examples
+    --------
+    >>> host_of("WWW.Example:8080"), host_of("192.0.2.1:80")
+    ('www.example', None)
+    """
+    host, _ = host_port(text)
+    return None if address_of(host) else name_of(host)
+
+
+def server_of(text: str) -> str | None:
+    """Return a host that is told with or without its port, whether it is a name or an address.
+
+    Examples
+    --------
+    >>> server_of("WWW.Example:8080"), server_of("[2001:DB8::1]:443")
+    ('www.example', '2001:db8::1')
+    """
+    host, _ = host_port(text)
+    return address_of(host) or name_of(host)
 
 
 def target(method: str, url: str) -> Target:

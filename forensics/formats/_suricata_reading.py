@@ -19,7 +19,7 @@ from forensics.errors import EvidenceError
 from forensics.formats._blocks import blocks, in_order
 from forensics.formats._columns import either
 from forensics.formats._fields import Fields
-from forensics.formats._hosts import address_of, host_port, name_of
+from forensics.formats._hosts import address_of, name_of, server_of
 from forensics.formats._kinds import Named, exploded
 from forensics.formats._picked import picked
 from forensics.formats._sheet import Sheet, Vocabularies
@@ -262,7 +262,7 @@ def _put_http(events: _Events) -> None:
     sheet.reject(status.values > _HIGHEST_STATUS, "http.status is not a status")
     asked = sheet.targets(_PLACES["http.http_method"], _PLACES["http.url"], null=b"", undo=_undo)
     to_proxy = asked.name.known | asked.address.known
-    host = asked.name.otherwise(asked.address).otherwise(events.words("http.hostname", _host))
+    host = asked.name.otherwise(asked.address).otherwise(events.words("http.hostname", server_of))
     name = host.mapped(_not_address)
     port = events.count("dest_port")
     sheet.put(
@@ -287,12 +287,6 @@ def _put_http(events: _Events) -> None:
         is_flow=False,
         is_request=True,
     )
-
-
-def _host(text: str) -> str | None:
-    """Return the host that a Host header names."""
-    host = host_port(text)[0]
-    return address_of(host) or name_of(host)
 
 
 def _not_address(name: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.formats._columns import either
-from forensics.formats._hosts import address_of, host_port, name_of
+from forensics.formats._hosts import name_of, server_of
 from forensics.formats._kinds import exploded
 from forensics.formats._vocabulary import Words
 from forensics.formats._zeek_rows import certificate_name, is_carrier, protocol_of_number
@@ -139,7 +139,7 @@ def put_http(table: Columns) -> None:
     sheet.reject(table.escaped("uri") | table.escaped("method"), "it has escapes")
     asked = sheet.targets(table.field("method"), table.field("uri"), null=table.writing.nulls)
     to_proxy = asked.name.known | asked.address.known
-    host = asked.name.otherwise(asked.address).otherwise(table.words("host", _host))
+    host = asked.name.otherwise(asked.address).otherwise(table.words("host", server_of))
     name = host.mapped(certificate_name)
     sheet.put(
         "exchanges",
@@ -164,12 +164,6 @@ def put_http(table: Columns) -> None:
         is_flow=False,
         is_request=True,
     )
-
-
-def _host(text: str) -> str | None:
-    """Return the host that a Host header names."""
-    host = host_port(text)[0]
-    return address_of(host) or name_of(host)
 
 
 def put_ssl(table: Columns) -> None:

@@ -51,15 +51,14 @@ from forensics.formats._firewall import (
     count_note,
     first_then,
     fitting,
-    host_of,
     nonzero,
     sample_of,
-    server_of,
     taken,
     unescaped,
 )
 from forensics.formats._forcepoint_cloud import Cloud, integer_address, record_of
 from forensics.formats._head import first_lines
+from forensics.formats._hosts import host_of, server_of
 from forensics.formats._pairs import pairs
 from forensics.formats._sheet import Sheet, Vocabularies, Words, finished
 from forensics.formats._stamps import ISO, Civil

@@ -61,15 +61,14 @@ from forensics.formats._firewall import (
     ends_of,
     first_then,
     fitting,
-    host_of,
     is_one_of,
     keys,
     sample_of,
     selected,
-    server_of,
     unescaped,
 )
 from forensics.formats._head import first_lines
+from forensics.formats._hosts import host_of, server_of
 from forensics.formats._pairs import pairs
 from forensics.formats._sheet import Bools, Ints, Sheet, Vocabularies, Words, finished
 from forensics.formats._stamps import NO_OFFSET, Civil, compile_stamp, joined

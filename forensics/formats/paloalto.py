@@ -61,14 +61,13 @@ from forensics.formats._firewall import (
     ends_of,
     first_then,
     fitting,
-    host_of,
     is_one_of,
     keys,
     sample_of,
     selected,
-    server_of,
 )
 from forensics.formats._head import first_lines
+from forensics.formats._hosts import host_of, server_of
 from forensics.formats._lines import text_of
 from forensics.formats._paloalto_columns import DIALECT, NAMES, TRAFFIC, URL, WIDTH
 from forensics.formats._sheet import Sheet, Vocabularies, finished
