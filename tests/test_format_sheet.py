@@ -9,8 +9,10 @@ import importlib
 import io
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -267,6 +269,27 @@ def test_a_formats_mistakes_raise() -> None:
         ValueError, match=r"flows: no column \['colour'\]; without \['bytes_kind', 'end'\] there is no row"
     ):
         sheet.put("flows", start=np.zeros(1, np.int64), src="a", colour="red", bytes_in=None)
+
+
+def test_notes_count_what_threads_and_copies_of_a_file_add() -> None:
+    """Nothing is lost where several threads count; nothing is no note, but a file of no records has none."""
+
+    class Slow(dict[str, object]):
+        def get(self, key: str, default: object = None) -> object:
+            found = super().get(key, default)
+            time.sleep(0.001)  # here another thread would come between
+            return found
+
+    one = Evidence(io.BytesIO(), "a", "a", notes=Slow())
+    other = replace(one, vantage="b")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda evidence: evidence.note("met", 2), [one, other] * 8))
+    one.note("none", 0)
+    one.note("records", 0)
+    one.note("records", 3)
+    one.note("records", -1)
+
+    assert one.notes == {"met": 32, "records": 2}
 
 
 def test_columns_may_be_of_any_kind() -> None:

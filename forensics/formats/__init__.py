@@ -16,6 +16,7 @@ import importlib
 import pkgutil
 from dataclasses import dataclass, field
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from forensics.formats._gaps import Gap, Kind
@@ -34,6 +35,9 @@ __all__ = ["HEAD_BYTES", "Evidence", "Format", "Hints", "all_formats"]
 
 HEAD_BYTES = 64 * 1024
 """How much of a file's start `Format.declines` is shown. [B]"""
+
+_notes_lock = Lock()
+"""One for all files: copies of an `Evidence` share their notes, and a note is added to in no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,21 @@ class Evidence:
             Packet or line where it shows.
         """
         self.gaps.append(Gap(kind, start, end, reason, record))
+
+    def note(self, key: str, count: int) -> None:
+        """Add to a number in `notes`; threads may. Nothing is no note, except where ``records`` are counted.
+
+        Parameters
+        ----------
+        key
+            What is counted.
+        count
+            How many more there are.
+        """
+        with _notes_lock:
+            before = self.notes.get(key, 0)
+            if count or key == "records":
+                self.notes[key] = count + (before if isinstance(before, int) else 0)
 
 
 class Format(Protocol):

@@ -99,7 +99,7 @@ class Forwarded:
     """
 
     def __init__(self, evidence: Evidence) -> None:
-        self._notes, self._trusted = evidence.notes, evidence.hints.trusted_proxies
+        self._evidence, self._trusted = evidence, evidence.hints.trusted_proxies
         self._peers = set[str]()
         self._lock = Lock()
 
@@ -117,11 +117,9 @@ class Forwarded:
         peers
             The peers that were believed.
         """
+        self._evidence.note("forwarded_for_used", used)
+        self._evidence.note("forwarded_for_not_used", not_used)
         with self._lock:
-            for key, number in (("forwarded_for_used", used), ("forwarded_for_not_used", not_used)):
-                before = self._notes.get(key, 0)
-                if number and isinstance(before, int):
-                    self._notes[key] = before + number
             self._peers = set(sorted(self._peers.union(peers))[:MOST_SHOWN])
             if self._peers:
-                self._notes["trusted_peers"] = sorted(self._peers)
+                self._evidence.notes["trusted_peers"] = sorted(self._peers)

@@ -264,8 +264,7 @@ def _pieces(evidence: Evidence, block: Block, header: Header, names: Names) -> I
         if quotes % 2:  # it stands in a field of several lines
             continue
         yield header, Block(block.data[begin:], left - begin, number, last=False)
-        before = evidence.notes.get("headers_repeated", 0)
-        evidence.notes["headers_repeated"] = (before if isinstance(before, int) else 0) + 1
+        evidence.note("headers_repeated", 1)
         number += data.count(b"\n", begin, at)
         header, begin, counted, quotes = found, at, at, 0
     yield header, Block(block.data[begin:], block.end - begin, number, last=block.last)

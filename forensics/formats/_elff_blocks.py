@@ -86,7 +86,7 @@ class _Follower:
     """Follows the headers of a log."""
 
     def __init__(self, evidence: Evidence, header: Header) -> None:
-        self._notes, self._header = evidence.notes, header
+        self._evidence, self._header = evidence, header
         self._delimiters: dict[tuple[str, ...], bytes] = {}
         self._last = -1  # time of day of the last line without date, [us]
         self._day: int | None = None
@@ -115,13 +115,12 @@ class _Follower:
         """Take a header that differs from the one before."""
         before, self._header = self._header, header
         if before.fields and header.fields != before.fields:
-            changes = self._notes.get("fields_changed", 0)
-            self._notes["fields_changed"] = changes + 1 if isinstance(changes, int) else 1
+            self._evidence.note("fields_changed", 1)
         if header.software:
-            self._notes.setdefault("software", header.software)
+            self._evidence.notes.setdefault("software", header.software)
         twice = sorted({field for field in header.fields if header.fields.count(field) > 1})[:8]
         if twice:
-            self._notes["fields_named_twice"] = twice
+            self._evidence.notes["fields_named_twice"] = twice
         if header.moment != before.moment and header.moment is not None:
             self._day, self._last = header.moment // DAY * DAY, header.moment % DAY
 
@@ -158,9 +157,7 @@ class _Follower:
         passed = np.cumsum(before - clock > DAY // 2)
         days = np.full(cut.rows, self._day, np.int64)
         days[known] += passed * DAY
-        if passed[-1]:
-            midnights = self._notes.get("midnights", 0)
-            self._notes["midnights"] = int(passed[-1]) + (midnights if isinstance(midnights, int) else 0)
+        self._evidence.note("midnights", int(passed[-1]))
         self._day, self._last = int(days[known[-1]]), int(clock[-1])
         return days
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import islice
-from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Sessions",
     "Started",
-    "count_note",
     "ends_of",
     "first_then",
     "keys",
@@ -162,17 +160,6 @@ def sample_of(cut: Cut) -> tuple[int, str]:
     return (int(cut.number[0]), text_of(cut.record(0))) if cut.rows else (1, "")
 
 
-_notes_lock = Lock()
-
-
-def count_note(evidence: Evidence, key: str, count: int) -> None:
-    """Add to a number in the notes of a file."""
-    if count:
-        with _notes_lock:
-            before = evidence.notes.get(key, 0)
-            evidence.notes[key] = count + (before if isinstance(before, int) else 0)
-
-
 def first_then(work: Callable[[_Item], _Result], items: Iterator[_Item]) -> Iterator[_Result]:
     """Yield what a function makes of each item; of the first before any other, since it decides for them."""
     for item in islice(items, 1):
@@ -226,7 +213,7 @@ class Sessions:
 
     def take(self, told: Started) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Take what a block tells; yield starts for which there is no room."""
-        count_note(self._evidence, "session_starts", len(told.starts))
+        self._evidence.note("session_starts", len(told.starts))
         if told.rows is not None:
             self._open.append((told.rows, told.starts))
         if len(told.ends):
@@ -237,7 +224,7 @@ class Sessions:
             self._ended.pop(0)
         while sum(len(starts) for _, starts in self._open) > MOST_SESSIONS:
             rows, starts = self._open.pop(0)
-            count_note(self._evidence, "sessions_not_matched", len(starts))
+            self._evidence.note("sessions_not_matched", len(starts))
             yield "flows", rows
 
     def _match(self) -> None:
@@ -268,6 +255,6 @@ class Sessions:
     def rest(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield the starts of sessions that did not end."""
         for rows, starts in self._open:
-            count_note(self._evidence, "sessions_without_end", len(starts))
+            self._evidence.note("sessions_without_end", len(starts))
             yield "flows", rows
         self._open = []

@@ -116,10 +116,7 @@ class Cloud:
                 return f"{name} is not a {'port' if name == 'Port' else 'count'}"
         if dst is None:
             return "DestinationIP is not an address"
-        more = max((count or 1) - 1, 0)
-        if more:
-            before = self._evidence.notes.get("requests_of_other_rows", 0)
-            self._evidence.notes["requests_of_other_rows"] = more + (before if isinstance(before, int) else 0)
+        self._evidence.note("requests_of_other_rows", max((count or 1) - 1, 0))
         asked = target("", url or "")
         return {
             "start": time * 1_000_000, "end": time * 1_000_000, "src": src, "dst": dst or asked.address,

@@ -15,7 +15,6 @@ first reason that was found.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Bools", "Field", "Ints", "Nulls", "Sheet", "Targets", "Vocabularies", "Vocabulary", "Words", "finish", "finished",
 ]  # fmt: skip
-
-_notes_lock = threading.Lock()
 
 
 class Sheet(Fields):
@@ -74,10 +71,7 @@ class Sheet(Fields):
 
     def note(self, key: str, count: int) -> None:
         """Add to a number in the notes of the file; sheets of several threads may."""
-        with _notes_lock:
-            before = self._evidence.notes.get(key, 0)
-            if count or key == "records":
-                self._evidence.notes[key] = count + (before if isinstance(before, int) else 0)
+        self._evidence.note(key, count)
 
     def gap(self, row: int, time: int, reason: str) -> None:
         """Tell of records that the log itself says are lost, where it says so.

@@ -147,8 +147,8 @@ class _OneByOne:
                 break
         else:
             if self._passed and self._passed.match(text):
-                _add(self._evidence.notes, "records", -1)
-                _add(self._evidence.notes, "lines_passed_over", 1)
+                self._evidence.note("records", -1)
+                self._evidence.note("lines_passed_over", 1)
                 return
             reason = str(nearest(self._known, text)[1])
         if reason:
@@ -163,12 +163,6 @@ class _OneByOne:
             self._readers[layout.name].check_zone(number, text)
             self._met.add(layout.name)
         return self._readers[layout.name]
-
-
-def _add(notes: dict[str, object], key: str, count: int) -> None:
-    """Add to a number in the notes."""
-    before = notes.get(key, 0)
-    notes[key] = count + (before if isinstance(before, int) else 0)
 
 
 def nearest(known: tuple[Layout, ...], text: str) -> tuple[Layout, Problem]:

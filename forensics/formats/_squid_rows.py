@@ -180,8 +180,7 @@ class Reader:
 
     def _count(self, note: str) -> None:
         """Count something worth telling in the notes of the file."""
-        number = self._evidence.notes.get(note, 0)
-        self._evidence.notes[note] = number + 1 if isinstance(number, int) else 1
+        self._evidence.note(note, 1)
 
     def _put(self, number: int, fields: _Fields, start: int, end: int, src: str) -> None:
         """Append the rows of one line."""

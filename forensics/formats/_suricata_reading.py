@@ -161,9 +161,7 @@ class _Log:
             ids = (made.netflow_ids.get(number) for number in batch["record"].to_pylist())
             kept = pa.array([number is None or number not in told for number in ids], pa.bool_())
             rows = batch.filter(kept)
-            if left_out := len(batch) - len(rows):
-                before = self._evidence.notes.get("netflow_told_by_flow", 0)
-                self._evidence.notes["netflow_told_by_flow"] = left_out + (before if isinstance(before, int) else 0)
+            self._evidence.note("netflow_told_by_flow", len(batch) - len(rows))
             if len(rows):
                 yield table, rows
 

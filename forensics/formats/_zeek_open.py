@@ -78,7 +78,7 @@ class Open:
     def add(self, found: OpenRows) -> None:
         """Take in rows."""
         known = found.uids.is_valid()
-        self._note("open_without_uid", len(known) - known.true_count)
+        self._evidence.note("open_without_uid", len(known) - known.true_count)
         table = pa.Table.from_batches([found.rows.append_column("uid", found.uids).filter(known)])
         table = table.append_column("duration", pc.subtract(*(table[c].cast("int64") for c in ("end", "start"))))
         both = [table] if self._rows is None else [self._rows, table]
@@ -97,12 +97,6 @@ class Open:
         """Whether there are some."""
         return self._rows is not None and len(self._rows) > 0
 
-    def _note(self, key: str, count: int) -> None:
-        """Add to a number in the notes."""
-        before = self._evidence.notes.get(key, 0)
-        if count:
-            self._evidence.notes[key] = count + (before if isinstance(before, int) else 0)
-
     def closed(self, uids: pa.Array) -> None:
         """Leave out connections that a row of the same file closes."""
         if self._rows is not None and len(self._rows):
@@ -111,7 +105,7 @@ class Open:
     def _leave_out(self, where: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
         """Leave out some connections."""
         assert self._rows is not None  # noqa: S101 - some are there
-        self._note("told_elsewhere", int(where.sum()))
+        self._evidence.note("told_elsewhere", int(where.sum()))
         self._rows = self._rows.filter(pa.array(~where))
 
     def compare(self, name: str, others: Iterable[Seen]) -> None:
@@ -139,6 +133,6 @@ class Open:
         """Yield the rows that stand."""
         if self._rows is None or not len(self._rows):
             return
-        self._note("open_connections", len(self._rows))
+        self._evidence.note("open_connections", len(self._rows))
         rows = self._rows.drop_columns(["uid", "duration"]).sort_by("record").unify_dictionaries().combine_chunks()
         yield from (("exchanges", batch) for batch in rows.to_batches())

@@ -151,14 +151,8 @@ def _rejects(evidence: Evidence, lines: list[_Line], number: int) -> Iterator[tu
     rows = Rows()
     for place, line in enumerate(lines, number):
         rows.reject(evidence.source, place, line.problem, line.text.encode("utf-8", "backslashreplace"))
-    _note(evidence, "records", len(lines))
+    evidence.note("records", len(lines))
     yield from rows.drain()
-
-
-def _note(evidence: Evidence, key: str, count: int) -> None:
-    """Add to a number in the notes."""
-    before = evidence.notes.get(key, 0)
-    evidence.notes[key] = count + (before if isinstance(before, int) else 0)
 
 
 def _lines(evidence: Evidence) -> Iterator[_Line]:
@@ -175,7 +169,7 @@ def _lines(evidence: Evidence) -> Iterator[_Line]:
             if not tuples and not _has_flows(record):
                 yield _Line(0, json.dumps(record), "not a record of a flow log: it has no flowTuples")
             elif not tuples:
-                _note(evidence, "empty_records", 1)
+                evidence.note("empty_records", 1)
             yield from tuples
 
 

@@ -48,7 +48,6 @@ from forensics.formats._blocks import blocks
 from forensics.formats._cut import divided
 from forensics.formats._encodings import text_stream
 from forensics.formats._firewall import (
-    count_note,
     first_then,
     fitting,
     nonzero,
@@ -232,7 +231,7 @@ def _cloud(evidence: Evidence, all_blocks: Iterator[Block]) -> Iterator[tuple[st
         for block in all_blocks:
             for number, line in enumerate(block.data[: block.end].tobytes().split(b"\n")[:-1], block.first_line):
                 if line and not line.isspace():
-                    count_note(evidence, "records", 1)
+                    evidence.note("records", 1)
                     cloud.add(number, line.removesuffix(b"\r"))
             yield from rows.drain()
     except EvidenceError:

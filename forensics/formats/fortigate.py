@@ -57,7 +57,6 @@ from forensics.formats._firewall import (
     Ends,
     Sessions,
     Started,
-    count_note,
     ends_of,
     first_then,
     fitting,
@@ -152,8 +151,8 @@ def _read(
     traffic = is_one_of(kind, "traffic")
     start = traffic & is_one_of(kinds.words(k.ACTION, str.casefold), "start")
     other = kind.known & ~traffic & ~web
-    count_note(evidence, "records", int(other.sum()))
-    count_note(evidence, "rows_of_other_types", int(other.sum()))
+    evidence.note("records", int(other.sum()))
+    evidence.note("rows_of_other_types", int(other.sum()))
     sheets = [Sheet(selected(cut, rows), evidence, words) for rows in (~other & ~start & ~web, start, web)]
     ends = _flows(sheets[0], clock)
     starts = _starts(sheets[1], clock)

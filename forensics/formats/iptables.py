@@ -41,7 +41,7 @@ import numpy as np
 from forensics.formats._blocks import PADDING, Block, blocks
 from forensics.formats._cut import ABSENT
 from forensics.formats._encodings import text_stream
-from forensics.formats._firewall import count_note, first_then, proto_of, sample_of, selected, taken
+from forensics.formats._firewall import first_then, proto_of, sample_of, selected, taken
 from forensics.formats._head import first_lines
 from forensics.formats._hosts import address_of
 from forensics.formats._pairs import pairs
@@ -167,11 +167,11 @@ def _count_others(evidence: Evidence, body: Block, others: int) -> None:
     """Count lines that tell no packet, and the packets that they say are not told."""
     if not others:
         return
-    count_note(evidence, "other_lines", others)
+    evidence.note("other_lines", others)
     data = body.data[: body.end].tobytes()
-    count_note(evidence, "messages_repeated", sum(map(int, _REPEATED.findall(data))))
+    evidence.note("messages_repeated", sum(map(int, _REPEATED.findall(data))))
     suppressed = sum(map(int, _SUPPRESSED.findall(data)))
-    count_note(evidence, "messages_suppressed", suppressed)
+    evidence.note("messages_suppressed", suppressed)
     if suppressed:
         evidence.gap("lost", None, None, f"the kernel's rate limit suppressed {suppressed} messages")
 

@@ -57,7 +57,6 @@ from forensics.formats._firewall import (
     Ends,
     Sessions,
     Started,
-    count_note,
     ends_of,
     first_then,
     fitting,
@@ -178,8 +177,8 @@ def _read(
     traffic = is_one_of(kind, "traffic")
     start = traffic & is_one_of(sub, "start")
     other = kind.known & ~traffic & ~web
-    count_note(evidence, "records", int(other.sum()))
-    count_note(evidence, "rows_of_other_types", int(other.sum()))
+    evidence.note("records", int(other.sum()))
+    evidence.note("rows_of_other_types", int(other.sum()))
     flows, starting, requests = (
         _Rows(Sheet(selected(cut, rows), evidence, words), header or own, least)
         for rows, own, least in (
