@@ -120,7 +120,34 @@ def test_finer_times_are_rounded(number: object) -> None:
     assert seconds_us(str(number)) == round(Fraction(str(number)) * 1_000_000)
 
 
-@pytest.mark.parametrize("text", ["", "-", "x", "1_0", "NaN", "inf", "1e99", "9" * 50, "1.2.3", "١", "."])
+@pytest.mark.parametrize(
+    ("text", "microseconds"),
+    [
+        ("1432166400.0000004999999999999999", 1432166400000000),  # 32 digits, where decimals round at 28
+        ("1432166400.0000005000000000000001", 1432166400000001),
+        ("1432166400.0000005", 1432166400000000),
+        ("1432166400.0000015", 1432166400000002),
+        ("9999999999.0", 9999999999000000),
+        ("1.5e3", 1500000000),
+        ("1e-999999999", 0),
+        ("0e999999999", 0),
+    ],
+)
+def test_rare_notations_are_exact(text: str, microseconds: int) -> None:
+    """A number of seconds of any length or power of ten is rounded once, from all of its digits."""
+    assert seconds_us(text) == microseconds
+
+
+@pytest.mark.parametrize("text", ["1e99", "1e999999999", "-1e999999999", "1e+99999999999999999", "10000000000", "NaN"])
+def test_no_log_holds_such_a_time(text: str) -> None:
+    """A number that is too large raises ValueError, however large it is."""
+    with pytest.raises(ValueError, match="not a number of seconds that a log can hold"):
+        seconds_us(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", "x", "1_0", "NaN", "inf", "1e99", "1e99999999999999999999", "9" * 50, "1.2.3", "١", "."]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     """Text that is no number of seconds a log can hold raises ValueError."""
     with pytest.raises(ValueError, match="not a number of seconds"):

@@ -129,6 +129,7 @@ def test_renamed_fields_are_known() -> None:
         ('{"ts":1,"conn_state":"SF","id.resp_h":"192.0.2.1"}', "id.orig_h is missing"),
         ('{"ts":1,"conn_state":"SF","id.orig_h":"x","id.resp_h":"192.0.2.1"}', "id.orig_h is not an address"),
         ('{"ts":{},"conn_state":"SF"}', "ts is not a number of seconds"),
+        ('{"ts":1e999999999,"conn_state":"SF"}', "ts is not a number of seconds that a log can hold"),
         ('{"ts":1,"conn_state":"SF","duration":"x"}', "duration is not a number of seconds"),
         ('{"ts":1,"conn_state":"SF","orig_pkts":true}', "orig_pkts is not a count"),
         ('{"ts":1,"conn_state":"SF","orig_pkts":9223372036854775808}', "orig_pkts is not a count"),

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.errors import TimezoneNeededError
+from forensics.formats._exact import exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,12 +46,13 @@ def seconds_us(text: str) -> int:
     if len(text) > _LONGEST or "_" in text or not text.isascii():
         raise ValueError("not a number of seconds")
     try:
-        number = Decimal(text)
+        Decimal(text)
     except InvalidOperation:
         raise ValueError("not a number of seconds") from None
-    if not number.is_finite() or abs(number) > LATEST:
+    value = exact(text, 1_000_000, LATEST)
+    if value is None:
         raise ValueError("not a number of seconds that a log can hold")
-    return int((number * 1_000_000).to_integral_value(ROUND_HALF_EVEN))
+    return value
 
 
 def epoch_us(text: str) -> int:
