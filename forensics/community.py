@@ -18,6 +18,8 @@ import ipaddress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from forensics.protocols import number_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -28,7 +30,6 @@ __all__ = ["COLUMNS", "community_id", "community_ids", "community_texts"]
 COLUMNS = ("src", "dst", "src_port", "dst_port", "proto")
 """What of a flow goes into its Community ID."""
 
-_NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmp6": 58, "sctp": 132}
 _PORTED = {1, 6, 17, 58, 132}
 
 _ANSWERS = {
@@ -39,7 +40,7 @@ _ANSWERS = {
 """ICMP and ICMPv6 types that ask or answer, with the other of the pair; a message of any other type goes one way."""
 
 _MAPPED = bytes(10) + b"\xff\xff"  # before the four bytes of an IPv4 address that stands in an IPv6 one
-_LAST_PROTOCOL, _LAST_WORD = 0xFF, 0xFFFF
+_LAST_WORD = 0xFFFF
 
 
 def community_id(src: str, dst: str, src_port: int | None, dst_port: int | None, proto: str, *, seed: int = 0) -> str:
@@ -145,10 +146,8 @@ def _or_none(row: tuple[object, ...], seed: int) -> str | None:
 
 def _number(proto: str) -> int:
     """Return the number of a protocol."""
-    number = _NUMBERS.get(proto)
-    if number is None and proto.startswith("ip-") and proto[3:].isdecimal():
-        number = int(proto[3:])
-    if number is None or number > _LAST_PROTOCOL:
+    number = number_of(proto)
+    if number is None:
         raise ValueError(f"{proto!r} is no protocol: tcp, udp, icmp, icmp6, sctp and ip-N are")
     return number
 

@@ -89,7 +89,16 @@ def test_a_carrying_connection_is_outer() -> None:
 
 @pytest.mark.parametrize(
     ("proto", "number", "expected"),
-    [("TCP", "-", "tcp"), ("unknown_transport", "47", "ip-47"), ("-", "6", "tcp"), ("-", "-", None), ("-", "x", None)],
+    [
+        ("TCP", "-", "tcp"),
+        ("gre", "47", "ip-47"),
+        ("unknown_transport", "47", "ip-47"),
+        ("unknown_transport", "132", "sctp"),
+        ("-", "6", "tcp"),
+        ("-", "256", None),
+        ("-", "-", None),
+        ("-", "x", None),
+    ],
 )
 def test_protocols(proto: str, number: str, expected: str | None) -> None:
     """Protocols are lower case, and numbers where Zeek knows no name."""

@@ -22,6 +22,7 @@ from forensics.formats._kinds import absent_field, selected
 from forensics.formats._lines import text_of
 from forensics.formats._sheet import Field, Sheet
 from forensics.formats._stamps import Stamp, compile_stamp, read_column
+from forensics.protocols import proto_of
 
 if TYPE_CHECKING:
     from forensics.formats import Evidence
@@ -45,9 +46,7 @@ _TIME_OF_DAY = re.compile(r"\d\d:\d\d:\d\d(\.\d+)?")
 _TRIED = 1000
 """Rows in which the first time is looked for."""
 
-_PROTOCOLS = {
-    "6": "tcp", "17": "udp", "1": "icmp", "58": "icmp6", "ipv6-icmp": "icmp6", "ipv6-icm": "icmp6", "icmpv6": "icmp6",
-}  # fmt: skip
+_CUT_SHORT = "ipv6-icm"  # by the width of ra's column
 _ON_IP = frozenset(("tcp", "udp", "icmp", "icmp6", "sctp"))
 
 
@@ -218,12 +217,9 @@ def _address(text: str) -> str | None:
     return address_of(text.strip())
 
 
-def _protocol(text: str) -> str:
+def _protocol(text: str) -> str | None:
     """Return a transport protocol as it goes here."""
-    name = text.strip().lower()
-    if name in _PROTOCOLS or not (name.isdecimal() and name.isascii() and len(name) <= 3):
-        return _PROTOCOLS.get(name, name)
-    return f"ip-{int(name)}"
+    return proto_of("ipv6-icmp" if text.strip().casefold() == _CUT_SHORT else text)
 
 
 def _turned(text: str) -> str | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from forensics.formats._hosts import address_of, name_of
 from forensics.formats._sheet import finish
 from forensics.formats._times import LATEST, iso_us
+from forensics.protocols import proto_of
 from forensics.rows import Rows
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _SYSMON, _SECURITY = "Sysmon", "Security"
 _CONNECTIONS = {(_SYSMON, 3), (_SECURITY, 5156), (_SECURITY, 5157)}
 _QUERY = (_SYSMON, 22)
 
-_PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmp6"}
 
 _INBOUND = dict.fromkeys(("%%14592", "inbound", "着信", "受信", "eingehend"), True)
 _OUTBOUND = dict.fromkeys(("%%14593", "outbound", "送信", "ausgehend"), False)
@@ -286,12 +286,11 @@ def _end(data: Mapping[str, str], side: str) -> tuple[str | None, int | None]:
 
 def _proto(data: Mapping[str, str]) -> str | None:
     """Return the transport protocol; Sysmon names it, the filtering platform has its number."""
-    text = _value(data, "protocol").casefold()
-    if not text.isascii() or not text.isdecimal():
-        return text[:LONGEST] or None
-    if len(text) > 3 or int(text) > 255:
+    text = _value(data, "protocol")
+    proto = proto_of(text[:LONGEST])
+    if text and proto is None:
         raise UnreadableError("protocol is not one of IP")
-    return _PROTOCOLS.get(text, f"ip-{int(text)}")
+    return proto
 
 
 def _inbound(data: Mapping[str, str]) -> bool:

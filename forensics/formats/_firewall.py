@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from forensics import protocols
 from forensics.errors import EvidenceError
 from forensics.formats._blocks import in_order
 from forensics.formats._columns import Bools, Ints
 from forensics.formats._hosts import address_of
 from forensics.formats._lines import text_of
 from forensics.formats._stamps import Civil
-from forensics.packets.columns import proto_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,28 +53,21 @@ SECOND = 1_000_000
 MOST_SESSIONS = 1 << 18
 """Sessions of which a start is kept until the end comes, or an end until the start; bounds the memory."""
 
+_LONGEST_PROTOCOL = 16
+
 _ESCAPE = re.compile(r"\\(.)")
-
-PORTED = ("tcp", "udp", "sctp", "udplite", "dccp")
-"""Protocols that have ports."""
-
-_NAMES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "58": "icmp6"}
 
 
 def proto_of(text: str) -> str | None:
-    """Return a protocol as ``flows`` has it: from its number or its name.
+    """Return a protocol as ``flows`` has it, from its number or its name; None where the text is not like either.
 
     Examples
     --------
-    >>> proto_of("6"), proto_of("UDP"), proto_of("ICMPv6"), proto_of("47")
-    ('tcp', 'udp', 'icmp6', 'ip-47')
+    >>> proto_of("6"), proto_of("UDP"), proto_of("ICMPv6"), proto_of("47]"), proto_of("no name")
+    ('tcp', 'udp', 'icmp6', 'ip-47', None)
     """
-    text = text.strip().rstrip("]").casefold()
-    if text in _NAMES:
-        return _NAMES[text]
-    if text.isdecimal() and text.isascii():
-        return proto_name(int(text)) if len(text) <= 3 and int(text) < 256 else None
-    return text if text.replace("-", "").isalnum() and len(text) <= 16 else None
+    text = text.strip().rstrip("]")
+    return protocols.proto_of(text) if text.replace("-", "").isalnum() and len(text) <= _LONGEST_PROTOCOL else None
 
 
 def fitting(lines: list[str], match: Callable[[str], object]) -> int | None:
@@ -123,7 +116,7 @@ def ends_of(sheet: Sheet, fields: Sequence[tuple[Field, str]]) -> Ends:
     """
     (src, src_called), sport, (dst, dst_called), dport, (proto, proto_called) = fields
     protos = sheet.words(proto, proto_of, what=proto_called, kind="a protocol")
-    ported = is_one_of(protos, *PORTED) | ~protos.known
+    ported = is_one_of(protos, *protocols.PORTED) | ~protos.known
     ports = []
     for field, called in (sport, dport):
         port = nonzero(sheet.counts(field, what=None, limit=65_535))

@@ -18,7 +18,7 @@ from forensics.formats._cut import FEW, Cut, divided
 from forensics.formats._hosts import address_of
 from forensics.formats._sheet import Ints, Sheet, Vocabulary
 from forensics.formats._stamps import compile_stamp
-from forensics.packets.columns import proto_name
+from forensics.protocols import proto_name, proto_of
 
 if TYPE_CHECKING:
     from forensics.formats import Evidence
@@ -42,9 +42,6 @@ NEEDED = frozenset(("start", "src", "dst", "bytes"))
 TIMES = compile_stamp("%Y-%m-%d %H:%M:%S.%f")
 
 _ICMP = ("icmp", "icmp6")
-_PROTOCOLS = {"icmp": "icmp", "icmp6": "icmp6", "tcp": "tcp", "udp": "udp", "sctp": "sctp"}
-_NUMBERS = {"IGMP": 2, "IPIP": 4, "IPv6": 41, "RSVP": 46, "GRE": 47, "ESP": 50, "AH": 51, "EIGRP": 88, "OSPF": 89,
-            "PIM": 103, "VRRP": 112, "L2TP": 115}  # fmt: skip
 _SUMMARY = (
     b"Summary",
     b"flows,bytes",
@@ -222,7 +219,4 @@ def _ports(sheet: Sheet, layout: Layout, icmp: Bools) -> tuple[Ints, Ints]:
 
 def _proto(text: str) -> str | None:
     """Return the name of a protocol, from a number or from what nfdump calls it."""
-    if text.isdecimal() and text.isascii() and len(text) < 4:
-        return proto_name(int(text)) if int(text) < 256 else None
-    number = _NUMBERS.get(text)
-    return _PROTOCOLS.get(text.lower(), proto_name(number) if number else text.lower())
+    return proto_name(4) if text == "IPIP" else proto_of(text)

@@ -25,6 +25,7 @@ from forensics.formats._picked import picked
 from forensics.formats._sheet import Sheet, Vocabularies
 from forensics.formats._stamps import ISO, NO_OFFSET
 from forensics.formats._vocabulary import Words, lawful
+from forensics.protocols import proto_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +49,6 @@ _PATHS = (
     "dns.grouped.A", "dns.grouped.AAAA", "tls.sni", "tls.subject", "tls.ja3.hash", "tls.ja4",
 )  # fmt: skip
 _PLACES = {path: place for place, path in enumerate(_PATHS)}
-_PROTOCOLS = {"ipv6-icmp": "icmp6", "icmpv6": "icmp6"}
 _SERVICES = {"tls": "ssl", "failed": None, "unknown": None}
 _DNS_PORT = 53
 _LARGEST_ID = 2**62 - 1
@@ -233,7 +233,7 @@ def _put_flows(events: _Events, kind: str, **columns: object) -> None:
         src_port=src_port,
         dst=events.address("dest_ip"),
         dst_port=dst_port,
-        proto=events.words("proto", _protocol),
+        proto=events.words("proto", proto_of),
         service=events.words("app_proto", _service),
         bytes_kind="frame",
         is_flow=True,
@@ -245,12 +245,6 @@ def _put_flows(events: _Events, kind: str, **columns: object) -> None:
 def _service(text: str) -> str | None:
     """Return an application protocol as Zeek names it."""
     return _SERVICES.get(text, text)
-
-
-def _protocol(text: str) -> str:
-    """Return a transport protocol as it goes here."""
-    name = text.lower()
-    return f"ip-{int(name)}" if name.isdecimal() and name.isascii() and len(name) <= 3 else _PROTOCOLS.get(name, name)
 
 
 def _put_http(events: _Events) -> None:

@@ -18,6 +18,7 @@ from forensics.formats._stamps import compile_stamp
 from forensics.formats._table_cuts import undo_of
 from forensics.formats._times import LATEST
 from forensics.formats._zones import Clock
+from forensics.protocols import proto_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TableRows"]
 
-_PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmp6"}
 _REQUEST = ("url", "method", "status", "user_agent", "referer", "content_type")
 _MOST_PORT = 65_535
 
@@ -95,7 +95,7 @@ class TableRows:
         if src is None:
             raise ValueError("a description has a src")
         asked = self._asked(sheet)
-        proto = self._text(sheet, "proto", _proto, what="proto", kind="a protocol")
+        proto = self._text(sheet, "proto", proto_of, what="proto", kind="a protocol")
         columns: dict[str, object] = {
             "start": start, "end": end, "src": src, "dst": asked.dst, "name": asked.name, "dst_port": asked.port,
             "service": asked.service, "proto": proto, "bytes_kind": self._table.bytes_kind,
@@ -245,10 +245,3 @@ def _host(text: str) -> str | None:
 def _only_name(text: str) -> str | None:
     """Return a name; nothing where it is an address."""
     return "" if address_of(text) else name_of(text)
-
-
-def _proto(text: str) -> str | None:
-    """Return a transport protocol, by its name or its number."""
-    if not text.isdecimal():
-        return text.lower()
-    return _PROTOCOLS.get(text, f"ip-{int(text)}") if text.isascii() and len(text) <= 3 and int(text) < 256 else None

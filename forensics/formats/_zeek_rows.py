@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from forensics.formats._hosts import address_of, host_port, name_of, target
 from forensics.formats._times import epoch_us, iso_us, seconds_us
 from forensics.formats._zeek_log import RowError
+from forensics.protocols import proto_numbered, proto_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from forensics.formats._zeek_log import Record
     from forensics.rows import Rows
 
-__all__ = ["KINDS", "LONGEST_UID", "Reader", "certificate_name", "is_carrier", "protocol_of_number"]
+__all__ = ["KINDS", "LONGEST_UID", "Reader", "certificate_name", "is_carrier", "named_protocol"]
 
 KINDS = ("conn", "dns", "files", "http", "ssl", "x509")
 """Paths of the logs that are read line by line."""
@@ -34,7 +35,6 @@ CARRIERS = frozenset(("ayiya", "teredo", "gtpv1", "vxlan", "geneve"))
 LONGEST_UID = 64
 
 _LARGEST = 2**50  # a pebibyte: no single connection moved more, and sums of honest figures stay far below 63 bits
-_PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmp6"}
 
 _FLOW = (
     "start", "end", "src", "src_port", "dst", "dst_port", "proto", "service", "bytes_out", "bytes_in", "bytes_kind",
@@ -255,14 +255,10 @@ def _port(record: Record, field: str) -> int | None:
 
 def _protocol(record: Record, src: str) -> str | None:
     """Return the transport protocol; Zeek calls ICMPv6 icmp, too, and knows no name of rare ones."""
-    proto, number = (_text(record, "proto") or "").lower(), _text(record, "ip_proto")
-    if proto in ("", "unknown_transport"):
-        return protocol_of_number(number or "")
+    proto = named_protocol(_text(record, "proto") or "") or proto_numbered(_text(record, "ip_proto") or "")
     return "icmp6" if proto == "icmp" and ":" in src else proto
 
 
-def protocol_of_number(number: str) -> str | None:
-    """Return the name of a transport protocol by its number."""
-    if not number.isdecimal() or not number.isascii() or len(number) > 3:
-        return None
-    return _PROTOCOLS.get(number, f"ip-{int(number)}")
+def named_protocol(text: str) -> str | None:
+    """Return a protocol that Zeek has a name for."""
+    return None if text.lower() == "unknown_transport" else proto_of(text)

@@ -12,7 +12,8 @@ from forensics.formats._columns import either
 from forensics.formats._hosts import name_of, server_of
 from forensics.formats._kinds import exploded
 from forensics.formats._vocabulary import Words
-from forensics.formats._zeek_rows import certificate_name, is_carrier, protocol_of_number
+from forensics.formats._zeek_rows import certificate_name, is_carrier, named_protocol
+from forensics.protocols import proto_numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,20 +93,14 @@ def put_flows(table: Columns, state: Words | str) -> None:
 
 def _protocol(table: Columns, src: Words) -> Words:
     """Return transport protocols; Zeek calls ICMPv6 icmp, too, and knows no name of rare ones."""
-    proto = table.words("proto", _named_protocol)
+    proto = table.words("proto", named_protocol)
     if not proto.known.all():
-        proto = proto.otherwise(table.words("ip_proto", protocol_of_number))
+        proto = proto.otherwise(table.words("ip_proto", proto_numbered))
     icmp = proto.mapped(lambda name: name if name == "icmp" else None).known
     if icmp.any():
         six = icmp & src.mapped(lambda address: address if ":" in address else None).known
         proto = Words.constant("icmp6", six).otherwise(proto)
     return proto
-
-
-def _named_protocol(text: str) -> str | None:
-    """Return a protocol that Zeek has a name for."""
-    name = text.lower()
-    return None if name == "unknown_transport" else name
 
 
 def _tunnel(table: Columns, service: Words) -> Words:

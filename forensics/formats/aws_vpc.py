@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forensics.formats._lines import complete_lines
+from forensics.protocols import proto_numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +159,7 @@ def _sheet(names: tuple[str, ...], block: Block, evidence: Evidence, clock: Cloc
         src_port=given["srcport"],
         dst=dst,
         dst_port=given["dstport"],
-        proto=sheet.words(places["protocol"], _proto, what="protocol", kind="a number")
+        proto=sheet.words(places["protocol"], proto_numbered, what="protocol", kind="a number")
         if "protocol" in places
         else None,
         bytes_out=given["bytes"],
@@ -198,10 +199,3 @@ def _address(sheet: Sheet, places: dict[str, int], pair: tuple[str, str]) -> Wor
     sheet.reject(absent & ~interface.known & ~sheet.nothing(places[logged]), f"{logged} is not an address")
     codes = np.where(absent & interface.known, interface.codes + np.int32(len(own.values)), own.codes)
     return Words.of(codes, (*own.values, *interface.values))
-
-
-def _proto(text: str) -> str | None:
-    """Return the name of a protocol."""
-    from forensics.packets.columns import proto_name
-
-    return proto_name(int(text)) if text.isdecimal() and len(text) < 4 and int(text) < 256 else None

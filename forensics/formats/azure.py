@@ -49,6 +49,7 @@ import numpy as np
 
 from forensics.errors import EvidenceError
 from forensics.formats._encodings import utf8_head
+from forensics.protocols import proto_numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -263,8 +264,6 @@ def _state(sheet: Sheet, layout: int) -> tuple[Words, Bools]:
 
 def _proto(text: str) -> str | None:
     """Return the name of a protocol."""
-    from forensics.packets.columns import proto_name
-
     if text in ("T", "U"):
         return "tcp" if text == "T" else "udp"
-    return proto_name(int(text)) if text.isdecimal() and len(text) < 4 and int(text) < 256 else None
+    return proto_numbered(text)

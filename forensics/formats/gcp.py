@@ -45,6 +45,7 @@ import numpy as np
 from forensics.errors import EvidenceError
 from forensics.formats._encodings import utf8_head
 from forensics.formats._lines import complete_lines
+from forensics.protocols import proto_numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,7 +166,7 @@ def _sheet(block: Block, evidence: Evidence, words: Vocabulary) -> Sheet:
     ports = [
         sheet.counts(place, what=what, null=b"") for place, what in ((_SRC_PORT, "src_port"), (_DST_PORT, "dest_port"))
     ]
-    proto = sheet.words(_PROTO, _proto, what="protocol", kind="a number", null=b"")
+    proto = sheet.words(_PROTO, proto_numbered, what="protocol", kind="a number", null=b"")
     counts = [
         sheet.counts(place, what=what, null=b"") for place, what in ((_BYTES, "bytes_sent"), (_PACKETS, "packets_sent"))
     ]
@@ -218,10 +219,3 @@ def _twins(sheet: Sheet, ends: list[I64], window: tuple[I64, I64], sized: Bools)
     place = np.searchsorted(begins[order], stops[receiver], side="right") - 1
     found[receiver] = (place >= 0) & (latest[np.maximum(place, 0)] >= begins[receiver])
     return found
-
-
-def _proto(text: str) -> str | None:
-    """Return the name of a protocol."""
-    from forensics.packets.columns import proto_name
-
-    return proto_name(int(text)) if text.isdecimal() and len(text) < 4 and int(text) < 256 else None

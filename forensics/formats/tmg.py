@@ -60,6 +60,7 @@ from forensics.formats._cut import divided
 from forensics.formats._elff import declined
 from forensics.formats._elff_columns import Reader, no_words
 from forensics.formats._elff_web import asked_of_proxy, put_requests
+from forensics.formats._firewall import proto_of
 from forensics.formats._hosts import address_of, name_of
 from forensics.formats._sheet import Ints, Words
 
@@ -162,8 +163,8 @@ def _service(text: str) -> str:
 
 def _protocol(text: str) -> str | None:
     """Return a transport protocol as flows name it."""
-    name = text.lower().removeprefix("ipv6-")
-    return name if len(name) <= 16 and name.replace("-", "").isalnum() else None
+    name = text.lower()
+    return proto_of(name if name == "ipv6-icmp" else name.removeprefix("ipv6-"))
 
 
 def _among(words: Words, *texts: str) -> Bools:

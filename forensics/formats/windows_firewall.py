@@ -43,6 +43,7 @@ from forensics.formats._columns import either
 from forensics.formats._connections import joined
 from forensics.formats._elff import declined
 from forensics.formats._elff_columns import Reader
+from forensics.formats._firewall import proto_of
 from forensics.formats._hosts import address_of
 
 if TYPE_CHECKING:
@@ -63,7 +64,6 @@ EXACT_VOLUMES = False
 STAMP = "end"
 OBSERVES: tuple[str, ...] = ()
 
-_NUMBERS = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmp6", "icmpv6": "icmp6", "ipv6-icmp": "icmp6"}
 _LOST = b"INFO-EVENTS-LOST"
 
 
@@ -90,7 +90,7 @@ def _put(lines: Lines) -> None:
     lost = np.zeros(lines.rows, np.bool_) if action is None else lines.sheet.equals(action, _LOST)
     if lost.any():
         _tell(lines, time, lost)
-    proto = lines.words("protocol", convert=_protocol, what="protocol", kind="a protocol")
+    proto = lines.words("protocol", convert=proto_of, what="protocol", kind="a protocol")
     icmp = np.isin(proto.codes, [code for code, text in enumerate(proto.values) if text.startswith("icmp")])
     lines.sheet.put(
         "flows",
@@ -109,14 +109,6 @@ def _put(lines: Lines) -> None:
         bytes_kind="ip",
         state=lines.words("action"),
     )
-
-
-def _protocol(text: str) -> str | None:
-    """Return a protocol as flows name it."""
-    name = text.lower()
-    if name.isascii() and name.isdecimal():
-        return _NUMBERS.get(name) or (f"ip-{int(name)}" if len(name) <= 3 and int(name) < 256 else None)
-    return _NUMBERS.get(name, name) if len(name) <= 16 and name.replace("-", "").isalnum() else None
 
 
 def _tell(lines: Lines, time: Ints, lost: Bools) -> None:

@@ -17,6 +17,7 @@ from forensics.packets.index import CARRIED
 from forensics.packets.states import STATES, history_text
 from forensics.packets.texts import address_codes
 from forensics.packets.transport import unpair
+from forensics.protocols import proto_name
 from forensics.rows import BATCH_ROWS
 from forensics.schema import FLOWS, VOLUMES
 
@@ -32,20 +33,11 @@ __all__ = [
     "carried_batches",
     "ends",
     "flow_batches",
-    "proto_name",
     "protos",
     "times",
     "turned",
     "volume_batches",
 ]
-
-_PROTOS = {
-    layout.ICMP: "icmp",
-    layout.TCP: "tcp",
-    layout.UDP: "udp",
-    layout.ICMP6: "icmp6",
-    layout.SCTP: "sctp",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +70,6 @@ class Label(NamedTuple):
 
 
 _NO_LABEL = Label()
-
-
-def proto_name(number: int) -> str:
-    """Return the name of an IP protocol as ``flows`` has it.
-
-    Examples
-    --------
-    >>> proto_name(6), proto_name(47)
-    ('tcp', 'ip-47')
-    """
-    return _PROTOS.get(number, f"ip-{number}")
 
 
 @dataclass(frozen=True, slots=True)

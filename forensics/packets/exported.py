@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from forensics.addresses import ipv6_text
 from forensics.formats._columns import arrow
-from forensics.packets.columns import proto_name
 from forensics.packets.protocols.netflow import Datagrams
 from forensics.packets.texts import ipv4_texts
+from forensics.protocols import proto_name
 from forensics.rows import BATCH_ROWS, RAW_BYTES
 from forensics.schema import FILLED
 
