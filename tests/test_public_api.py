@@ -93,6 +93,17 @@ def test_help_needs_nothing_heavy() -> None:
     assert not {"pandas", "numba", "matplotlib", "forensics.packets.engine"} & set(loaded)
 
 
+def test_recognition_needs_no_data_frames_and_no_packet_loops() -> None:
+    """What only captures, exports of flows and results need is not loaded to tell what a file is."""
+    program = (
+        "from forensics import formats; import json, sys; formats.all_formats(); print(json.dumps([*sys.modules]))"
+    )
+    loaded = set(json.loads(run("-c", program).stdout))
+
+    assert "forensics.formats.netflow" in loaded
+    assert not {"pandas", "scipy", "forensics.packets.engine", "forensics.packets.exported"} & loaded
+
+
 def test_types_are_published() -> None:
     """The marker that tells type checkers to believe the annotations lies in the package (PEP 561)."""
     assert (Path(forensics.__file__).parent / "py.typed").is_file()

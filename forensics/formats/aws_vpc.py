@@ -37,7 +37,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forensics.formats._blocks import block_of, blocks, in_order, segments
+from forensics.formats._delimited import Dialect, delimited
+from forensics.formats._hosts import address_of
 from forensics.formats._lines import complete_lines
+from forensics.formats._sheet import Ints, Sheet, Vocabularies, Words, finished
+from forensics.formats._zones import Clock
 from forensics.protocols import proto_numbered
 
 if TYPE_CHECKING:
@@ -47,8 +52,7 @@ if TYPE_CHECKING:
 
     from forensics.formats import Evidence, Hints
     from forensics.formats._blocks import Block
-    from forensics.formats._sheet import Bools, Ints, Sheet, Vocabulary, Words
-    from forensics.formats._zones import Clock
+    from forensics.formats._sheet import Bools, Vocabulary
 
 __all__ = ["COMPANIONS", "EXACT_VOLUMES", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse"]
 
@@ -98,10 +102,6 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.EvidenceError
         Nothing in it can be read, or the stream is damaged.
     """
-    from forensics.formats._blocks import in_order
-    from forensics.formats._sheet import Vocabularies, finished
-    from forensics.formats._zones import Clock
-
     clock, words = Clock(evidence), Vocabularies()
 
     made = in_order(lambda part: list(_sheet(*part, evidence, clock, words.own).batches()), _parts(evidence))
@@ -110,8 +110,6 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
 
 def _parts(evidence: Evidence) -> Iterator[tuple[tuple[str, ...], Block]]:
     """Yield the records under each header, with the fields it names; no record begins with the name of a field."""
-    from forensics.formats._blocks import block_of, blocks, segments
-
     names: tuple[str, ...] = VERSION_2
     headers = 0
     for block in blocks(evidence):
@@ -131,9 +129,6 @@ def _parts(evidence: Evidence) -> Iterator[tuple[tuple[str, ...], Block]]:
 
 def _sheet(names: tuple[str, ...], block: Block, evidence: Evidence, clock: Clock, words: Vocabulary) -> Sheet:
     """Return the flows of a block."""
-    from forensics.formats._delimited import Dialect, delimited
-    from forensics.formats._sheet import Ints, Sheet
-
     sheet = Sheet(delimited(block, Dialect(b" "), len(names)), evidence, words)
     places = {name: place for place, name in reversed(list(enumerate(names)))}
     none = Ints(np.zeros(sheet.rows, np.int64), np.zeros(sheet.rows, np.bool_))
@@ -172,8 +167,6 @@ def _sheet(names: tuple[str, ...], block: Block, evidence: Evidence, clock: Cloc
 
 def _window(sheet: Sheet, places: dict[str, int], clock: Clock, there: Bools) -> dict[str, Ints]:
     """Return start and end of windows."""
-    from forensics.formats._sheet import Ints
-
     moments = {}
     for name in ("start", "end"):
         found = clock.epoch(sheet.counts(places[name], what=name, limit=1 << 60), column="time")
@@ -187,9 +180,6 @@ def _window(sheet: Sheet, places: dict[str, int], clock: Clock, there: Bools) ->
 
 def _address(sheet: Sheet, places: dict[str, int], pair: tuple[str, str]) -> Words:
     """Return one end of flows: the packet's own address where it is logged."""
-    from forensics.formats._hosts import address_of
-    from forensics.formats._sheet import Words
-
     logged, real = pair
     if not (logged in places and real in places):
         name = real if real in places else logged

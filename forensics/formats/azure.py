@@ -48,8 +48,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from forensics.errors import EvidenceError
+from forensics.formats._blocks import block_of
+from forensics.formats._delimited import Dialect, delimited
 from forensics.formats._encodings import utf8_head
+from forensics.formats._hosts import address_of
+from forensics.formats._json import values
+from forensics.formats._sheet import Sheet, Vocabulary, finished
+from forensics.formats._zones import Clock
 from forensics.protocols import proto_numbered
+from forensics.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,8 +65,7 @@ if TYPE_CHECKING:
 
     from forensics.formats import Evidence, Hints
     from forensics.formats._blocks import Block
-    from forensics.formats._sheet import Bools, Ints, Sheet, Vocabulary, Words
-    from forensics.formats._zones import Clock
+    from forensics.formats._sheet import Bools, Ints, Words
 
 __all__ = ["COMPANIONS", "EXACT_VOLUMES", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse"]
 
@@ -102,18 +108,12 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.EvidenceError
         Nothing in it can be read, or the stream is damaged.
     """
-    from forensics.formats._sheet import finished
-
     evidence.notes["records"] = 0
     yield from finished(evidence, NAME, _batches(evidence))
 
 
 def _batches(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield the rows of a file; a damage is raised behind those that came before it."""
-    from forensics.formats._blocks import block_of
-    from forensics.formats._sheet import Vocabulary
-    from forensics.formats._zones import Clock
-
     clock, words, number, size = Clock(evidence), Vocabulary(), 1, 0
     held: list[_Line] = []
 
@@ -147,8 +147,6 @@ def _kind(line: _Line) -> tuple[int, bool]:
 
 def _rejects(evidence: Evidence, lines: list[_Line], number: int) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield what cannot be read as rejects."""
-    from forensics.rows import Rows
-
     rows = Rows()
     for place, line in enumerate(lines, number):
         rows.reject(evidence.source, place, line.problem, line.text.encode("utf-8", "backslashreplace"))
@@ -158,8 +156,6 @@ def _rejects(evidence: Evidence, lines: list[_Line], number: int) -> Iterator[tu
 
 def _lines(evidence: Evidence) -> Iterator[_Line]:
     """Yield the tuples of a file."""
-    from forensics.formats._json import values
-
     for value, text, problem in values(evidence, under="records"):
         if problem:
             yield _Line(0, text, problem)
@@ -216,10 +212,6 @@ def _has_flows(record: object) -> bool:
 
 def _sheet(layout: int, block: Block, evidence: Evidence, clock: Clock, words: Vocabulary) -> Sheet:
     """Return the flows of a block of tuples."""
-    from forensics.formats._delimited import Dialect, delimited
-    from forensics.formats._hosts import address_of
-    from forensics.formats._sheet import Sheet
-
     sheet = Sheet(delimited(block, Dialect(b","), abs(layout)), evidence, words)
     time = clock.epoch(sheet.counts(0, what="time", limit=1 << 60))
     for where, reason in time.refused:

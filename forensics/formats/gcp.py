@@ -43,8 +43,14 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 
 from forensics.errors import EvidenceError
+from forensics.formats._blocks import block_of, blocks, in_order
 from forensics.formats._encodings import utf8_head
+from forensics.formats._hosts import address_of
+from forensics.formats._json import Peeked, values
 from forensics.formats._lines import complete_lines
+from forensics.formats._picked import picked
+from forensics.formats._sheet import Sheet, Vocabularies, finished
+from forensics.formats._stamps import ISO, NO_OFFSET
 from forensics.protocols import proto_numbered
 
 if TYPE_CHECKING:
@@ -55,7 +61,7 @@ if TYPE_CHECKING:
     from forensics.formats import Evidence, Hints
     from forensics.formats._blocks import Block
     from forensics.formats._cut import I64
-    from forensics.formats._sheet import Bools, Sheet, Vocabulary
+    from forensics.formats._sheet import Bools, Vocabulary
 
 __all__ = ["COMPANIONS", "EXACT_VOLUMES", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse"]
 
@@ -97,10 +103,6 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.EvidenceError
         Nothing in it can be read, or the stream is damaged.
     """
-    from forensics.formats._blocks import blocks, in_order
-    from forensics.formats._json import Peeked
-    from forensics.formats._sheet import Vocabularies, finished
-
     stream, words = Peeked(evidence.stream), Vocabularies()
     whole = replace(evidence, stream=cast("BinaryIO", stream))
     found = blocks(whole) if _is_lines(utf8_head(stream.head, evidence.hints)) else _entries(whole)
@@ -123,8 +125,6 @@ def _is_lines(head: bytes) -> bool:
 
 def _entries(evidence: Evidence) -> Iterator[Block]:
     """Yield the entries of a document as blocks of lines; a damage is raised behind those that came before it."""
-    from forensics.formats._json import values
-
     number, size = 1, 0
     held: list[str] = []
     found = values(evidence, under="entries")
@@ -146,17 +146,11 @@ def _entries(evidence: Evidence) -> Iterator[Block]:
 
 def _block(lines: list[str], number: int) -> Block:
     """Return lines as a block."""
-    from forensics.formats._blocks import block_of
-
     return block_of("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"), number)
 
 
 def _sheet(block: Block, evidence: Evidence, words: Vocabulary) -> Sheet:
     """Return the flows of a block."""
-    from forensics.formats._hosts import address_of
-    from forensics.formats._picked import picked
-    from forensics.formats._sheet import Sheet
-
     sheet = Sheet(picked(block, _PATHS), evidence, words)
     start, end = _time(sheet, _START, "start_time"), _time(sheet, _END, "end_time")
     sheet.reject(end < start, "end_time is before start_time")
@@ -193,8 +187,6 @@ def _sheet(block: Block, evidence: Evidence, words: Vocabulary) -> Sheet:
 
 def _time(sheet: Sheet, place: int, what: str) -> I64:
     """Return times; a row without one is rejected. [us since 1970]"""
-    from forensics.formats._stamps import ISO, NO_OFFSET
-
     found = sheet.stamps(place, ISO, what=what, null=b"")
     sheet.reject(~found.known, f"{what} is missing")
     sheet.reject(found.known & (found.offset == NO_OFFSET), f"{what} has no time zone")

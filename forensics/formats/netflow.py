@@ -46,6 +46,7 @@ from typing import TYPE_CHECKING
 from forensics.errors import EvidenceError
 from forensics.formats import HEAD_BYTES
 from forensics.packets.protocols.netflow import MAX_DATAGRAM, datagram_end
+from forensics.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +87,7 @@ def declines(head: bytes, hints: Hints) -> str | None:  # noqa: ARG001 - the pro
 
 def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield flows and rejects; see `forensics.formats.Format.parse`."""
+    # here: they load what data frames are made of, a fifth of a second that no other format needs
     from forensics.packets.columns import Origin
     from forensics.packets.exported import Exported
 
@@ -144,8 +146,6 @@ class _Walk:
 
     def rejects(self, source: str) -> tuple[str, pa.RecordBatch]:
         """Return the pieces that are no datagrams."""
-        from forensics.rows import Rows
-
         rows = Rows()
         for number, data in self.strange:
             rows.reject(source, number, f"{len(data)} bytes that are no datagram of NetFlow v5, v9 or IPFIX", data)

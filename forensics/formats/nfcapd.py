@@ -36,10 +36,17 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC
 from io import BufferedReader, RawIOBase
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from forensics.errors import EvidenceError, MissingToolError
+from forensics.formats._blocks import blocks, in_order
+from forensics.formats._delimited import Dialect, delimited
+from forensics.formats._nfdump_rows import Layout, sheet_of
+from forensics.formats._sheet import Vocabularies
+from forensics.formats._stamps import compile_stamp
+from forensics.formats._zones import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,15 +94,6 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.EvidenceError
         nfdump cannot read the file to its end, or the stream is damaged; after the rows before that.
     """
-    from datetime import UTC
-
-    from forensics.formats._blocks import blocks, in_order
-    from forensics.formats._delimited import Dialect, delimited
-    from forensics.formats._nfdump_rows import Layout, sheet_of
-    from forensics.formats._sheet import Vocabularies
-    from forensics.formats._stamps import compile_stamp
-    from forensics.formats._zones import Clock
-
     program = shutil.which(PROGRAM)
     if program is None:
         raise MissingToolError("nfcapd files are read through nfdump: apt install nfdump")

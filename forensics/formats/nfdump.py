@@ -30,7 +30,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from forensics.formats._blocks import blocks, in_order, segments
+from forensics.formats._delimited import Dialect, delimited
 from forensics.formats._lines import complete_lines
+from forensics.formats._nfdump_rows import layout_of, sheet_of
+from forensics.formats._sheet import Vocabularies, finished
+from forensics.formats._zones import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +68,6 @@ def declines(head: bytes, hints: Hints) -> str | None:  # noqa: ARG001 - the hea
         return "it is empty"
     if not first[0].startswith(_BEGINNINGS):
         return "line 1 is not a header of nfdump: ts,te,td,sa ... or cnt,af,firstSeen ..."
-    from forensics.formats._nfdump_rows import layout_of
-
     return None if layout_of(first[0]) else "its header names no addresses or no bytes"
 
 
@@ -78,12 +81,6 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.EvidenceError
         Nothing in it can be read, or the stream is damaged.
     """
-    from forensics.formats._blocks import in_order
-    from forensics.formats._delimited import Dialect, delimited
-    from forensics.formats._nfdump_rows import sheet_of
-    from forensics.formats._sheet import Vocabularies, finished
-    from forensics.formats._zones import Clock
-
     clock, words, commas = Clock(evidence), Vocabularies(), Dialect(b",")
 
     def work(item: tuple[Layout, Block]) -> list[tuple[str, pa.RecordBatch]]:
@@ -97,9 +94,6 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
 
 def _parts(evidence: Evidence) -> Iterator[tuple[Layout, Block]]:
     """Yield the records under each header, with what it says; logs may be put together from several files."""
-    from forensics.formats._blocks import blocks
-    from forensics.formats._nfdump_rows import layout_of
-
     layout: Layout | None = None
     for block in blocks(evidence):
         for headers, records in _headed(block, _BEGINNINGS):
@@ -114,8 +108,6 @@ def _parts(evidence: Evidence) -> Iterator[tuple[Layout, Block]]:
 
 def _headed(block: Block, beginnings: tuple[bytes, ...]) -> Iterator[tuple[list[tuple[int, bytes]], Block]]:
     """Yield lines that begin so, with the lines under them."""
-    from forensics.formats._blocks import segments
-
     if not beginnings:
         yield [], block
         return
