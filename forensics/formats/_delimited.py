@@ -22,7 +22,6 @@ import numpy as np
 
 from forensics.formats._blocks import Block, block_of
 from forensics.formats._cut import (
-    ABSENT,
     AFTER_QUOTE,
     ESCAPED,
     FEW,
@@ -54,8 +53,10 @@ from forensics.formats._scanning import (
     RETURN,
     behind_blanks,
     classes_of,
+    clear_fields,
     closing_quote,
     line_end,
+    note_line,
     without_return,
 )
 from forensics.packets._jit import entry, hot
@@ -183,13 +184,9 @@ def split_fields(
         if odd[row] == OPEN and last == stop - 1 and rule[RULE_LOOK]:
             span[SPAN_OPEN] = first
             break
-        number[row] = at_line
-        line[row, 0], line[row, 1] = first, without_return(data, first, at)
-        if line[row, 1] - first > MAX_LINE:
-            odd[row] = LONG
+        note_line(data, first, at, at_line, row, number, line, odd)
         if odd[row] in (LONG, OPEN):
-            flag[:, row] = ABSENT
-            begin[:, row] = end[:, row] = 0
+            clear_fields(row, begin, end, flag)
         at_line += _feeds(data, last, first, at) + 1
         at += 1
         row += 1 - rule[RULE_LOOK]

@@ -33,7 +33,6 @@ from forensics.formats._cut import (
     span_of,
     trimmed,
 )
-from forensics.formats._lines import MAX_LINE
 from forensics.formats._scanning import (
     DELIMITER,
     EQUALS,
@@ -48,10 +47,12 @@ from forensics.formats._scanning import (
     Keys,
     behind_blanks,
     classes_of,
+    clear_fields,
     closing_quote,
     found_key,
     keys_of,
     line_end,
+    note_line,
     without_return,
 )
 from forensics.packets._jit import entry, hot
@@ -106,12 +107,9 @@ def split_pairs(
         at = behind_blanks(data, at)
         if int(data[at]) != FEED:
             at = _record(data, first, row, spaced, kinds, text, edges, slots, begin, end, flag, count, odd)
-            number[row], line[row, 0], line[row, 1] = at_line, first, without_return(data, first, at)
-            if line[row, 1] - first > MAX_LINE:
-                odd[row] = LONG
+            note_line(data, first, at, at_line, row, number, line, odd)
             if odd[row] in (LONG, OPEN):
-                flag[:, row] = ABSENT
-                begin[:, row] = end[:, row] = 0
+                clear_fields(row, begin, end, flag)
             row += 1
         at, at_line = at + 1, at_line + 1
     span[SPAN_ROWS], span[SPAN_LINE] = row, at_line

@@ -29,7 +29,6 @@ from forensics.formats._cut import (
     ABSENT,
     DEEP,
     ESCAPED,
-    LONG,
     MAX_DEPTH,
     NOT_JSON,
     NUMBER,
@@ -64,16 +63,16 @@ from forensics.formats._json_tokens import (
     string_end,
     word_end,
 )
-from forensics.formats._lines import MAX_LINE
 from forensics.formats._scanning import (
     FEED,
     NEVER,
     Keys,
     behind_blanks,
+    clear_fields,
     found_key,
     keys_of,
     line_end,
-    without_return,
+    note_line,
 )
 from forensics.packets._jit import entry, hot, jit
 
@@ -160,12 +159,9 @@ def pick_json(
                 odd[row] = DEEP
             if at < 0:
                 at = line_end(data, first)
-            number[row], line[row, 0], line[row, 1] = at_line, first, without_return(data, first, at)
-            if line[row, 1] - first > MAX_LINE:
-                odd[row] = LONG
+            note_line(data, first, at, at_line, row, number, line, odd)
             if odd[row] not in (0, TWICE):
-                flag[:, row] = ABSENT
-                begin[:, row] = end[:, row] = 0
+                clear_fields(row, begin, end, flag)
             row += 1
         at, at_line = at + 1, at_line + 1
     span[SPAN_ROWS], span[SPAN_LINE] = row, at_line

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from forensics.formats._cut import ESCAPED, QUOTED
+from forensics.formats._cut import ABSENT, ESCAPED, LONG, QUOTED
+from forensics.formats._lines import MAX_LINE
 from forensics.packets._jit import hot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from forensics.formats._cut import I64, U8
+    from forensics.formats._cut import I32, I64, U8
 
 FEED, RETURN = b"\n\r"
 _SPACE = ord(" ")
@@ -81,6 +82,21 @@ def line_end(data: U8, at: int) -> int:
 def without_return(data: U8, begin: int, end: int) -> int:
     """Return the end of a line without the carriage return that may stand in front of the line end."""
     return end - 1 if end > begin and int(data[end - 1]) == RETURN else end
+
+
+@hot
+def note_line(data: U8, first: int, at: int, at_line: int, row: int, number: I64, line: I32, odd: U8) -> None:
+    """Note number and place of a record from its first byte to its line end; one that is too long is odd."""
+    number[row], line[row, 0], line[row, 1] = at_line, first, without_return(data, first, at)
+    if line[row, 1] - first > MAX_LINE:
+        odd[row] = LONG
+
+
+@hot
+def clear_fields(row: int, begin: I32, end: I32, flag: U8) -> None:
+    """Leave none of the fields of an odd record."""
+    flag[:, row] = ABSENT
+    begin[:, row] = end[:, row] = 0
 
 
 @hot

@@ -21,9 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from forensics.formats._cut import (
-    ABSENT,
     ESCAPED,
-    LONG,
     SLOW,
     SPAN_AT,
     SPAN_END,
@@ -34,8 +32,7 @@ from forensics.formats._cut import (
     span_of,
     trimmed,
 )
-from forensics.formats._lines import MAX_LINE
-from forensics.formats._scanning import FEED, RETURN, behind_blanks, line_end, without_return
+from forensics.formats._scanning import FEED, RETURN, behind_blanks, clear_fields, line_end, note_line, without_return
 from forensics.formats._squid_logformat import TYPED
 from forensics.packets._jit import entry, hot
 
@@ -207,13 +204,9 @@ def cut_layout(
             at = _cut_line(data, first, row, steps, texts, begin, end, flag)
             odd[row] = 0 if at >= 0 else SLOW
             at = line_end(data, first if at < 0 else at)
-            number[row] = at_line
-            line[row, 0], line[row, 1] = first, without_return(data, first, at)
-            if line[row, 1] - first > MAX_LINE:
-                odd[row] = LONG
+            note_line(data, first, at, at_line, row, number, line, odd)
             if odd[row] != 0:
-                flag[:, row] = ABSENT
-                begin[:, row] = end[:, row] = 0
+                clear_fields(row, begin, end, flag)
             row += 1
         at, at_line = at + 1, at_line + 1
     span[SPAN_ROWS], span[SPAN_LINE] = row, at_line
