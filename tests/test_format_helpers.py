@@ -16,6 +16,7 @@ from forensics.errors import EvidenceError
 from forensics.formats import Evidence, Hints
 from forensics.formats._hosts import Target, host_port, name_of, target
 from forensics.formats._lines import MAX_LINE, complete_lines, lines, read_lines
+from forensics.formats._tally import LISTED, Tally
 from forensics.formats._times import compile_strftime, epoch_us, iso_us, seconds_us
 from forensics.rows import Rows
 
@@ -118,6 +119,19 @@ def test_times_lose_no_microsecond(microseconds: int) -> None:
 def test_finer_times_are_rounded(number: object) -> None:
     """More digits than microseconds are rounded half to even."""
     assert seconds_us(str(number)) == round(Fraction(str(number)) * 1_000_000)
+
+
+def test_a_tally_tells_so_many_names_apart() -> None:
+    """Counts of further names are one; nothing is no name; names come in their order."""
+    tally = Tally()
+    for name in ("b", "a", *map(str, range(LISTED)), "a"):
+        tally.add(name, 2)
+    tally.add("none", 0)
+
+    told = tally.told()
+    assert [*told] == sorted(told)
+    assert (told["a"], told["b"], told["(others)"], len(told)) == (4, 2, 4, LISTED + 1)
+    assert Tally().told() == {}
 
 
 @pytest.mark.parametrize(

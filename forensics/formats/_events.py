@@ -9,11 +9,11 @@ for all forms (`canonical`). What an event means is said here, once.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.formats._hosts import address_of, name_of
 from forensics.formats._sheet import finish
+from forensics.formats._tally import Tally
 from forensics.formats._times import LATEST, iso_us
 from forensics.protocols import proto_of
 from forensics.rows import Rows
@@ -27,16 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Damage", "Event", "EventRows", "UnreadableError", "canonical", "fields_of_message", "is_wanted"]
 
-LISTED = 50
-"""Events that are passed over, and programs, that are told apart in the notes."""
-
 LONGEST = 256
 """Longest name of a program or provider in the notes. [characters]"""
 
 _SYSMON, _SECURITY = "Sysmon", "Security"
 _CONNECTIONS = {(_SYSMON, 3), (_SECURITY, 5156), (_SECURITY, 5157)}
 _QUERY = (_SYSMON, 22)
-
 
 _INBOUND = dict.fromkeys(("%%14592", "inbound", "着信", "受信", "eingehend"), True)
 _OUTBOUND = dict.fromkeys(("%%14593", "outbound", "送信", "ausgehend"), False)
@@ -155,7 +151,7 @@ class EventRows:
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence, self._rows = evidence, Rows()
-        self._events, self._programs = Counter[str](), Counter[str]()
+        self._events, self._programs = Tally(), Tally()
         self._records = self._rejected = self._inbound = 0
         self._first: tuple[int | None, str] | None = None
 
@@ -187,7 +183,7 @@ class EventRows:
     def _add(self, event: Event) -> None:
         """Take one event."""
         key = (_provider(event.provider), event.id)
-        _count(self._events, f"{key[0]} {event.id}")
+        self._events.add(f"{key[0]} {event.id}")
         try:
             if key in _CONNECTIONS:
                 self._connection(event, key[1])
@@ -222,7 +218,7 @@ class EventRows:
             record=event.number,
         )  # fmt: skip
         if program := _value(data, "image") or _value(data, "application"):
-            _count(self._programs, program[:LONGEST])
+            self._programs.add(program[:LONGEST])
 
     def _query(self, event: Event) -> None:
         """Put a question to DNS into ``names``: a row for each address that was the answer."""
@@ -242,16 +238,11 @@ class EventRows:
         """Complete the notes of the file."""
         notes = self._evidence.notes
         notes["records"] = self._records
-        notes["events"] = dict(sorted(self._events.items()))
-        if self._programs:
-            notes["programs"] = dict(sorted(self._programs.items()))
+        notes["events"] = self._events.told()
+        if programs := self._programs.told():
+            notes["programs"] = programs
         if self._inbound:
             notes["inbound"] = self._inbound
-
-
-def _count(counter: Counter[str], key: str) -> None:
-    """Count something; a hostile file cannot make the list long."""
-    counter[key if key in counter or len(counter) < LISTED else "(others)"] += 1
 
 
 def _value(data: Mapping[str, str], name: str) -> str:

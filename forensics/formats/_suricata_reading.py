@@ -8,7 +8,6 @@ References
 from __future__ import annotations
 
 import json
-from collections import Counter
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +23,7 @@ from forensics.formats._kinds import Named, exploded
 from forensics.formats._picked import picked
 from forensics.formats._sheet import Sheet, Vocabularies
 from forensics.formats._stamps import ISO, NO_OFFSET
+from forensics.formats._tally import Tally
 from forensics.formats._vocabulary import Words, lawful
 from forensics.protocols import proto_of
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
-KINDS_LISTED = 50
 LONGEST_KIND = 64
 
 _PATHS = (
@@ -124,7 +123,7 @@ class _Log:
         self._evidence = evidence
         self._words = Vocabularies()
         self._lock = Lock()
-        self._skipped: Counter[str] = Counter()
+        self._skipped = Tally()
         self._read = 0
 
     def made(self, block: Block) -> _Made:
@@ -166,15 +165,12 @@ class _Log:
                 yield table, rows
 
     def _tell(self, kind: str, count: int) -> None:
-        """Count events of a kind; a hostile file cannot make the list of kinds long."""
-        name = kind[:LONGEST_KIND]
+        """Count events of a kind."""
+        if kind not in _PUT:
+            self._skipped.add(kind[:LONGEST_KIND], count)
+            return
         with self._lock:
-            if kind in _PUT:
-                self._read += count
-            elif count:
-                self._skipped[name if name in self._skipped or len(self._skipped) < KINDS_LISTED else "(others)"] += (
-                    count
-                )
+            self._read += count
 
     def finish(self) -> None:
         """Complete the notes of the file.
@@ -184,10 +180,11 @@ class _Log:
         EvidenceError
             It holds events, but none of the kinds that are read.
         """
-        if self._skipped:
-            self._evidence.notes["skipped_events"] = dict(sorted(self._skipped.items()))
-        if self._skipped and not self._read:
-            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(self._skipped.items())[:5])
+        skipped = self._skipped.told()
+        if skipped:
+            self._evidence.notes["skipped_events"] = skipped
+        if skipped and not self._read:
+            counts = ", ".join(f"{count} {kind}" for kind, count in [*skipped.items()][:5])
             problem = f"it holds no flow, netflow, http, dns or tls event: {counts}"
             raise EvidenceError(self._evidence.source, problem)
 

@@ -5,9 +5,7 @@ Only the `#` lines are read one after another; what stands under them is read in
 
 from __future__ import annotations
 
-from collections import Counter
 from copy import copy
-from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,6 +17,7 @@ from forensics.formats._blocks import Block, blocks, in_order, segments
 from forensics.formats._fields import Fields
 from forensics.formats._lines import text_of
 from forensics.formats._sheet import Sheet, Vocabularies
+from forensics.formats._tally import Tally
 from forensics.formats._zeek_columns import Columns, Writing, cut_json, cut_rows, kinds_of
 from forensics.formats._zeek_log import Header, RowError, json_record, kind_of
 from forensics.formats._zeek_open import BESIDE, Open, OpenRows, Seen, is_open
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     from forensics.formats._zeek_log import Record
 
 __all__ = ["read"]
-
-KINDS_LISTED = 50
-"""Paths of skipped records, and types of files, that are told apart in the notes."""
 
 LONGEST_PATH = 64
 
@@ -101,9 +97,7 @@ class _Log:
         self._evidence = evidence
         self._header = Header()
         self._words = Vocabularies()
-        self._lock = Lock()
-        self._skipped: Counter[str] = Counter()
-        self._types: Counter[str] = Counter()
+        self._skipped, self._types = Tally(), Tally()
 
     def parts(self) -> Iterator[_Part]:
         """Yield the lines of the file by the headers above them."""
@@ -200,23 +194,20 @@ class _Log:
 
     def _tell_type(self, kind: str, name: str, count: int) -> None:
         """Count files of a type."""
-        if kind == "files" and count:
-            with self._lock:
-                _count(self._types, name or "(unknown)", count)
+        if kind == "files":
+            self._types.add(name[:LONGEST_PATH] or "(unknown)", count)
 
     def _skip(self, kind: str, count: int) -> None:
         """Count records of another log."""
-        if count:
-            with self._lock:
-                _count(self._skipped, kind, count)
+        self._skipped.add(kind[:LONGEST_PATH], count)
 
     def finish(self) -> None:
         """Complete the notes of the file."""
         notes = self._evidence.notes
-        if self._skipped:
-            notes["skipped_paths"] = dict(sorted(self._skipped.items()))
-        if self._types:
-            notes["content_types"] = dict(sorted(self._types.items()))
+        if skipped := self._skipped.told():
+            notes["skipped_paths"] = skipped
+        if types := self._types.told():
+            notes["content_types"] = types
         if self._header.opened > self._header.closed:
             notes["unclosed"] = "a #close line is missing: the log was still being written, or its end is lost"
 
@@ -240,12 +231,6 @@ def _seen(evidence: Evidence) -> Iterator[Seen]:
                     yield Seen(table.text("uid"), table.span("duration"), cumulative)
     except EvidenceError:
         return
-
-
-def _count(counter: Counter[str], name: str, count: int) -> None:
-    """Count something by a name; a hostile file cannot make the list of names long."""
-    name = name[:LONGEST_PATH]
-    counter[name if name in counter or len(counter) < KINDS_LISTED else "(others)"] += count
 
 
 def _first_kind(block: Block) -> str:
