@@ -37,6 +37,9 @@ def build(*, plain: bool) -> dict[str, ModuleType]:
     for name in [name for name in sys.modules if name.startswith(prefixes)]:
         del sys.modules[name]
     sys.modules.update(kept)
+    for name, module in kept.items():  # a package has its modules as attributes, too
+        folder, _, last = name.rpartition(".")
+        setattr(sys.modules[folder], last, module)
     return made
 
 
