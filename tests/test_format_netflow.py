@@ -66,8 +66,22 @@ def template(number: int, *fields: tuple[int, int]) -> bytes:
     return a_set(2, struct.pack(">HH", number, len(fields)) + packed)
 
 
+def version_5(sequence: int, at: int, boot: int = 100) -> bytes:
+    """Return a datagram of version 5 with one flow, of an exporter that booted so many seconds before the first."""
+    header = struct.pack(">HHIIIIBBH", 5, 1, (boot + at) * 1000, SENT + at, 0, sequence, 0, 0, 0)
+    return header + struct.pack(">4s4s4sHHIIIIHHBBBBHHBBH", ENDS[:4], ENDS[4:], bytes(4), 0, 0, 1, 9, 0, 0, 1, 2, 0, 0,
+                                6, 0, 0, 0, 0, 0, 0)  # fmt: skip
+
+
+def version_9(sequence: int, at: int) -> bytes:
+    """Return a datagram of version 9 with a template alone."""
+    return struct.pack(">HHIIII", 9, 1, (100 + at) * 1000, SENT + at, sequence, 7) + a_set(0, V9_TEMPLATE)
+
+
 ENDS = bytes([192, 0, 2, 7, 203, 0, 113, 9])
 PAIR = ((8, 4), (12, 4))
+V9_TEMPLATE = struct.pack(">HHHHHH", 256, 2, 8, 4, 12, 4)
+SETS = template(256, *PAIR) + a_set(256, ENDS)
 
 
 def one(fields: tuple[tuple[int, int], ...], data: bytes) -> dict[str, Any]:
@@ -170,12 +184,55 @@ def test_templates_change_and_are_withdrawn() -> None:
     assert "sequence_breaks" not in notes
 
 
-def test_breaks_of_the_sequence_are_counted() -> None:
-    """What is missing before a message is told; one that came late, or twice, is told apart."""
-    sets = template(256, *PAIR) + a_set(256, ENDS)
-    _, notes = read(message(sets, 5) + message(sets, 6) + message(sets, 17) + message(sets, 7))
+@pytest.mark.parametrize(
+    ("data", "missing"),
+    [
+        (
+            b"".join(version_5(sequence, at) for at, sequence in enumerate((0, 1, 11, 12))),
+            "9 flows of engine 0 (version 5)",
+        ),
+        (
+            b"".join(version_9(sequence, at) for at, sequence in enumerate((0, 1, 4, 5))),
+            "2 datagrams of source 7 (version 9)",
+        ),
+        (
+            b"".join(message(SETS, sequence) for sequence in (5, 6, 17, 18)),
+            "10 data records of domain 1 (version 10)",
+        ),
+    ],
+)
+def test_numbers_that_never_came_are_a_gap(data: bytes, missing: str) -> None:
+    """What is missing stands with its unit, between the datagrams before and behind it."""
+    evidence = Evidence(io.BytesIO(data), "export.dat", "collector")
+    list(netflow.parse(evidence))
+    (gap,) = evidence.gaps
 
-    assert (notes["sequence_breaks"], notes["lost_before_breaks"], notes["out_of_sequence"]) == (1, 10, 1)
+    assert (gap.kind, gap.record) == ("sequence", 3)
+    assert gap.reason == f"{missing} are missing: their numbers never came"
+    assert gap.start is not None
+    assert gap.end is not None
+    assert SENT * 1_000_000 <= gap.start <= gap.end <= (SENT + 3) * 1_000_000
+    assert evidence.notes["sequence_breaks"] == 1
+    assert "out_of_sequence" not in evidence.notes
+
+
+def test_breaks_stand_in_the_sources(tmp_path: Path) -> None:
+    """The gap is in the file's row of ``sources``; in a capture it names the exporter."""
+    path = tmp_path / "exports.pcap"
+    path.write_bytes(capture([packet(4739, message(SETS, sequence)) for sequence in (5, 6, 17)]))
+    (gap,) = json.loads(fx.read(path).sources.to_pandas().gaps[0])
+
+    assert (gap["kind"], gap["record"]) == ("sequence", 3)
+    assert gap["reason"] == (
+        "10 data records of domain 1 (version 10) of 198.51.100.1 are missing: their numbers never came"
+    )
+
+
+def test_what_came_late_is_not_missing() -> None:
+    """A datagram that was sent before and came later fills its hole, and a second copy of it changes nothing."""
+    _, notes = read(b"".join(message(SETS, sequence) for sequence in (5, 6, 17, 7, 7, 18)))
+
+    assert (notes["sequence_breaks"], notes["lost_before_breaks"], notes["out_of_sequence"]) == (1, 9, 2)
 
 
 def test_exporters_do_not_share_templates() -> None:

@@ -140,6 +140,22 @@ def test_without_nfdump_the_error_says_what_to_install(monkeypatch: pytest.Monke
 
 
 @needs("nfdump")
+def test_breaks_that_nfcapd_counted_are_gaps() -> None:
+    """The file keeps how often the numbers of an exporter broke; one without breaks has no gap."""
+    found = {}
+    for name in ("normal", "datagrams", "traps"):
+        evidence = Evidence(io.BytesIO((SAMPLES / f"formats/nfcapd/{name}.nfcapd").read_bytes()), "flows", "collector")
+        list(nfcapd.parse(evidence))
+        found[name] = [tuple(gap) for gap in evidence.gaps]
+
+    reason = (
+        "nfcapd met breaks in the sequence numbers of source 1 (version 5) of 127.0.0.1: 1; there it lost datagrams, "
+        "or the exporter began anew"
+    )
+    assert found == {"normal": [], "datagrams": [], "traps": [("sequence", None, None, reason, None)]}
+
+
+@needs("nfdump")
 def test_a_damaged_file_gives_what_nfdump_could_read_and_its_complaint() -> None:
     """Where nfdump stops, the rows before stand, and the error has its words."""
     data = (SAMPLES / "formats/nfcapd/normal.nfcapd").read_bytes()

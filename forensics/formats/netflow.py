@@ -26,8 +26,13 @@ one exporter: data waits for them, and is a reject where they never come. Templa
 record counts the same twice (delta and total, before and after), the first counts. Fields may have no length, fewer
 bytes than usual, or a length of their own in each record. Datagrams of version 9 do not say how long they are, and may
 be padded. The clock since boot wraps around after 49 days. Sampled counts are not multiplied; the notes have
-``sampled_one_in``. Breaks in the sequence numbers are counted, with what is missing: flows in versions 5 and 10,
-datagrams in version 9. A firewall's ``created`` row that counts 0 has counted nothing yet: its bytes are null.
+``sampled_one_in``. A firewall's ``created`` row that counts 0 has counted nothing yet: its bytes are null.
+
+Breaks in the sequence numbers are gaps of the kind ``sequence``: what is missing are flows in version 5, datagrams in
+version 9, data records in IPFIX. Datagrams that come late or twice are no loss, nor is an exporter that begins anew. A
+file does not say who sent a datagram: there, exporters of version 5 and 9 with one number are told apart by when they
+booted, those of IPFIX that share a domain cannot be, and breaks of theirs may go unnoticed. Where most datagrams of an
+exporter do not follow each other, that is one gap: it may count something else.
 
 References
 ----------
@@ -103,7 +108,7 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
                 yield from exported.drain()
     except EvidenceError as error:
         damage = error
-    yield from exported.finish()
+    yield from exported.finish(evidence)
     if walk.strange:
         yield walk.rejects(evidence.source)
     evidence.notes.update({"records": number} | dict(sorted(datagrams.counts.items())))

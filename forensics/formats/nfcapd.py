@@ -21,7 +21,9 @@ nfdump's field                  becomes
 Traps: the layout of these files changes between versions of nfdump, which is why nfdump reads them; a newer one reads
 older files, not the other way round. Its ``%tsr`` and ``%ter`` print the wrong milliseconds in version 1.7.1. A row is
 one direction. nfcapd multiplies sampled counts by the rate that their exporters tell. The version of nfdump is in the
-notes; what it complains about is the error of the source.
+notes; what it complains about is the error of the source. nfcapd counts, for each exporter, where sequence numbers
+broke, and not what was missing or when: such a count is one gap of the kind ``sequence``, without times; an exporter
+that began anew counts too.
 
 References
 ----------
@@ -31,6 +33,7 @@ References
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -74,6 +77,7 @@ COLUMNS = (
 TIMES = "%Y-%m-%d%H:%M:%S.%f"
 PRINTED = "fmt:%ts,%te,%pr,%sa,%sp,%da,%dp,%ipkt,%ibyt,%opkt,%obyt"
 CHUNK = 1 << 20
+_EXPORTER = re.compile(r"IP: +(\S+), version: (\d+), ID: +(\d+), Sequence failures: (\d+)")
 
 
 def declines(head: bytes, hints: Hints) -> str | None:  # noqa: ARG001 - the protocol's signature
@@ -106,6 +110,7 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
         cuts = (delimited(block, commas, layout.width) for block in blocks(replace(evidence, stream=lines)))
         for batches in in_order(lambda cut: list(sheet_of(cut, layout, evidence, clock, words.own).batches()), cuts):
             yield from batches
+        _tell_breaks(program, path, evidence)
     if damage is not None:
         raise damage
 
@@ -114,6 +119,16 @@ def _version(program: str) -> str:
     """Return what nfdump says of itself."""
     told = subprocess.run([program, "-V"], capture_output=True, check=False, text=True, errors="replace")
     return told.stdout.strip().rpartition(" ")[2][:100]
+
+
+def _tell_breaks(program: str, path: str, evidence: Evidence) -> None:
+    """Tell of the breaks that nfcapd counted when it wrote the file."""
+    told = subprocess.run([program, "-E", path], capture_output=True, check=False, text=True, errors="replace")
+    for exporter, version, number, failures in _EXPORTER.findall(told.stdout):
+        if int(failures):
+            who = f"source {number} (version {version}) of {exporter}"
+            met = f"nfcapd met breaks in the sequence numbers of {who}: {int(failures):,}"
+            evidence.gap("sequence", None, None, f"{met}; there it lost datagrams, or the exporter began anew")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from forensics.schema import FILLED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from forensics.formats import Evidence
     from forensics.packets.columns import Origin
     from forensics.packets.protocols.netflow import Pile
 
@@ -89,8 +90,10 @@ class Exported:
             else:
                 yield from self._flows(_Records(pile))
 
-    def finish(self) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Yield what is left, and rejects of the data that cannot be read."""
+    def finish(self, evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield what is left, and rejects of the data that cannot be read; tell the evidence of what never came."""
+        for found in self.datagrams.breaks():
+            evidence.gap("sequence", *found)
         yield from self.drain()
         unread = list(self.datagrams.unread())
         for at in range(0, len(unread), BATCH_ROWS):

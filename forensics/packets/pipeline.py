@@ -75,7 +75,7 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
         rows.reject(origin.source, int(engine.tables.cursor[layout.NUMBER]) + 1, reason, raw)
     _list_last_names(engine, rows, origin)
     yield from rows.drain()
-    yield from applications.exported.finish()
+    yield from applications.exported.finish(evidence)
     _note(evidence, engine, applications)
     engine.audit()
     if engine.error is not None:

@@ -25,11 +25,13 @@ from struct import Struct, unpack_from
 from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.packets.protocols.netflow_fields import V5, V5_RECORD
+from forensics.packets.protocols.netflow_sequences import Mark, Numbers, Stream
 from forensics.packets.protocols.netflow_templates import FIRST_DATA_SET, Layout, packed_records, templates_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from forensics.packets.protocols.netflow_sequences import Break
     from forensics.packets.protocols.netflow_templates import Template
 
 __all__ = ["MAX_DATAGRAM", "Datagrams", "Pile", "Seen", "datagram_end"]
@@ -93,7 +95,6 @@ class _Domain:
 
     templates: OrderedDict[int, Template] = field(default_factory=OrderedDict)
     waiting: list[tuple[int, Seen, bytes]] = field(default_factory=list)
-    expected: int | None = None
 
 
 _V5_LAYOUT = Layout(V5, V5_RECORD)
@@ -167,12 +168,15 @@ class Datagrams:
     ----------
     counts
         What was met, by kind: for the notes of the file.
+    numbers
+        What the sequence numbers say of datagrams that never came.
     """
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self.numbers = Numbers()
         self.records = 0
-        self._domains: OrderedDict[tuple[str | None, int, int], _Domain] = OrderedDict()
+        self._domains: OrderedDict[Stream, _Domain] = OrderedDict()
         self._piles: dict[Layout, tuple[list[bytes], list[Seen]]] = {}
         self._held = 0
 
@@ -215,7 +219,17 @@ class Datagrams:
             domain.waiting.clear()
         self._held = 0
 
-    def _domain(self, key: tuple[str | None, int, int]) -> _Domain:
+    def breaks(self) -> list[Break]:
+        """Return what never came, once all was taken in, and count it."""
+        breaks = self.numbers.breaks()
+        numbers = self.numbers
+        met = {"sequence_breaks": numbers.broken, "lost_before_breaks": numbers.missing}
+        for key, number in (met | {"out_of_sequence": numbers.out_of_sequence}).items():
+            if number:
+                self.count(key, number)
+        return breaks
+
+    def _domain(self, key: Stream) -> _Domain:
         """Return what is known of a stream."""
         domain = self._domains.get(key)
         if domain is None:
@@ -233,26 +247,20 @@ class Datagrams:
         pile[1].append(seen)
         self.records += seen.records
 
-    def _follow(self, domain: _Domain, sequence: int, count: int | None) -> None:
-        """Compare a sequence number with the one that was to come."""
-        if domain.expected is not None and sequence != domain.expected:
-            missing = sequence - domain.expected & 0xFFFF_FFFF
-            if missing < 1 << 31:
-                self.count("sequence_breaks")
-                self.count("lost_before_breaks", missing)
-            else:
-                self.count("out_of_sequence")  # late, sent twice, or the exporter began anew
-        domain.expected = None if count is None else sequence + count & 0xFFFF_FFFF
+    def _follow(self, stream: Stream, seen: Seen, sequence: int, count: int | None) -> None:
+        """Take in the sequence number of a datagram."""
+        boot = (seen.exported // 1000 - seen.uptime) % (1 << 32) if seen.uptime > 0 else None
+        self.numbers.follow(stream, Mark(sequence, count, seen.exported, boot, seen.record))
 
     def _take_v5(self, data: bytes, exporter: str | None, record: int) -> None:
         """Take in a datagram of version 5."""
         _, count, uptime, seconds, nanoseconds, sequence, kind, engine, sampling = _V5.unpack_from(data)
         self.count("version_5")
         self.count("flow_records", count)
-        self._follow(self._domain((exporter, 5, kind << 8 | engine)), sequence, count)
         if sampling & 0x3FFF > 1:
             self.sampled(sampling & 0x3FFF)
         seen = Seen(count, record, exporter, seconds * 1_000_000 + nanoseconds // 1000, uptime)
+        self._follow(Stream(exporter, 5, kind << 8 | engine), seen, sequence, count)
         self._put(_V5_LAYOUT, data[_V5.size : _V5.size + count * V5_RECORD], seen)
 
     def sampled(self, interval: int) -> None:
@@ -269,7 +277,8 @@ class Datagrams:
             _, end, seconds, sequence, number = _IPFIX.unpack_from(data)
             at = _IPFIX.size
         self.count(f"version_{version}")
-        domain = self._domain((exporter, version, number))
+        stream = Stream(exporter, version, number)
+        domain = self._domain(stream)
         seen = Seen(0, record, exporter, seconds * 1_000_000, uptime)
         records: int | None = 0
         for set_id, content in _sets(data, at, end):
@@ -278,7 +287,7 @@ class Datagrams:
             elif set_id >= FIRST_DATA_SET:
                 count = self._data(domain, set_id, content, seen)
                 records = None if count is None or records is None else records + count
-        self._follow(domain, sequence, 1 if version == 9 else records)
+        self._follow(stream, seen, sequence, 1 if version == 9 else records)
 
     def _learn(self, domain: _Domain, version: int, data: bytes, *, options: bool) -> None:
         """Take in a set of templates."""
