@@ -152,3 +152,13 @@ def test_a_log_in_which_nothing_can_be_read_is_an_error() -> None:
     with pytest.raises(EvidenceError, match="its only line could not be read as paloalto; line 1: Source address is"):
         read(row(ENDED, src="x"))
     assert paloalto.declines(b"a,b\n", Hints()) == "line 1 is no row of PAN-OS: ...,time,serial,TYPE,..."
+
+
+def test_a_row_of_an_export_is_a_line() -> None:
+    """A quote that a line end follows spoils its own row alone: so a row has one number, and copies can be compared."""
+    names = ",".join(NAMES[name][0] for name in (*TRAFFIC.places, "url")) + "\n"
+    good = ",".join((BOTH | ENDED).get(name, "") for name in (*TRAFFIC.places, "url")) + "\n"
+    found, _ = read(names + good + good[:-1] + '"cut\n' + good)
+
+    assert [flow["record"] for flow in found["flows"]] == [2, 4]
+    assert [reject["record"] for reject in found["rejects"]] == [3]

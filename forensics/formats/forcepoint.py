@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     I64 = npt.NDArray[np.int64]
 
 __all__ = [
-    "COMPANIONS", "EXACT_VOLUMES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse",
+    "COMPANIONS", "EXACT_VOLUMES", "LINES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse",
 ]  # fmt: skip
 
 NAME = "forcepoint"
@@ -89,6 +89,7 @@ COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
 LINES_STAND_ALONE = False
 """The years of syslog times follow from the order of lines."""
+LINES = True
 STAMP = "start"
 OBSERVES = ("out", "in")
 

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from forensics.formats._vocabulary import Vocabulary
 
 __all__ = [
-    "COMPANIONS", "EXACT_VOLUMES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse",
+    "COMPANIONS", "EXACT_VOLUMES", "LINES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse",
 ]  # fmt: skip
 
 NAME = "iptables"
@@ -69,6 +69,7 @@ COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
 LINES_STAND_ALONE = False
 """The years of syslog times follow from the order of lines."""
+LINES = True
 STAMP = "start"
 OBSERVES: tuple[str, ...] = ()
 

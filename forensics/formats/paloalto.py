@@ -21,7 +21,7 @@ User Agent, Referer, ...    ``user_agent``, ``referer``, ``content_type``, ``met
 
 Traps: a session may be told when it starts and when it ends: a start is a flow, without bytes, only where no other row
 of the session is there. Times are the firewall's own, without zone. Later versions have more columns; what stands
-behind those that are read is passed over. URLs have no scheme and may hold commas, in quotes. URL rows have no bytes:
+behind those that are read is passed over. URLs have no scheme and may hold commas, in quotes, but no line ends. URL rows have no bytes:
 the traffic row of the session has them. Ports are 0 where the protocol has none. A row with a repeat count stands for
 several sessions of the same ends; the counts are added up in the notes. The client's word ``X-Forwarded-For`` is not
 believed. The documents do not say which headers the bytes count; they are taken as IP bytes. Rows of other types are
@@ -90,7 +90,7 @@ if TYPE_CHECKING:
     I64 = npt.NDArray[np.int64]
 
 __all__ = [
-    "COMPANIONS", "EXACT_VOLUMES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse",
+    "COMPANIONS", "EXACT_VOLUMES", "LINES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse",
 ]  # fmt: skip
 
 NAME = "paloalto"
@@ -99,6 +99,7 @@ COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
 LINES_STAND_ALONE = False
 """Those of an export stand under its header."""
+LINES = True
 STAMP = "start"
 OBSERVES = ("out", "in")
 
@@ -160,8 +161,9 @@ def _items(evidence: Evidence) -> Iterator[tuple[Header | None, Block]]:
         return
     texts = text_of(first.data[: min(first.end, 1 << 16)].tobytes()).split("\n")
     again = chain([first], lines)
-    if header_in(texts, NAMES):
-        yield from under_headers(evidence, again, NAMES)
+    if header := header_in(texts, NAMES):
+        # A row is a line, also between quotes, as the firewall writes it: only so can copies of a log be compared.
+        yield from under_headers(evidence, again, NAMES, dialect=replace(header.dialect, multiline=False))
     else:
         yield from ((None, block) for block in again)
 

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COMPANIONS",
     "EXACT_VOLUMES",
+    "LINES",
     "LINES_STAND_ALONE",
     "NAME",
     "OBSERVES",
@@ -84,6 +85,7 @@ TITLE = "Zscaler NSS web log"
 COMPANIONS: tuple[str, ...] = ()
 EXACT_VOLUMES = False
 LINES_STAND_ALONE = True
+LINES = True
 STAMP = "end"
 OBSERVES = ("out", "in")
 

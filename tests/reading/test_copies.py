@@ -79,6 +79,42 @@ def test_three_copies(tmp_path: Path) -> None:
     assert rows(fx.read(tmp_path)) == Counter({(time, "192.0.2.1"): 1 for time in range(200)})
 
 
+ZSCALER = r"zscaler: %s{time}\t%s{tz}\t%s{cip}\t%s{reqmethod}\t%s{eurl}\t%d{reqsize}\n"
+SECOND = {
+    "zscaler": "Thu May 21 10:00:{:02} 2015\tGMT\t192.0.2.1\tGET\twww.example/\t9\n",
+    "forcepoint": "May 21 10:00:{:02} gw vendor=Forcepoint product=Security action=permitted src_host=192.0.2.1 "
+    "dst_ip=203.0.113.7 url=http://www.example/ bytes_out=9 bytes_in=9\n",
+    "forcepoint cloud": '[14322024{:02},1022,"u",3221225985,1,9,9,1026,"153","HTTP",80,3405803783,"http://a.example/"]\n',
+    "iptables": "May 21 10:00:{:02} gate kernel: [UFW BLOCK] IN=eth0 OUT= SRC=192.0.2.1 DST=203.0.113.7 LEN=40 "
+    "PROTO=TCP SPT=40812 DPT=23\n",
+    "paloalto": "1,2015/05/21 10:01:00,0018,TRAFFIC,end,1,2015/05/21 10:01:00,192.0.2.1,203.0.113.7,0.0.0.0,0.0.0.0,"
+    "out,,,ssl,vsys1,trust,untrust,ae1,ae2,fwd,2015/05/21 10:01:00,4711,1,50122,443,0,0,0x19,tcp,allow,18,9,9,17,"
+    "2015/05/21 10:00:{:02},9,any,0,4711,0x0,United States,Japan,0,8,9,tcp-fin\n",
+    "paloalto export": '192.0.2.1,203.0.113.7,TRAFFIC,end,4711,50122,443,tcp,allow,9,9,2015/05/21 10:00:{:02},"a,b"\n',
+}
+HEADERS = {
+    "paloalto export": "Source address,Destination address,Type,Threat/Content Type,Session ID,Source Port,"
+    "Destination Port,IP Protocol,Action,Bytes Sent,Bytes Received,Start Time,Rule\n",
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_lines_of_many_formats(name: str, tmp_path: Path) -> None:
+    """Each line gives its rows once, whatever format: of proxies, of firewalls, sent or exported."""
+    line, header = SECOND[name], HEADERS.get(name, "")
+    for file, times in (("gate.log.1", range(40)), ("gate.log", range(25, 60))):
+        (tmp_path / file).write_text(header + "".join(map(line.format, times)), "utf-8")
+    logformat = ZSCALER if name == "zscaler" else None
+    case = fx.read(tmp_path, year=2015, timezone="UTC", logformat=logformat)
+
+    assert set(case.sources.to_arrow()["format"].to_pylist()) == {name.split()[0]}
+    assert case.sources.to_arrow()["error"].null_count == 2
+    times = case.flows.to_arrow()["start"].to_pylist()
+    assert len(times) == len(set(times)) == 60
+    repeated = 15 + bool(header)
+    assert notes(case, "gate.log")["copies_of"] == {"gate.log.1": repeated}
+
+
 def test_parts_that_follow_each_other_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the head of the later file is not in the earlier one, no line is hashed."""
     monkeypatch.setattr(copies, "_digests", None)
