@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from ipaddress import ip_network
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -136,3 +137,26 @@ def test_a_log_in_which_nothing_can_be_read_is_an_error() -> None:
     """The error names the first trouble."""
     with pytest.raises(EvidenceError, match="its only line could not be read as fortigate; line 1: srcip is not"):
         read(row(1557453720).replace("192.0.2.21", "x"))
+
+
+@pytest.mark.parametrize("cef", [False, True])
+def test_the_client_behind_a_trusted_proxy(*, cef: bool) -> None:
+    """Who asked is the proxy; who stands behind it counts only where the analyst trusts it."""
+    asked = (
+        "CEF: 0|Fortinet|Fortigate|v6.0.3|13056|utm:webfilter|4|FTNTFGTlogid=0316013056 cat=utm:webfilter "
+        "FTNTFGTsubtype=webfilter FTNTFGTvd=root FTNTFGTeventtime=1557453600 externalId=7 src=192.0.2.21 spt=4000 "
+        "dst=203.0.113.7 dpt=80 proto=6 dhost=www.example request=/ FTNTFGTforwardedfor=198.51.100.9, 192.0.2.99\n"
+        if cef
+        else "logid=0316013056 type=utm subtype=webfilter vd=root eventtime=1557453600 sessionid=7 srcip=192.0.2.21 "
+        'srcport=4000 dstip=203.0.113.7 dstport=80 proto=6 hostname="www.example" url="/" '
+        'forwardedfor="198.51.100.9, 192.0.2.99"\n'
+    )
+    found, notes = read(asked)
+    assert [(one["src"], one["src_port"]) for one in found["requests"]] == [("192.0.2.21", 4000)]
+    assert notes["forwarded_for_not_used"] == 1
+
+    found, notes = read(asked, Hints(trusted_proxies=(ip_network("192.0.2.0/25"),)))
+    assert [(one["src"], one["src_port"], one["via"]) for one in found["requests"]] == [
+        ("198.51.100.9", None, "192.0.2.21")
+    ]
+    assert (notes["forwarded_for_used"], notes["trusted_peers"]) == (1, ["192.0.2.21"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -162,3 +164,42 @@ def test_a_row_of_an_export_is_a_line() -> None:
 
     assert [flow["record"] for flow in found["flows"]] == [2, 4]
     assert [reject["record"] for reject in found["rejects"]] == [3]
+
+
+@pytest.mark.parametrize("zone", ["+09:00", "-05:00"])
+def test_rows_that_tell_a_zone_need_none(zone: str) -> None:
+    """The high-resolution time has the zone of the others; a request is as precise as it, a session is not."""
+    precise = f"2015-05-21T10:00:10.250{zone}"
+    found, notes = read(row(ENDED, 120, precise=precise) + row(ASKED, 120, precise=precise), Hints())
+    (flow,), (request,) = found["flows"], found["requests"]
+    hours = 10 - int(zone[:3])
+
+    assert flow["start"].isoformat() == f"2015-05-21T{hours:02}:00:00+00:00"
+    assert flow["end"].isoformat() == f"2015-05-21T{hours:02}:00:08+00:00"
+    assert request["start"].isoformat() == f"2015-05-21T{hours:02}:00:10.250000+00:00"
+    assert "timezone" not in notes
+
+
+@pytest.mark.parametrize("precise", ["2015-05-21T01:00:10.250+00:00", "2015-05-21T10:00:10.250", "x", ""])
+def test_a_time_of_another_clock_tells_no_zone(precise: str) -> None:
+    """Where the high-resolution time is not on the clock of the others, or has no zone, it says nothing of them."""
+    found, _ = read(row(ENDED, 120, precise=precise) + row(ASKED, 120, precise=precise))
+
+    assert [flow["start"].isoformat() for flow in found["flows"]] == ["2015-05-21T01:00:00+00:00"]
+    assert [request["start"].isoformat() for request in found["requests"]] == ["2015-05-21T01:00:09+00:00"]
+    with pytest.raises(TimezoneNeededError):
+        read(row(ENDED, 120, precise=precise), Hints())
+
+
+def test_the_client_behind_a_trusted_proxy() -> None:
+    """Who asked is the proxy; who stands behind it counts only where the analyst trusts it."""
+    asked = row(ASKED, 120, forwarded='"198.51.100.9, 192.0.2.99"', sport="4000")
+    found, notes = read(asked)
+    assert [(one["src"], one["src_port"]) for one in found["requests"]] == [("192.0.2.21", 4000)]
+    assert notes["forwarded_for_not_used"] == 1
+
+    found, notes = read(asked, replace(TOKYO, trusted_proxies=(ip_network("192.0.2.21/32"),)))
+    assert [(one["src"], one["src_port"], one["via"]) for one in found["requests"]] == [
+        ("192.0.2.99", None, "192.0.2.21")
+    ]
+    assert (notes["forwarded_for_used"], notes["trusted_peers"]) == (1, ["192.0.2.21"])

@@ -17,6 +17,7 @@ import pyarrow as pa
 from forensics import protocols
 from forensics.errors import EvidenceError
 from forensics.formats._blocks import in_order
+from forensics.formats._clf_fields import behind
 from forensics.formats._columns import Bools, Ints
 from forensics.formats._hosts import address_of
 from forensics.formats._lines import text_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from forensics.formats import Evidence
+    from forensics.formats._asked import Forwarded
     from forensics.formats._cut import Cut
     from forensics.formats._sheet import Field, Sheet
     from forensics.formats._vocabulary import Words
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Sessions",
     "Started",
+    "behind_proxies",
     "ends_of",
     "first_then",
     "keys",
@@ -129,6 +132,24 @@ def ends_of(sheet: Sheet, fields: Sequence[tuple[Field, str]]) -> Ends:
         ports[1],
         protos,
     )
+
+
+def behind_proxies(ends: Ends, forwarded: Words, known: Forwarded) -> tuple[Ends, Words]:
+    """Return the ends with the clients behind trusted proxies, and those proxies; the port is that of the proxy.
+
+    Parameters
+    ----------
+    ends
+        Who speaks with whom.
+    forwarded
+        What ``X-Forwarded-For`` says.
+    known
+        What is trusted; it counts.
+    """
+    src = behind(ends.src, forwarded, known)
+    passed = src.codes != ends.src.codes
+    port = Ints(ends.src_port.values, ends.src_port.known & ~passed)
+    return ends._replace(src=src, src_port=port), ends.src.only(passed)
 
 
 def selected(cut: Cut, rows: Bools) -> Cut:

@@ -9,8 +9,8 @@ __all__ = ["DIALECT", "NAMES", "TRAFFIC", "URL", "WIDTH"]
 
 DIALECT = Dialect(b",", quote=b'"', doubled=True)
 
-WIDTH = 64
-"""Columns up to the last one that is read; later versions have more."""
+WIDTH = 109
+"""Columns up to the one behind the last that is read; later versions have more."""
 
 _BOTH = {
     "serial": 2, "type": 3, "subtype": 4, "time": 6, "src": 7, "dst": 8, "app": 14, "session": 22, "repeat": 23,
@@ -20,12 +20,16 @@ _BOTH = {
 TRAFFIC = Header(
     (),
     _BOTH | {"sent": 32, "received": 33, "start": 35, "elapsed": 36, "packets sent": 44, "packets received": 45,
-             "reason": 46},
+             "reason": 46, "precise": 102},
     DIALECT,
 )  # fmt: skip
-"""Where the columns of TRAFFIC rows are, from 0. The last three came with later versions."""
+"""Where the columns of TRAFFIC rows are, from 0. The last four came with later versions."""
 
-URL = Header((), _BOTH | {"url": 31, "content type": 41, "agent": 46, "referer": 49, "method": 63}, DIALECT)
+URL = Header(
+    (),
+    _BOTH | {"url": 31, "content type": 41, "agent": 46, "forwarded": 48, "referer": 49, "method": 63, "precise": 107},
+    DIALECT,
+)
 """Where the columns of THREAT rows of the subtype ``url`` are, from 0."""
 
 NAMES = {
@@ -54,5 +58,7 @@ NAMES = {
     "agent": ("User Agent",),
     "referer": ("Referer",),
     "method": ("HTTP Method",),
+    "forwarded": ("X-Forwarded-For", "xff"),
+    "precise": ("High Resolution Timestamp", "high_res_timestamp"),
 }
 """Names of the columns in an export of the firewall's screen, or of its interface."""

@@ -80,7 +80,8 @@ if TYPE_CHECKING:
     I64 = npt.NDArray[np.int64]
 
 __all__ = [
-    "COMPANIONS", "EXACT_VOLUMES", "LINES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse",
+    "COMPANIONS", "EXACT_VOLUMES", "LINES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines",
+    "parse",
 ]  # fmt: skip
 
 NAME = "forcepoint"

@@ -16,6 +16,7 @@ sentpkt, rcvdpkt            ``packets_out``, ``packets_in``
 action                      ``state``
 hostname                    ``name``, and ``names``
 url, agent, referralurl     ``url``, ``user_agent``, ``referer`` of web filter rows
+forwardedfor                ``src`` of web filter rows where srcip is a trusted proxy, which then is ``via``
 httpmethod                  ``method``; the key ``method`` is how the site was rated
 ==========================  ========================================================================================
 
@@ -24,9 +25,10 @@ added, and of totals without delta none. A row with deltas, but no ``durationdel
 since when it counts: its bytes stand at its end. ``action=start`` rows have no bytes; they are flows only where no
 other row of the session is there. ``eventtime`` is in seconds, milliseconds, microseconds or nanoseconds, by version;
 without it ``date`` and ``time`` are the device's, with ``tz`` or without zone. Ports of protocols that have none are
-passed over. Bytes of web filter rows are counters of the session at that moment: the traffic row has them. ``service``
-is the name of a port, nothing that was recognised. The documents do not say which headers ``sentbyte`` counts; it is
-taken as IP bytes. Rows of other types are passed over and counted.
+passed over. ``forwardedfor`` is the word of whoever asks, and is believed of trusted proxies alone. Bytes of web filter
+rows are counters of the session at that moment: the traffic row has them. ``service`` is the name of a port, nothing
+that was recognised. The documents do not say which headers ``sentbyte`` counts; it is taken as IP bytes. Rows of other
+types are passed over and counted.
 
 Made from the specification; no real file was met.
 
@@ -48,6 +50,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from forensics.formats import _fortigate_keys as k
+from forensics.formats._asked import Forwarded
 from forensics.formats._blocks import blocks
 from forensics.formats._columns import either
 from forensics.formats._encodings import text_stream
@@ -57,6 +60,7 @@ from forensics.formats._firewall import (
     Ends,
     Sessions,
     Started,
+    behind_proxies,
     ends_of,
     first_then,
     fitting,
@@ -130,16 +134,23 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     return finished(evidence, NAME, _batches(evidence))
 
 
+class _Known(NamedTuple):
+    """What is known of the whole log."""
+
+    clock: Clock
+    forwarded: Forwarded
+
+
 def _batches(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Return what all blocks give, then sessions that did not end."""
-    clock, own, sessions = Clock(evidence), Vocabularies(), Sessions(evidence)
+    known, own, sessions = _Known(Clock(evidence), Forwarded(evidence)), Vocabularies(), Sessions(evidence)
     evidence.notes["records"] = 0
     log = replace(evidence, stream=text_stream(evidence))
-    return sessions.watch(first_then(lambda block: _read(block, evidence, clock, own.own), blocks(log)))
+    return sessions.watch(first_then(lambda block: _read(block, evidence, known, own.own), blocks(log)))
 
 
 def _read(
-    block: Block, evidence: Evidence, clock: Clock, words: Vocabulary
+    block: Block, evidence: Evidence, known: _Known, words: Vocabulary
 ) -> tuple[list[tuple[str, pa.RecordBatch]], Started]:
     """Read one block of lines; return batches, and sessions that started or ended."""
     body, heads = without_heads(block)
@@ -154,9 +165,9 @@ def _read(
     evidence.note("records", int(other.sum()))
     evidence.note("rows_of_other_types", int(other.sum()))
     sheets = [Sheet(selected(cut, rows), evidence, words) for rows in (~other & ~start & ~web, start, web)]
-    ends = _flows(sheets[0], clock)
-    starts = _starts(sheets[1], clock)
-    _requests(sheets[2], clock)
+    ends = _flows(sheets[0], known.clock)
+    starts = _starts(sheets[1], known.clock)
+    _requests(sheets[2], known)
     flows, starting, requests = (list(sheet.batches()) for sheet in sheets)
     begun = next((batch for table, batch in starting if table == "flows"), None)
     others = [one for one in starting if one[0] != "flows"]
@@ -266,12 +277,13 @@ def _session_keys(sheet: Sheet, ends: Ends, begin: I64, around: tuple[int, ...])
     return np.concatenate([keys(*parts, begin // SECOND + shift) for shift in around])
 
 
-def _requests(sheet: Sheet, clock: Clock) -> None:
+def _requests(sheet: Sheet, known: _Known) -> None:
     """Put rows of the web filter into requests and names."""
-    time, ends = _times(sheet, clock), _ends(sheet)
+    time, ends = _times(sheet, known.clock), _ends(sheet)
+    ends, via = behind_proxies(ends, sheet.words(k.FORWARDED, undo=unescaped), known.forwarded)
     name, host = sheet.words(k.HOST, host_of), sheet.words(k.HOST, server_of).otherwise(ends.dst)
     sheet.put(
-        "exchanges", start=time, **ends._asdict(), name=name, host=host, bytes_kind="ip",
+        "exchanges", start=time, **ends._asdict(), name=name, host=host, via=via, bytes_kind="ip",
         state=sheet.words(k.ACTION), method=sheet.words(k.METHOD), url=sheet.text(k.URL, undo=unescaped),
         user_agent=sheet.text(k.AGENT, undo=unescaped), referer=sheet.text(k.REFERER, undo=unescaped),
         how=_how(name), is_flow=False, is_request=True,

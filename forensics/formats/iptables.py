@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     from forensics.formats._vocabulary import Vocabulary
 
 __all__ = [
-    "COMPANIONS", "EXACT_VOLUMES", "LINES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse",
+    "COMPANIONS", "EXACT_VOLUMES", "LINES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines",
+    "parse",
 ]  # fmt: skip
 
 NAME = "iptables"

@@ -17,15 +17,20 @@ Application                 ``service``, where it is one that Zeek names
 Action, Session End Reason  ``state``: the reason of sessions that were allowed, the action of others
 URL/Filename                ``url``; its host to ``name`` and ``names``
 User Agent, Referer, ...    ``user_agent``, ``referer``, ``content_type``, ``method``
+X-Forwarded-For             ``src`` of URL rows where Source is a trusted proxy, which then is ``via``
+High Resolution Timestamp   the zone of the row's times, and ``start`` of URL rows [ms]
 ==========================  ========================================================================================
 
 Traps: a session may be told when it starts and when it ends: a start is a flow, without bytes, only where no other row
-of the session is there. Times are the firewall's own, without zone. Later versions have more columns; what stands
-behind those that are read is passed over. URLs have no scheme and may hold commas, in quotes, but no line ends. URL rows have no bytes:
-the traffic row of the session has them. Ports are 0 where the protocol has none. A row with a repeat count stands for
-several sessions of the same ends; the counts are added up in the notes. The client's word ``X-Forwarded-For`` is not
-believed. The documents do not say which headers the bytes count; they are taken as IP bytes. Rows of other types are
-passed over and counted.
+of the session is there. Times are the firewall's own, in seconds and without zone. Since PAN-OS 10 a row says with
+milliseconds and a zone when the management plane got it: its other times are of that zone where it lies within five
+minutes of Generated Time on the same clock; where it does not, and in older versions, a zone is asked for. It is no
+start or end of a session: those stay in seconds. Later versions have more columns; what stands behind those that are
+read is passed over. URLs have no scheme and may hold commas, in quotes, but no line ends. URL rows have no bytes: the
+traffic row of the session has them. Ports are 0 where the protocol has none. A row with a repeat count stands for
+several sessions of the same ends; the counts are added up in the notes. ``X-Forwarded-For`` is the word of whoever
+asks, and is believed of trusted proxies alone. The documents do not say which headers the bytes count; they are taken
+as IP bytes. Rows of other types are passed over and counted.
 
 Made from the specification; no real file was met.
 
@@ -42,10 +47,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from forensics.formats._asked import Forwarded
 from forensics.formats._blocks import blocks
 from forensics.formats._csv import Columns, header_in, under_headers, unquoted
 from forensics.formats._cut import ABSENT, FEW, MANY, divided
@@ -57,6 +63,7 @@ from forensics.formats._firewall import (
     Ends,
     Sessions,
     Started,
+    behind_proxies,
     ends_of,
     first_then,
     fitting,
@@ -70,7 +77,7 @@ from forensics.formats._hosts import host_of, server_of
 from forensics.formats._lines import text_of
 from forensics.formats._paloalto_columns import DIALECT, NAMES, TRAFFIC, URL, WIDTH
 from forensics.formats._sheet import Sheet, Vocabularies, finished
-from forensics.formats._stamps import Civil, compile_stamp
+from forensics.formats._stamps import ISO, NO_OFFSET, Civil, compile_stamp
 from forensics.formats._syslog import without_heads
 from forensics.formats._zones import Clock
 
@@ -90,7 +97,8 @@ if TYPE_CHECKING:
     I64 = npt.NDArray[np.int64]
 
 __all__ = [
-    "COMPANIONS", "EXACT_VOLUMES", "LINES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse",
+    "COMPANIONS", "EXACT_VOLUMES", "LINES", "LINES_STAND_ALONE", "NAME", "OBSERVES", "STAMP", "TITLE", "declines",
+    "parse",
 ]  # fmt: skip
 
 NAME = "paloalto"
@@ -102,6 +110,9 @@ LINES_STAND_ALONE = False
 LINES = True
 STAMP = "start"
 OBSERVES = ("out", "in")
+
+SAME_CLOCK = 300 * SECOND
+"""The management plane gets a row within seconds of its making; times that differ by more are of two zones. [us]"""
 
 LEAST_TRAFFIC, LEAST_URL = 38, 33
 """Fields that rows of every version have: one more than are needed, lest the last of them be cut."""
@@ -140,17 +151,24 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.EvidenceError
         If the stream is damaged.
     forensics.errors.TimezoneNeededError
-        If ``hints.timezone`` is None: the times carry no zone.
+        If ``hints.timezone`` is None, and times carry no zone.
     """
     return finished(evidence, NAME, _batches(evidence))
 
 
+class _Known(NamedTuple):
+    """What is known of the whole log."""
+
+    clock: Clock
+    forwarded: Forwarded
+
+
 def _batches(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Return what all blocks give, then sessions that did not end."""
-    clock, own, sessions = Clock(evidence), Vocabularies(), Sessions(evidence)
+    known, own, sessions = _Known(Clock(evidence), Forwarded(evidence)), Vocabularies(), Sessions(evidence)
     evidence.notes["records"] = 0
     items = _items(evidence)
-    return sessions.watch(first_then(lambda item: _read(*item, evidence, clock, own.own), items))
+    return sessions.watch(first_then(lambda item: _read(*item, evidence, known, own.own), items))
 
 
 def _items(evidence: Evidence) -> Iterator[tuple[Header | None, Block]]:
@@ -169,7 +187,7 @@ def _items(evidence: Evidence) -> Iterator[tuple[Header | None, Block]]:
 
 
 def _read(
-    header: Header | None, block: Block, evidence: Evidence, clock: Clock, words: Vocabulary
+    header: Header | None, block: Block, evidence: Evidence, known: _Known, words: Vocabulary
 ) -> tuple[list[tuple[str, pa.RecordBatch]], Started]:
     """Read one block of rows; return batches, and sessions that started or ended."""
     cut = delimited(block, header.dialect, len(header.cells)) if header else _sent(block)
@@ -189,8 +207,8 @@ def _read(
             (web, URL, LEAST_URL),
         )
     )
-    ends, starts = _flows(flows, clock), _starts(starting, clock)
-    _requests(requests, clock)
+    ends, starts = _flows(flows, known.clock), _starts(starting, known.clock)
+    _requests(requests, known)
     told = list(starting.sheet.batches())
     begun = next((batch for table, batch in told if table == "flows"), None)
     found = [*flows.sheet.batches(), *requests.sheet.batches(), *(one for one in told if one[0] != "flows")]
@@ -226,8 +244,13 @@ class _Rows:
         """Return times in UTC, of the column that is named, or when the row was generated. [us]"""
         sheet = self.sheet
         one, other = (sheet.stamps(self[name], _STAMP, what=NAMES[name][0]) for name in (first, "time"))
+        precise = sheet.stamps(self["precise"], ISO, what=None)
+        zoned = precise.known & (precise.offset != NO_OFFSET) & other.known
+        zoned &= np.abs(precise.local - other.local) <= SAME_CLOCK
         local = np.where(one.known, one.local, other.local)
-        civil = Civil(local, other.offset, one.known | other.known)
+        if first == "time":
+            local = np.where(zoned, precise.local, local)
+        civil = Civil(local, np.where(zoned, precise.offset, NO_OFFSET).astype(np.int32), one.known | other.known)
         sheet.reject(~civil.known, "there is no time")
         return clock.utc(civil, sample_of(sheet.cut))
 
@@ -272,16 +295,17 @@ def _starts(rows: _Rows, clock: Clock) -> I64:
     return rows.sessions(ends, time, (0,))
 
 
-def _requests(rows: _Rows, clock: Clock) -> None:
+def _requests(rows: _Rows, known: _Known) -> None:
     """Put rows of the URL log into requests and names."""
     sheet = rows.sheet
-    time, ends = rows.times(clock, "time"), rows.ends()
+    time, ends = rows.times(known.clock, "time"), rows.ends()
+    ends, via = behind_proxies(ends, sheet.words(rows["forwarded"], undo=unquoted), known.forwarded)
     authority = _authorities(sheet.cut, rows["url"])
     name, host = (sheet.words(authority, convert) for convert in (host_of, server_of))
     agent, referer = (sheet.text(rows[column], undo=unquoted) for column in ("agent", "referer"))
     sheet.put(
         "exchanges", start=time, **ends._asdict(), service=rows.service(), name=name, host=host.otherwise(ends.dst),
-        bytes_kind="ip", state=sheet.words(rows["action"]), method=sheet.words(rows["method"], str.upper),
+        via=via, bytes_kind="ip", state=sheet.words(rows["action"]), method=sheet.words(rows["method"], str.upper),
         url=sheet.text(rows["url"], undo=unquoted), user_agent=agent, referer=referer,
         content_type=sheet.words(rows["content type"]), how=name.mapped(lambda _: "proxy"), is_flow=False,
         is_request=True,

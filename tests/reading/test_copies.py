@@ -107,7 +107,7 @@ def test_lines_of_many_formats(name: str, tmp_path: Path) -> None:
     logformat = ZSCALER if name == "zscaler" else None
     case = fx.read(tmp_path, year=2015, timezone="UTC", logformat=logformat)
 
-    assert set(case.sources.to_arrow()["format"].to_pylist()) == {name.split()[0]}
+    assert set(case.sources.to_arrow()["format"].to_pylist()) == {name.split(maxsplit=1)[0]}
     assert case.sources.to_arrow()["error"].null_count == 2
     times = case.flows.to_arrow()["start"].to_pylist()
     assert len(times) == len(set(times)) == 60
