@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from forensics.formats import Evidence, Hints, aws_vpc
+from forensics.formats import Evidence, Hints, _aws_events, aws_vpc
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_pcaps" / "formats" / "aws_vpc"
 
@@ -62,6 +63,57 @@ def test_only_one_direction_is_observed() -> None:
     """Whatever the log, nothing is known of the way back."""
     for path in SAMPLES.glob("*.log"):
         assert {row["bytes_in"] for row in read(path.read_bytes())[0]} == {None}
+
+
+@pytest.mark.parametrize("name", ["exported.log", "answer.json"])
+def test_what_went_through_cloudwatch_has_the_same_flows(name: str) -> None:
+    """With the time of an event before each record, or as the messages of an answer, the records are the same."""
+    assert read((SAMPLES / name).read_bytes()) == read((SAMPLES / "normal.log").read_bytes())
+
+
+def test_an_event_has_a_number() -> None:
+    """What a subscription delivers are documents end to end; what tests the destination is no event of the log."""
+    rows, notes = read((SAMPLES / "subscription.json").read_bytes())
+
+    assert [row["record"] for row in rows] == [1, 2, 3]
+    assert rows == read((SAMPLES / "normal.log").read_bytes())[0]
+    assert (notes["records"], notes["skipdata_rows"], notes["control_messages"]) == (5, 1, 1)
+
+
+def test_events_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event a line, in blocks however small; what is none is a reject with its own number."""
+    lines = (SAMPLES / "normal.log").read_text("utf-8").splitlines()
+    text = "".join(json.dumps({"message": line}) + "\n" for line in lines) + '{"message": 7}\n[1, {"logEvents": 2}]\n{"mess'
+    expected = read(text.encode())
+
+    assert [row["record"] for row in expected[0]] == [1, 2, 3]
+    assert expected[1]["records"] == 7
+    monkeypatch.setattr(_aws_events, "PART", 1)
+    assert read(text.encode()) == expected
+    assert read(text.encode("utf-16"))[0] == expected[0]
+
+
+@pytest.mark.parametrize("indent", [None, 4])
+def test_what_stands_behind_the_events_of_an_answer(indent: int | None) -> None:
+    """Tokens and the streams that were searched are no events; two answers may stand in one file."""
+    lines = (SAMPLES / "normal.log").read_text("utf-8").splitlines()
+    answer = {
+        "events": [{"message": line} for line in lines],
+        "nextForwardToken": "f/31",
+        "searchedLogStreams": [{"logStreamName": "eni-1", "searchedCompletely": True}],
+    }
+    text = json.dumps(answer, indent=indent) + "\n"
+    rows, notes = read((text + text).encode())
+
+    assert [row["record"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert notes["records"] == 6
+
+
+def test_other_logs_in_cloudwatch_are_declined() -> None:
+    """The documents say nothing of what their messages are; the messages do."""
+    reason = aws_vpc.declines((SAMPLES / "cloudtrail.other").read_bytes(), Hints())
+
+    assert reason == "none of its first events has a record of version 2 as its message"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""VPC flow logs of Amazon Web Services, versions 2 to 5, as files of lines: fields in any order under a header.
+"""VPC flow logs of Amazon Web Services, versions 2 to 5: lines with fields in any order under a header, or events.
 
 Example lines::
 
@@ -23,23 +23,34 @@ one; where that is ``-`` the logged one stands. ICMP has no type and code, its p
 interfaces stands twice. Files put end to end have further headers: each names the fields of what follows, ``headers``
 in the notes counts them.
 
+What went through CloudWatch Logs has no header. There an export task puts the time of the event before each record,
+and subscriptions, Firehose and the command line give JSON, whose events have the record as ``message``: ``record`` is
+then the number of the event. Without a header the fields are the 14 of version 2.
+
 Made from the specification; no real file was met.
 
 References
 ----------
 .. [1] Amazon Web Services, *Flow log records*,
    https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html
+.. [2] The same, *CloudWatch Logs API reference*, FilteredLogEvent,
+   https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilteredLogEvent.html
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
+from forensics.formats._aws_events import event_blocks, messages_in
 from forensics.formats._blocks import block_of, blocks, in_order, segments
 from forensics.formats._delimited import Dialect, delimited
+from forensics.formats._encodings import utf8_head
 from forensics.formats._hosts import address_of
+from forensics.formats._json import Peeked
 from forensics.formats._lines import complete_lines
 from forensics.formats._sheet import Ints, Sheet, Vocabularies, Words, finished
 from forensics.formats._zones import Clock
@@ -71,19 +82,34 @@ NEEDED = frozenset(("start", "end"))
 ENDS = (("srcaddr", "pkt-srcaddr"), ("dstaddr", "pkt-dstaddr"))
 STATUS = 13
 
+_STAMPED = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z ")
+"""What an export task of CloudWatch Logs puts before a record."""
 
-def declines(head: bytes, hints: Hints) -> str | None:  # noqa: ARG001 - the protocol's signature
+
+def declines(head: bytes, hints: Hints) -> str | None:
     """Say why a file is no flow log of AWS, or None where it is."""
     first = complete_lines(head, 1)
     if not first:
         return "it is empty"
-    if _header(first[0]) is not None:
+    if messages := messages_in(utf8_head(head, hints)):
+        fits = any(_is_record(message) for message in messages)
+        return None if fits else "none of its first events has a record of version 2 as its message"
+    if _header(first[0]) is not None or _is_record(_STAMPED.sub(b"", first[0], count=1)):
         return None
-    fields = first[0].split(b" ")
-    if len(fields) != len(VERSION_2):
+    if len(first[0].split(b" ")) != len(VERSION_2):
         return "line 1 is neither a header of a VPC flow log nor a record of its version 2"
-    lawful = fields[0] == b"2" and fields[2].startswith(b"eni-") and fields[STATUS] in (b"OK", b"NODATA", b"SKIPDATA")
-    return None if lawful else "line 1 is no record of version 2"
+    return "line 1 is no record of version 2"
+
+
+def _is_record(line: bytes) -> bool:
+    """Tell whether a line is a record of version 2."""
+    fields = line.split(b" ")
+    return (
+        len(fields) == len(VERSION_2)
+        and fields[0] == b"2"
+        and fields[2].startswith(b"eni-")
+        and fields[STATUS] in (b"OK", b"NODATA", b"SKIPDATA")
+    )
 
 
 def _header(line: bytes) -> tuple[str, ...] | None:
@@ -103,24 +129,27 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
         Nothing in it can be read, or the stream is damaged.
     """
     clock, words = Clock(evidence), Vocabularies()
-
-    made = in_order(lambda part: list(_sheet(*part, evidence, clock, words.own).batches()), _parts(evidence))
+    stream = Peeked(evidence.stream)
+    whole = replace(evidence, stream=cast("BinaryIO", stream))
+    found = event_blocks(whole) if messages_in(utf8_head(stream.head, evidence.hints)) else blocks(whole)
+    made = in_order(lambda part: list(_sheet(*part, evidence, clock, words.own).batches()), _parts(evidence, found))
     yield from finished(evidence, NAME, (batch for batches in made for batch in batches))
 
 
-def _parts(evidence: Evidence) -> Iterator[tuple[tuple[str, ...], Block]]:
+def _parts(evidence: Evidence, found: Iterator[Block]) -> Iterator[tuple[tuple[str, ...], Block]]:
     """Yield the records under each header, with the fields it names; no record begins with the name of a field."""
     names: tuple[str, ...] = VERSION_2
     headers = 0
-    for block in blocks(evidence):
+    for block in found:
         if block.first_line == 1:
-            names = _header(block.data[: block.end].tobytes().partition(b"\n")[0].removesuffix(b"\r")) or names
+            first = block.data[: block.end].tobytes().partition(b"\n")[0].removesuffix(b"\r")
+            names = _header(first) or (("stamp", *names) if _STAMPED.match(first) else names)
         for lines, part in segments(block, f"{names[0]} ".encode()):
             for number, line in lines:
-                if (found := _header(line)) is None:
+                if (header := _header(line)) is None:
                     yield names, block_of(line + b"\n", number)
                     continue
-                names, headers = found, headers + 1
+                names, headers = header, headers + 1
                 if number > 1:
                     evidence.notes["headers"] = headers
             if part.end:
