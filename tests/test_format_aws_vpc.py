@@ -83,7 +83,10 @@ def test_an_event_has_a_number() -> None:
 def test_events_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     """An event a line, in blocks however small; what is none is a reject with its own number."""
     lines = (SAMPLES / "normal.log").read_text("utf-8").splitlines()
-    text = "".join(json.dumps({"message": line}) + "\n" for line in lines) + '{"message": 7}\n[1, {"logEvents": 2}]\n{"mess'
+    text = (
+        "".join(json.dumps({"message": line}) + "\n" for line in lines)
+        + '{"message": 7}\n[1, {"logEvents": 2}]\n{"mess'
+    )
     expected = read(text.encode())
 
     assert [row["record"] for row in expected[0]] == [1, 2, 3]

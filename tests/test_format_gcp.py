@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 
-from forensics.formats import Evidence, Hints, gcp
+from forensics.errors import EvidenceError
+from forensics.formats import Evidence, Hints, _blocks, _gcp_twins, gcp
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_pcaps" / "formats" / "gcp"
 
@@ -55,6 +57,61 @@ def test_a_receiver_alone_is_kept() -> None:
 def test_a_long_window_before_a_short_one_is_found() -> None:
     """The sender's row that overlaps need not be the last that began before."""
     assert kept(entry("SRC", 1, 50), entry("SRC", 2, 3), entry("DEST", 30, 31)) == [1, 2]
+
+
+@pytest.mark.parametrize("sender_first", [True, False])
+def test_twins_are_found_wherever_they_stand(monkeypatch: pytest.MonkeyPatch, *, sender_first: bool) -> None:
+    """The two may stand in different blocks of a file, in either order; what is no twin stays."""
+    monkeypatch.setattr(_blocks, "BLOCK", 1)
+    sent = [entry("SRC", place, place + 1, port=5000 + place) for place in range(20)]
+    received = [entry("DEST", place, place + 1, port=5000 + place) for place in range(1, 22)]
+    told = [*sent, *received] if sender_first else [*received, *sent]
+    rows, notes = read("".join(f"{json.dumps(one)}\n" for one in told).encode())
+
+    assert Counter((row["src_port"], row["state"]) for row in rows) == Counter(
+        [*((5000 + place, "SRC") for place in range(20)), (5020, "DEST"), (5021, "DEST")]
+    )
+    assert notes["told_by_sender"] == 19
+    assert "receivers_not_matched" not in notes
+
+
+@pytest.mark.parametrize("sender_first", [True, False])
+def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch, *, sender_first: bool) -> None:
+    """Twins that stand too far apart are both kept; receivers that could not wait are counted."""
+    monkeypatch.setattr(_blocks, "BLOCK", 1)
+    monkeypatch.setattr(_gcp_twins, "MOST_ROWS", 5)
+    sent = [entry("SRC", place, place + 1, port=5000 + place) for place in range(10)]
+    received = [entry("DEST", place, place + 1, port=5000 + place) for place in range(10)]
+    told = [*sent, *received] if sender_first else [*received, *sent]
+    rows, notes = read("".join(f"{json.dumps(one)}\n" for one in told).encode())
+
+    assert len(rows) == 15
+    assert notes["told_by_sender"] == 5
+    assert notes.get("receivers_not_matched") == (None if sender_first else 5)
+
+
+def test_receivers_that_wait_stand_before_a_damage() -> None:
+    """What was read before the damage of a file is told, receivers too."""
+    text = "".join(f"{json.dumps(entry('DEST', place, place + 1))}\n" for place in range(30)).encode()
+    evidence = Evidence(cast("BinaryIO", Damaged(text)), "flows.json", "vpc")
+    found, batches = list[Any](), gcp.parse(evidence)
+    while len(found) < 30:
+        found += next(batches)[1].to_pylist()
+
+    assert len(found) == 30
+    with pytest.raises(EvidenceError, match="torn"):
+        next(batches)
+
+
+class Damaged(io.BytesIO):
+    """A stream that fails at its end."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return more; fail where there is no more."""
+        more = super().read(size)
+        if not more:
+            raise EvidenceError("flows.json", "torn")
+        return more
 
 
 def test_a_list_gives_what_lines_give(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,10 @@ Traps:
 
 - A row is one direction; the answer is another row, so ``bytes_in`` is null.
 - Packets are sampled, and counts are scaled up by Google: they are estimates, and the notes say ``sampled``.
-- Both machines of a connection report it. A row of the receiver is left out where the sender's, with bytes, stands in
-  the same block of the file (8 MiB; of a list 4): same ends, ports and protocol, and windows that overlap.
-  ``told_by_sender`` counts them. Those of other files, or other blocks, are kept: the same bytes then stand twice.
+- Both machines of a connection report it. A row of the receiver is left out where the file has the sender's, with
+  bytes: same ends, ports and protocol, and windows that overlap. ``told_by_sender`` counts them. More than 262,144 rows
+  of senders are not remembered, nor do more receivers wait for one (``receivers_not_matched`` counts those that could
+  not): where the two stand farther apart, or in two files, both are kept, and the same bytes stand twice.
 - Numbers of 64 bits are texts in JSON. ICMP has no ports. Times have up to nine digits behind the point.
 
 References
@@ -38,13 +39,17 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
+import pyarrow as pa
 
 from forensics.errors import EvidenceError
 from forensics.formats._blocks import block_of, blocks, in_order
 from forensics.formats._encodings import utf8_head
+from forensics.formats._firewall import keys
+from forensics.formats._gcp_twins import Reported, Twins, Windows
 from forensics.formats._hosts import address_of
 from forensics.formats._json import Peeked, values
 from forensics.formats._lines import complete_lines
@@ -56,12 +61,10 @@ from forensics.protocols import proto_numbered
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pyarrow as pa
-
     from forensics.formats import Evidence, Hints
     from forensics.formats._blocks import Block
     from forensics.formats._cut import I64
-    from forensics.formats._sheet import Bools, Vocabulary
+    from forensics.formats._sheet import Bools, Vocabulary, Words
 
 __all__ = ["COMPANIONS", "EXACT_VOLUMES", "NAME", "OBSERVES", "STAMP", "TITLE", "declines", "parse"]
 
@@ -107,8 +110,8 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     whole = replace(evidence, stream=cast("BinaryIO", stream))
     found = blocks(whole) if _is_lines(utf8_head(stream.head, evidence.hints)) else _entries(whole)
     evidence.notes["sampled"] = "counts are estimates from sampled packets"
-    made = in_order(lambda block: list(_sheet(block, evidence, words.own).batches()), found)
-    yield from finished(evidence, NAME, (batch for batches in made for batch in batches))
+    made = in_order(lambda block: _read(block, evidence, words.own), found)
+    yield from finished(evidence, NAME, Twins(evidence).watch(made))
 
 
 def _is_lines(head: bytes) -> bool:
@@ -149,8 +152,8 @@ def _block(lines: list[str], number: int) -> Block:
     return block_of("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"), number)
 
 
-def _sheet(block: Block, evidence: Evidence, words: Vocabulary) -> Sheet:
-    """Return the flows of a block."""
+def _read(block: Block, evidence: Evidence, words: Vocabulary) -> Reported:
+    """Return the flows of a block, those of receivers apart."""
     sheet = Sheet(picked(block, _PATHS), evidence, words)
     start, end = _time(sheet, _START, "start_time"), _time(sheet, _END, "end_time")
     sheet.reject(end < start, "end_time is before start_time")
@@ -164,11 +167,8 @@ def _sheet(block: Block, evidence: Evidence, words: Vocabulary) -> Sheet:
     counts = [
         sheet.counts(place, what=what, null=b"") for place, what in ((_BYTES, "bytes_sent"), (_PACKETS, "packets_sent"))
     ]
-    ends = [src.codes, dst.codes, proto.codes, *(np.where(port.known, port.values, -1) for port in ports)]
-    twins = _twins(sheet, ends, (start, end), counts[0].known)
     sheet.put(
         "flows",
-        ~twins,
         start=start,
         end=end,
         src=src,
@@ -181,8 +181,30 @@ def _sheet(block: Block, evidence: Evidence, words: Vocabulary) -> Sheet:
         bytes_kind="ip",
         state=sheet.words(_REPORTER, null=b""),
     )
-    sheet.note("told_by_sender", int((twins & sheet.good).sum()))
-    return sheet
+    apart = [_told_apart(src), _told_apart(dst), _told_apart(proto), *(np.where(p.known, p.values, -1) for p in ports)]
+    return _sides(sheet, Windows(keys(*apart), start, end), counts[0].known)
+
+
+def _told_apart(words: Words) -> I64:
+    """Return a number for each row that is the same for one text in all blocks, 0 where there is none."""
+    known = [
+        int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True) for text in words.values
+    ]
+    return np.array([*known, 0], np.int64)[words.codes]
+
+
+def _sides(sheet: Sheet, windows: Windows, sized: Bools) -> Reported:
+    """Return the rows of a sheet, those of receivers apart from the others."""
+    sender = sheet.equals(_REPORTER, b"SRC") | sheet.equals(_REPORTER, b"SRC_GATEWAY")
+    receiver = sheet.equals(_REPORTER, b"DEST") | sheet.equals(_REPORTER, b"DEST_GATEWAY")
+    others, received, good = list[tuple[str, pa.RecordBatch]](), None, sheet.good
+    for table, batch in sheet.batches():
+        if table == "flows" and (receiver & good).any():
+            received = batch.filter(pa.array(receiver[good]))
+            batch = batch.filter(pa.array(~receiver[good]))  # noqa: PLW2901 - the same without them
+        if batch.num_rows:
+            others.append((table, batch))
+    return Reported(others, received, windows.of(receiver & good), windows.of(sender & good & sized))
 
 
 def _time(sheet: Sheet, place: int, what: str) -> I64:
@@ -191,23 +213,3 @@ def _time(sheet: Sheet, place: int, what: str) -> I64:
     sheet.reject(~found.known, f"{what} is missing")
     sheet.reject(found.known & (found.offset == NO_OFFSET), f"{what} has no time zone")
     return np.where(found.known, found.local - found.offset.astype(np.int64) * 60_000_000, 0)
-
-
-def _twins(sheet: Sheet, ends: list[I64], window: tuple[I64, I64], sized: Bools) -> Bools:
-    """Tell which rows of receivers a row of the sender tells as well: same ends, windows that overlap."""
-    good, (start, end) = sheet.good, window
-    sender = np.flatnonzero(good & sized & (sheet.equals(_REPORTER, b"SRC") | sheet.equals(_REPORTER, b"SRC_GATEWAY")))
-    receiver = np.flatnonzero(good & (sheet.equals(_REPORTER, b"DEST") | sheet.equals(_REPORTER, b"DEST_GATEWAY")))
-    found = np.zeros(sheet.rows, np.bool_)
-    if not len(sender) or not len(receiver):
-        return found
-    _, pair = np.unique(np.stack([end_.astype(np.int64) for end_ in ends], 1), axis=0, return_inverse=True)
-    times, rank = np.unique(np.concatenate([start, end]), return_inverse=True)
-    # Ranks, not times: pair and rank fit one number, so that one search finds the pair and the time in it.
-    base = pair.reshape(-1).astype(np.int64) * (len(times) + 1)
-    begins, stops = base + rank[: sheet.rows], base + rank[sheet.rows :]
-    order = sender[np.argsort(begins[sender])]
-    latest = np.maximum.accumulate(stops[order])
-    place = np.searchsorted(begins[order], stops[receiver], side="right") - 1
-    found[receiver] = (place >= 0) & (latest[np.maximum(place, 0)] >= begins[receiver])
-    return found
