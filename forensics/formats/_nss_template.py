@@ -4,9 +4,10 @@ Example::
 
     compile_template(r"%s{time}\t%s{cip}\t%s{reqmethod}\t%s{eurl}\t%d{reqsize}\t%d{respsize}\n")
 
-Traps: there is no fixed order, so that nothing but the template tells the fields. Tabs keep them apart best; a template
-may as well be comma-separated with quotes, ``key=value`` or JSON. Fields whose names begin with ``e`` are the escaped
-forms of others, those with ``b64`` are in Base64.
+Traps: there is no fixed order, so that nothing but the template tells the fields, unless an administrator left the
+default as it was: `default_of` knows two of them, an older and a newer one, each as CSV in quotes and with tabs. Tabs
+keep fields apart best; a template may as well be comma-separated with quotes, ``key=value`` or JSON. Fields whose names
+begin with ``e`` are the escaped forms of others, those with ``b64`` are in Base64.
 
 References
 ----------
@@ -19,12 +20,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from forensics.formats._delimited import Dialect
 from forensics.formats._layouts import Code, Layout, layout_of
 from forensics.formats._times import compile_strftime
 
-__all__ = ["compile_template"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["begins_as_feed", "compile_template", "default_of"]
 
 _COUNT = "[0-9]{1,18}|NA|None|N/A|-|"
 _TEXT_TIME = "%a %b %d %H:%M:%S %Y"
@@ -34,7 +39,7 @@ _CODES: dict[str, Code] = {
     "epochtime": Code("epoch", "time", "[0-9]{9,11}", unit=1_000_000, ends=True),
     "tz": Code("zone", "zone"),
     "cip": Code("client", "client"),
-    "cintip": Code("internal", "internal client"),
+    "cintip": Code("public", "public address of the client"),
     "sip": Code("server", "server address"),
     "reqsize": Code("sent", "request size", _COUNT),
     "respsize": Code("received", "reply size", _COUNT),
@@ -64,8 +69,63 @@ _DATE = {
     "day": "%a",
 }
 
+_START = ("s{time}", "s{login}", "s{proto}", "s{eurl}", "s{action}", "s{appname}")
+_MIDDLE = ("s{urlclass}", "s{urlsupercat}", "s{urlcat}", "s{malwarecat}", "s{threatname}", "d{riskscore}")
+_REST = (
+    "s{dlpeng}", "s{dlpdict}", "s{location}", "s{dept}", "s{cip}", "s{sip}", "s{reqmethod}", "s{respcode}", "s{eua}",
+    "s{ereferer}", "s{ruletype}", "s{rulelabel}", "s{contenttype}", "s{unscannabletype}", "s{deviceowner}",
+    "s{devicehostname}", "s{keyprotectiontype}",
+)  # fmt: skip
+_OLDER = (*_START, "s{appclass}", "d{reqsize}", "d{respsize}", "d{stime}", "d{ctime}", *_MIDDLE, *_REST)
+_NEWER = (
+    *_START, "s{app_status}", "s{appclass}", "d{reqsize}", "d{respsize}", *_MIDDLE, "s{threatseverity}", *_REST,
+)  # fmt: skip
+"""The fields of the default feeds of web logs, in their order."""
+
+_ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|NA|N/A|None")
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_TIME = re.compile(compile_strftime("%a %b %e %H:%M:%S %Y").pattern)
+
 _FIELD = re.compile(r"%[-0-9]*(?:s|d|u|llu|lu|x)\{(?P<name>\w+)\}", re.ASCII)
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r"}
+
+
+def default_of(lines: Sequence[str]) -> str | None:
+    """Return the template of the default feed that at least half of some lines are of; None where there is none.
+
+    Parameters
+    ----------
+    lines
+        The first lines of a file.
+    """
+    for names, quote, delimiter in ((n, q, d) for n in (_OLDER, _NEWER) for q, d in (('"', ","), ("", "\t"))):
+        fitting = sum(_is_default(_fields(line, quote, delimiter), names) for line in lines)
+        if fitting and fitting * 2 >= len(lines):
+            return delimiter.replace("\t", r"\t").join(f"{quote}%{name}{quote}" for name in names) + r"\n"
+    return None
+
+
+def begins_as_feed(line: str) -> bool:
+    """Tell whether a line begins with a time as feeds have it, behind which a field ends."""
+    found = _TIME.match(line.removeprefix('"'))
+    return found is not None and line.removeprefix('"')[found.end() : found.end() + 1] in {"\t", ",", '"', "|", ";"}
+
+
+def _fields(line: str, quote: str, delimiter: str) -> list[str]:
+    """Return the fields of a line; as one where not all of them are in quotes, or none is meant to be."""
+    if not quote:
+        return line.split(delimiter)
+    inside = line.removeprefix(quote).removesuffix(quote)
+    return inside.split(f"{quote}{delimiter}{quote}") if len(inside) == len(line) - 2 else [line]
+
+
+def _is_default(fields: list[str], names: tuple[str, ...]) -> bool:
+    """Tell whether fields are those of a default feed: numbers and addresses stand where it has them."""
+    if len(fields) != len(names) or not _TIME.fullmatch(fields[0]):
+        return False
+    told = list(zip(names, fields, strict=True))
+    numbers = all(_DIGITS.fullmatch(field) for name, field in told if name.startswith("d{"))
+    return numbers and all(_ADDRESS.fullmatch(field) for name, field in told if name in {"s{cip}", "s{sip}"})
 
 
 @lru_cache(maxsize=64)
@@ -101,7 +161,7 @@ def compile_template(template: str) -> Layout:
     roles = {part.role for part in parts if isinstance(part, Code)}
     if not roles & {"time", "epoch"}:
         raise ValueError("the template has no time (%s{time})")
-    if not roles & {"client", "internal"}:
+    if not roles & {"client", "public"}:
         raise ValueError("the template has no client (%s{cip})")
     text = "".join(part if isinstance(part, str) else "x" for part in parts)
     return layout_of("feed output format", parts, _dialect(text))

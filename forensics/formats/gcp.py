@@ -21,7 +21,8 @@ The documentation does not say which headers the bytes include. No real file was
 Traps:
 
 - A row is one direction; the answer is another row, so ``bytes_in`` is null.
-- Packets are sampled, and counts are scaled up by Google: they are estimates, and the notes say ``sampled``.
+- Packets are sampled, and counts are scaled up by Google: they are estimates, and the notes say ``sampled``. Of the
+  entries that follow from it Google may drop a part as well, as it is set up.
 - Both machines of a connection report it. A row of the receiver is left out where the file has the sender's, with
   bytes: same ends, ports and protocol, and windows that overlap. ``told_by_sender`` counts them. More than 262,144 rows
   of senders are not remembered, nor do more receivers wait for one (``receivers_not_matched`` counts those that could
@@ -31,7 +32,7 @@ Traps:
 References
 ----------
 .. [1] Google Cloud, *About VPC Flow Logs records*, https://cloud.google.com/vpc/docs/about-flow-logs-records
-.. [2] Google Cloud, *VPC Flow Logs*, sampling, https://cloud.google.com/vpc/docs/flow-logs
+.. [2] Google Cloud, *VPC Flow Logs*, log sampling and processing, https://cloud.google.com/vpc/docs/flow-logs
 """
 
 from __future__ import annotations

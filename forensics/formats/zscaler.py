@@ -1,6 +1,6 @@
 r"""Web logs of Zscaler's Nanolog Streaming Service, by their template.
 
-Example line (of ``%s{time} %s{tz}|%s{cintip}|%s{sip}|%s{proto}|%s{reqmethod}|%s{eurl}|%s{respcode}|%d{reqsize}``)::
+Example line (of ``%s{time} %s{tz}|%s{cip}|%s{sip}|%s{proto}|%s{reqmethod}|%s{eurl}|%s{respcode}|%d{reqsize}``)::
 
     Thu May 21 10:00:01 2015 GMT|192.0.2.21|203.0.113.7|HTTPS|GET|www.example/a|200|512
 
@@ -10,7 +10,7 @@ field               name               becomes
 time                time, epochtime    ``end``; so are the parts of a date (``%d{yyyy}-%02d{mth}-%02d{dd} ...``)
 zone                tz                 zone of ``time``, where it is GMT or UTC
 transaction time    ctime              ``start`` = end - transaction time [ms]
-client              cintip, cip        ``src``: the internal address, else the public one
+client              cip, cintip        ``src``: its own address where it is known, else the public one
 server              sip                ``dst``
 URL                 url, eurl          ``url``, without scheme, as logged; its server to ``name``, or ``dst``
 host                host, ehost        ``name``, before that of the URL
@@ -22,12 +22,14 @@ action              action             ``state``
 headers             ua, referer, ...   ``user_agent``, ``referer``, ``content_type``
 ==================  =================  ======================================================================
 
-Traps: every customer orders the fields otherwise, so ``logformat="zscaler: ..."`` with the template is needed; a tab
-is ``\t`` in it. ``NA``, ``N/A`` and ``None`` are nothing, and sizes that a template leaves out are null. ``cip`` is the
-address that the proxy saw, behind the customer's NAT. Bytes outside of 0x21 to 0x7E are written as %HH: undone in
-headers, in URLs kept, where they mean the same. Base64 fields (``b64url``) are decoded. A port that the URL lacks is
-that of the protocol. The time is taken as the transaction's end, which the specification does not say. Times without
-``tz`` need a zone. Made from the specification: no real file was met.
+Traps: every customer may order the fields otherwise, so ``logformat="zscaler: ..."`` with the template is needed; a tab
+is ``\t`` in it. Only the default feeds, as CSV or with tabs, are known without it. ``NA``, ``N/A`` and ``None`` are
+nothing, and sizes that a template leaves out are null. ``cintip`` is the public address, behind the customer's NAT;
+``cip`` is the client's own where Zscaler sees it (through tunnels, or ``X-Forwarded-For``), and the same public one
+elsewhere. Bytes outside of 0x21 to 0x7E are written as %HH: undone in headers, in URLs kept, where they mean the same.
+Base64 fields (``b64url``) are decoded. A port that the URL lacks is that of the protocol. The time is taken as the
+transaction's end, which the specification does not say. Times without ``tz`` need a zone, so those of the default feeds
+do. Made from the specification and the one line that it shows: no real file was met.
 
 References
 ----------
@@ -41,7 +43,8 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import unquote
 
 import numpy as np
@@ -54,9 +57,10 @@ from forensics.formats._clf_fields import address_in, method_of, name_in, port_i
 from forensics.formats._cut import divided
 from forensics.formats._head import definitions, first_lines
 from forensics.formats._hosts import address_of
+from forensics.formats._json import Peeked
 from forensics.formats._layouts import Layouts
 from forensics.formats._lines import text_of
-from forensics.formats._nss_template import compile_template
+from forensics.formats._nss_template import begins_as_feed, compile_template, default_of
 from forensics.formats._sheet import Ints, Sheet, Words
 from forensics.formats._stamps import NO_OFFSET, Civil
 
@@ -97,11 +101,11 @@ _GREENWICH = re.compile("GMT|UTC|Z", re.IGNORECASE)
 def declines(head: bytes, hints: Hints) -> str | None:
     """Say why a file is no web log of a template, or None where at least half of its first lines are lines of it."""
     try:
-        layout = _layout(hints)
+        layout = _layout(hints, head)
     except ValueError as error:
         return str(error)
     if layout is None:
-        return 'only its template tells its fields: logformat="zscaler: ..."'
+        return _unknown(first_lines(head, hints))
     lines = [line.encode() for line in first_lines(head, hints)]
     if not lines:
         return "it is empty"
@@ -113,10 +117,19 @@ def declines(head: bytes, hints: Hints) -> str | None:
     return f"line {number + 1}: {known.problem(lines[number])}"
 
 
-def _layout(hints: Hints) -> Layout | None:
-    """Return the layout of the template, None where none is given."""
+def _layout(hints: Hints, head: bytes) -> Layout | None:
+    """Return the layout of the template, or of the default feed that the file is; None where neither is known."""
     given = definitions(hints.logformat, NAME)
-    return compile_template(given[0]) if given else None
+    template = given[0] if given else default_of(first_lines(head, hints))
+    return compile_template(template) if template else None
+
+
+def _unknown(lines: list[str]) -> str:
+    """Say what is missing where no template is known."""
+    wanted = 'only its template tells its fields: logformat="zscaler: ..."'
+    if lines and begins_as_feed(lines[0]):
+        return f"line 1 begins as a feed of NSS does, and is of none of the default feeds; {wanted}"
+    return wanted
 
 
 def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -129,13 +142,17 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     forensics.errors.TimezoneNeededError
         If the times carry no zone and ``hints.timezone`` is None.
     """
+    stream = Peeked(evidence.stream)
     try:
-        layout = _layout(evidence.hints)
+        layout = _layout(evidence.hints, stream.head)
     except ValueError as error:
         raise EvidenceError(evidence.source, str(error)) from None
     if layout is None:
-        raise EvidenceError(evidence.source, 'only its template tells its fields: give logformat="zscaler: ..."')
-    yield from _Feed(evidence, Layouts([layout]), _undoubled).batches("a Zscaler web log of that template")
+        raise EvidenceError(evidence.source, _unknown(first_lines(stream.head, evidence.hints)))
+    if evidence.hints.logformat is None:
+        evidence.notes["logformat_from"] = "its fields are those of a default feed"
+    whole = replace(evidence, stream=cast("BinaryIO", stream))
+    yield from _Feed(whole, Layouts([layout]), _undoubled).batches("a Zscaler web log of that template")
 
 
 def _undoubled(text: str) -> str:
@@ -213,9 +230,9 @@ class _Feed(Access):
         )
 
     def _source(self, sheet: Sheet) -> Words:
-        """Return the clients: inside of the customer's network where that is logged."""
-        inside = self.words(sheet, "internal", _server, what="internal client")
-        return inside.otherwise(self.words(sheet, "client", _server, what="client"))
+        """Return the clients: by their own addresses where those are logged, else by their public ones."""
+        own = self.words(sheet, "client", _server, what="client")
+        return own.otherwise(self.words(sheet, "public", _server, what="public address of the client"))
 
     def _asked_for(self, sheet: Sheet) -> tuple[Words, Words, Ints]:
         """Return name, address and port of the server that was asked for: of the host, else of the URL."""
