@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,14 @@ import pyarrow as pa
 import pytest
 
 import forensics as fx
-from forensics.detectors import beacons, volume_spikes
+from forensics.detectors import all_detectors
+from forensics.detectors._findings import KEYS
+from forensics.detectors.volume_spikes import ASKED
 from forensics.engines import VIEWS, query_text
 from forensics.origins import REQUESTS
-from forensics.relays import CLIENTS, SERVERS, TOTALS
 from forensics.schema import PARTS, TABLES
 from forensics.selection import selected_flows
-from forensics.silences import MINUTES, tell_silences
+from forensics.silences import tell_silences
 from forensics.views import SECONDS
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 EVIDENCE = ("relay-1.pcap.gz", "relay-2.pcap", "access.log")
+LOUD = Path(__file__).parents[2] / "sample_pcaps" / "detectors"
 
 
 class Listening:
@@ -51,9 +54,10 @@ class Listening:
 
 @pytest.fixture(scope="module")
 def folder(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a case on disk: two relays, and the log of the proxy in front of them."""
+    """Return a case on disk: two relays, the log of the proxy in front of them, and what each detector must find."""
     made = tmp_path_factory.mktemp("both") / "it's [2] *.case"
-    fx.open_case(made, timezone="Asia/Tokyo").add(*(lab / name for name in EVIDENCE))
+    loud = [LOUD / name / "loud" for name in all_detectors()]
+    fx.open_case(made, timezone="Asia/Tokyo").add(*(lab / name for name in EVIDENCE), *loud)
     return made
 
 
@@ -93,30 +97,39 @@ DIRECT: dict[str, tuple[str, dict[str, pa.Table]]] = {
     "twins": (query_text("twins"), {}),
     "series by hour": (query_text("series"), {"windows": pa.table({"hourly": [True]})}),
     "series by minute": (query_text("series"), {"windows": pa.table({"hourly": [False]})}),
-    "servers": (SERVERS, {}),
-    "clients": (CLIENTS, {}),
-    "totals": (TOTALS, {}),
+    "asked": (ASKED, {"keys": KEYS.empty_table()}),
     "seconds": (SECONDS.format(time="start", query="SELECT * FROM flows"), {}),
 }
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """Return the options that a detector's sample is tested with; names of files beside it are files."""
+    file = LOUD / name / "options.json"
+    options = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    return {key: _path(LOUD / name, value) for key, value in options.items()}
+
+
+def _path(folder: Path, value: object) -> object:
+    if isinstance(value, list):
+        return [_path(folder, one) for one in value]
+    return str(folder / value) if isinstance(value, str) and (folder / value).exists() else value
 
 
 def everything(case: Case) -> dict[str, Any]:
     """Return all that is found in a case."""
     tell_silences(case._store, case.sql, case.timezone)
-    spikes, found = fx.find_spikes(case, least_bytes=1000), fx.find_beacons(case)
+    detected = {name: detector.detect(case, **options_of(name)) for name, detector in all_detectors().items()}
+    spikes, found = detected["volume_spikes"], detected["beacons"]
     relays = fx.rank_relays(case, spikes=spikes, found_beacons=found, least_score=-9)
     graph = fx.build_hop_graph(case, spikes=spikes, found_beacons=found, relays=relays)
     flows = case.flows.to_arrow()
     named = {"flow": flows.slice(3, 2), "finding": found.head(2), "condition": "dst_port = 443"}
-    members = [{"number": 0, "source": name} for name in EVIDENCE]
     return {
-        "spikes": spikes,
-        "beacons": found,
+        **detected,
+        "coverage": [detector.coverage(case, **options_of(name)) for name, detector in all_detectors().items()],
         "relays": relays,
         "graph": (list(graph.nodes(data=True)), list(graph.edges(data=True, keys=True)), graph.graph),
-        "coverage": (volume_spikes.coverage(case), beacons.coverage(case)),
         "selected": {name: sorted_rows(selected_flows(case.sql, "a case", rows)) for name, rows in named.items()},
-        "silences": case.sql(MINUTES, sets=pa.Table.from_pylist(members)).to_arrow(),
         "requests": sorted_rows(case.sql(REQUESTS, relays=SERVERS_ASKED).to_arrow()),
         "shown": [len(case.names), repr(case.volumes)],
     }
@@ -133,6 +146,7 @@ def test_every_query_and_every_finding_is_the_same(cases: tuple[Case, Case]) -> 
     check_alike(one, other)
     for name, found in duckdb.items():
         if isinstance(found, pd.DataFrame):
+            assert len(found)
             pd.testing.assert_frame_equal(found, spark[name])
         else:
             assert found == spark[name], name
