@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forensics.adding import add_file
+from forensics.apart import add_apart
 from forensics.cuts import MOST_PACKETS, export_packets, find_cuts, read_packets
 from forensics.engines import VIEWS, engine_of, query_text
 from forensics.errors import CaseError, EvidenceError, QueryError
@@ -33,7 +34,7 @@ from forensics.reading import (
 from forensics.schema import TABLES, TIME
 from forensics.selection import selection_text
 from forensics.silences import tell_silences
-from forensics.store import HIDDEN
+from forensics.store import HIDDEN, DiskStore
 from forensics.views import View
 
 if TYPE_CHECKING:
@@ -237,6 +238,8 @@ class Case:
         failed: list[EvidenceError] = []
         try:
             with progress_bar(total, show=progress) as advance:
+                if self._engine.readers > 1 and isinstance(self._store, DiskStore):
+                    return add_apart(self._store, self._engine, files, options, advance)
                 for file in files:
                     advance(0, file.name)
                     failed += add_file(self._store, file, options, lambda count: advance(count, None))

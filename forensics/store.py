@@ -7,6 +7,7 @@ The folder of a case::
     parts/<sha256>/*.arrow     of a capture, the seek index: see `forensics.packets.index`
     parts/<sha256>.1/          the same file read anew, with better hints; the highest number counts
     staging/                   a file that is being read; worth nothing until it is renamed into parts/
+    reading/                   the same of files that other processes read; see `forensics.apart`
 
 A record that is a flow, a request and a name is stored once, in ``exchanges.parquet``; queries see it in all three.
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from forensics.engines import Engine
 
-__all__ = ["HIDDEN", "DiskStore", "Origin", "Part", "Store", "register_tables", "source_batch", "writing"]
+__all__ = ["HIDDEN", "DiskStore", "Origin", "Part", "StagedRows", "Store", "register_tables", "source_batch", "writing"]
 
 HIDDEN = {name: f"stored_{name}" for name in (*PARTS, EXCHANGES.name)}
 """Tables that an engine knows as they are stored under other names; queries of ours alone use those."""
@@ -167,6 +168,19 @@ class DiskStore:
     def _staging(self) -> Path:
         return self.folder / "staging"
 
+    @property
+    def apart(self) -> Path:
+        """Where other processes put the rows of files that they read, each into a folder of its own."""
+        return self.folder / "reading"
+
+    def take(self, folder: Path, row: dict[str, object], path: Path | None, modified: int | None) -> None:
+        """Make what another process wrote into a folder a part of the case, as `Part.commit` does."""
+        part = _DiskPart(self, folder)
+        try:
+            part.commit(row, path, modified)
+        finally:
+            part.discard()
+
     @contextmanager
     def adding(self) -> Iterator[None]:
         """Keep other processes from adding to the case; a process that dies lets go of it.
@@ -175,7 +189,8 @@ class DiskStore:
         """
         with self._locked():
             with writing(self.folder):
-                shutil.rmtree(self._staging, ignore_errors=True)
+                for left in (self._staging, self.apart):
+                    shutil.rmtree(left, ignore_errors=True)
                 for path in self._load():
                     shutil.rmtree(path)
             try:
@@ -235,32 +250,55 @@ class DiskStore:
             put_gaps(self._parts[sha256] / "sources.parquet", gaps)
 
 
-class _DiskPart:
-    def __init__(self, store: DiskStore, staging: Path) -> None:
-        self._store = store
-        self._staging = staging
-        self._tables = TableFiles(staging)
-        self._index = IndexWriter(staging)
+class StagedRows:
+    """The rows of one evidence file in a folder that is no part of the case yet; any process may write it.
+
+    Parameters
+    ----------
+    case
+        The folder of the case, for messages.
+    folder
+        The folder; it exists.
+    """
+
+    def __init__(self, case: Path, folder: Path) -> None:
+        self._case = case
+        self._folder = folder
+        self._tables = TableFiles(folder)
+        self._index = IndexWriter(folder)
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
-        with writing(self._store.folder):
+        """Take a batch of rows of a table, or of the index of a capture."""
+        with writing(self._case):
             if table in INDEX:
                 self._index.write(table, batch)
             else:
                 self._tables.write(table, as_stored(table, batch))
 
-    def commit(self, row: dict[str, object], path: Path | None, modified: int | None) -> None:
-        self.write("sources", source_batch(row))
-        with writing(self._store.folder):
+    def close(self) -> None:
+        """Wait until all is written, and end the files."""
+        with writing(self._case):
             self._tables.close()
             self._index.close()
-            self._store.keep(self._staging, Origin.of(row, path, modified))
 
     def discard(self) -> None:
+        """Remove the folder, where it is not a part of the case by now."""
         self._tables.abandon()
         with suppress(OSError):  # a full disk has said so before
             self._index.close()
-        shutil.rmtree(self._staging, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class _DiskPart(StagedRows):
+    def __init__(self, store: DiskStore, staging: Path) -> None:
+        super().__init__(store.folder, staging)
+        self._store = store
+
+    def commit(self, row: dict[str, object], path: Path | None, modified: int | None) -> None:
+        self.write("sources", source_batch(row))
+        self.close()
+        with writing(self._case):
+            self._store.keep(self._folder, Origin.of(row, path, modified))
 
 
 def register_tables(

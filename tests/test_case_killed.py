@@ -99,6 +99,8 @@ PROGRAM = textwrap.dedent(
     class Idle:
         """An engine for those that are to be killed before they ask it anything."""
 
+        readers = 1
+
         def __init__(self, *args):
             self.register_arrow = self.register_parquet = self.register_view = lambda *args: None
 

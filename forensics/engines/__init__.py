@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
 from forensics.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -38,6 +38,10 @@ class Engine(Protocol):
     @property
     def local(self) -> bool:
         """Whether it runs on this machine alone, and so sees the temporary folders of this one."""
+
+    @property
+    def readers(self) -> int:
+        """How many evidence files it reads at once; 1 where this process is the only one there is."""
 
     @property
     def sorts_in_memory(self) -> bool:
@@ -82,6 +86,22 @@ class Engine(Protocol):
             The engine refuses the query.
         OSError
             There is something at the path already, or it cannot be written.
+        """
+
+    def map_files(self, function: Callable[[bytes], bytes], tasks: Sequence[bytes]) -> list[bytes]:
+        """Return what a function makes of each task, in their order; each task is one file for one of the readers.
+
+        Parameters
+        ----------
+        function
+            A function of a module that all readers can import.
+        tasks
+            What it is called with, one at a time.
+
+        Raises
+        ------
+        CaseError
+            A reader failed.
         """
 
 

@@ -25,7 +25,7 @@ from forensics.errors import QueryError
 from forensics.replacing import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["DuckDBEngine"]
@@ -63,6 +63,7 @@ class DuckDBEngine:
     """
 
     local = True
+    readers = 1
     sorts_in_memory = True
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -134,6 +135,10 @@ class DuckDBEngine:
         with replacing(path) as file, ParquetWriter(file, rows.schema, compression="zstd") as writer:
             for batch in rows:
                 writer.write_batch(batch)
+
+    def map_files(self, function: Callable[[bytes], bytes], tasks: Sequence[bytes]) -> list[bytes]:
+        """Return what a function makes of each task; here, one after the other."""
+        return [function(task) for task in tasks]
 
     def _cursor(self, text: str, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
         """Return a connection for a query, once it is known that the query only reads."""

@@ -96,6 +96,11 @@ class SparkEngine:
         """Whether it runs on this machine alone."""
         return _master(self._session).startswith("local")
 
+    @property
+    def readers(self) -> int:
+        """How many evidence files it reads at once: one on each core."""
+        return int(self._session.sparkContext.defaultParallelism)
+
     def register_arrow(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table known to queries under a name, in place of what bore the name before."""
         self._register(name, self._sent(table))
@@ -149,6 +154,24 @@ class SparkEngine:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         with _refusals():
             self._frame(text, tables or {}).write.parquet(f"file://{path.resolve()}")
+
+    def map_files(self, function: Callable[[bytes], bytes], tasks: Sequence[bytes]) -> list[bytes]:
+        """Return what a function makes of each task, in their order; each is a task of Spark's own."""
+        from pyspark.errors import PySparkException
+
+        def worked(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                done = [function(task) for task in batch["task"].to_pylist()]
+                yield pa.RecordBatch.from_arrays([batch["number"], pa.array(done, pa.binary())], ["number", "done"])
+
+        numbered = pa.table({"number": range(len(tasks)), "task": pa.array(tasks, pa.binary())})
+        # Dealt out in turn from one hand: each partition gets one task.
+        dealt = self._sent(numbered).coalesce(1).repartition(len(tasks))
+        try:
+            found = _mapped(dealt, worked, "number BIGINT, done BINARY").toArrow()
+        except PySparkException as error:
+            raise CaseError(f"Spark could not read the evidence: {error}") from error
+        return list(found.sort_by("number")["done"].to_pylist())
 
     def _frame(self, text: str, tables: Mapping[str, pa.Table]) -> DataFrame:
         """Return what a query will give, once it is known that the query only reads."""
