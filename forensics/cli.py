@@ -117,6 +117,9 @@ def investigate_command(
     encoding: Encoding = None,
     trusted_proxy: TrustedProxies = None,
     table: TableFile = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="What reads and queries: duckdb, or Spark by its URL: local[4], spark://...")
+    ] = "duckdb",
 ) -> None:
     """Read evidence, find spikes, beacons and relays, and write the report with the hop graph.
 
@@ -126,7 +129,10 @@ def investigate_command(
     Example: forensics investigate capture.pcapng gateway/ --out report --timezone Asia/Tokyo
     """
     told = _told(timezone, year, logformat, encoding, proxies=trusted_proxy, table=table)
-    opened = read(*evidence, **told) if case is None else open_case(case, timezone=timezone).add(*evidence, **told)
+    if case is None:
+        opened = read(*evidence, **told, engine=engine)
+    else:
+        opened = open_case(case, timezone=timezone, engine=engine).add(*evidence, **told)
     _tell(investigate(opened), out)
 
 

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+QUICK = (
+    "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.adaptive.enabled=false "
+    "--driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell"
+)
+"""Compile no plan and little of Spark: for few rows that takes longer than it saves."""
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[Any]:
     """Return a session on this machine."""
@@ -19,6 +26,8 @@ def spark() -> Iterator[Any]:
         pytest.skip("Java is not installed (apt install default-jre-headless)")
     from forensics.engines.spark import session_of
 
-    session = session_of("local[2]")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_SUBMIT_ARGS", QUICK)
+        session = session_of("local[2]")
     yield session
     session.stop()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from forensics.case import Case
     from forensics.engines import Engine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 EVIDENCE = ("relay-1.pcap.gz", "relay-2.pcap", "access.log")
 LOUD = Path(__file__).parents[2] / "sample_pcaps" / "detectors"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
+import re
+import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,10 +21,7 @@ from forensics.engines import engine_of
 from forensics.engines.spark import SparkEngine, session_of
 from forensics.errors import CaseError, MissingToolError, QueryError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -111,6 +113,39 @@ def test_rows_come_and_go(engine: SparkEngine, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "written").sort_by("n").to_pylist()[0] == {"n": 1, "word": "a"}
     with pytest.raises(FileExistsError):
         engine.write("SELECT 1 AS n", tmp_path / "written")
+
+
+def test_evidence_read_by_workers(spark: Any, tmp_path: Path, lab: Path) -> None:  # noqa: ANN401 - PySpark may be missing
+    """The page's own example: the case that workers made is the one that a single process makes, to the byte."""
+    (tmp_path / "evidence").mkdir()
+    for name in ("relay-2.pcap", "access.log", "README.md"):
+        shutil.copy(lab / name, tmp_path / "evidence")
+    (tmp_path / "evidence" / "again.log").write_bytes((lab / "access.log").read_bytes())
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "spark.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    found: dict[str, Any] = {}
+    with contextlib.chdir(tmp_path):
+        exec(code, found)  # noqa: S102 - what readers are told to run
+    here = fx.open_case(tmp_path / "one" / "office.case").add(
+        tmp_path / "evidence", timezone="Asia/Tokyo", progress=False
+    )
+
+    one, many = (
+        {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "one" / "office.case", tmp_path / "office.case")
+    )
+    assert one == many
+    assert found["case"].flows.to_arrow() == here.flows.to_arrow()
+    assert found["spikes"].equals(fx.find_spikes(here))
+
+
+def test_a_worker_that_fails(spark: Any) -> None:  # noqa: ANN401 - PySpark may be missing
+    """What goes wrong in a worker is one error; without any, results come in the order of the tasks."""
+    engine = SparkEngine(spark)
+
+    assert engine.map_files(bytes.upper, [b"a", b"b", b"c"]) == [b"A", b"B", b"C"]
+    with pytest.raises(CaseError, match="Spark could not read the evidence"):
+        engine.map_files(pickle.loads, [b"no pickle"])
 
 
 @pytest.mark.parametrize(
