@@ -24,7 +24,8 @@ from rich.console import Console
 from forensics import __version__
 from forensics.errors import CaseError, ForensicsError
 from forensics.escaping import terminal_safe
-from forensics.investigation import Investigation, investigate, write_flows
+from forensics.flow_files import write_flows
+from forensics.investigation import Investigation, investigate
 from forensics.opening import open_case, read
 
 __all__ = ["app", "main"]
@@ -76,6 +77,14 @@ TableFile = Annotated[
     ),
 ]
 
+Indicators = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--indicators",
+        help="File of indicators to look for (CSV, text, STIX 2.1, MISP); may be given again and again.",
+    ),
+]
+
 SAMPLES = (
     ("lab", "UTC", "Sample: a small office, recorded"),
     ("campaign", "Asia/Tokyo", "Sample: a campaign of three weeks, made up"),
@@ -120,11 +129,12 @@ def investigate_command(
     engine: Annotated[
         str, typer.Option("--engine", help="What reads and queries: duckdb, or Spark by its URL: local[4], spark://...")
     ] = "duckdb",
+    indicators: Indicators = None,
 ) -> None:
     """Read evidence, find spikes, beacons and relays, and write the report with the hop graph.
 
     Writes report.html, hops.png, hops.svg, hops.html, hops.graphml, flows.parquet, spikes.csv, beacons.csv,
-    relays.csv and manifest.json into the folder given by --out.
+    findings.csv, relays.csv and manifest.json into the folder given by --out.
 
     Example: forensics investigate capture.pcapng gateway/ --out report --timezone Asia/Tokyo
     """
@@ -133,7 +143,7 @@ def investigate_command(
         opened = read(*evidence, **told, engine=engine)
     else:
         opened = open_case(case, timezone=timezone, engine=engine).add(*evidence, **told)
-    _tell(investigate(opened), out)
+    _tell(investigate(opened, indicators=indicators or ()), out)
 
 
 @app.command("flows")
@@ -298,7 +308,7 @@ def _tell(found: Investigation, out: Path) -> None:
     _say("")
     _say(f"Report:   {report}")
     _say(f"Pictures: {out / 'hops.png'} (.svg, .html to click on)")
-    _say(f"Tables:   {out / 'relays.csv'}, spikes.csv, beacons.csv, flows.parquet")
+    _say(f"Tables:   {out / 'relays.csv'}, spikes.csv, beacons.csv, findings.csv, flows.parquet")
     _say("")
 
 

@@ -8,42 +8,39 @@ Example::
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from forensics._version import __version__
 from forensics.adding import headline
 from forensics.clocks import clock_offsets
-from forensics.community import COLUMNS, community_texts
-from forensics.detectors import beacons, volume_spikes
-from forensics.detectors._findings import Coverage, size_text
+from forensics.detectors import all_detectors, volume_spikes
+from forensics.detectors._findings import Coverage, all_findings, size_text
 from forensics.drawing import draw_hops, draw_volume
+from forensics.flow_files import write_flows
 from forensics.hops import build_hop_graph
 from forensics.relays import RELAY_COLUMNS, rank_relays
 from forensics.report import ReportData, save_report, write_csv
-from forensics.report.tables import iso_time, plain, write_rows
+from forensics.report.tables import plain
 from forensics.roles import Roles, find_roles
-from forensics.schema import FINDING_COLUMNS, TABLES
+from forensics.schema import FINDING_COLUMNS
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Sequence
 
     import networkx as nx
     import pandas as pd
 
     from forensics.case import Case
 
-__all__ = ["Investigation", "investigate", "write_flows", "write_report"]
+__all__ = ["Investigation", "investigate", "write_report"]
 
 WRITTEN = (
     "beacons.csv",
+    "findings.csv",
     "flows.parquet",
     "hops.graphml",
     "hops.html",
@@ -58,15 +55,6 @@ WRITTEN = (
 SAID = 5
 """Files that the summary names one by one where they could not be read; the report's list of evidence has all."""
 
-COMMUNITY = pa.field("community_id", pa.string())
-"""Column that `write_flows` adds where it is asked to."""
-
-GROUP_ROWS = 120 * 1024
-"""Rows of a row group of the flows as Parquet: readers take one at a time."""
-
-PYTHON_ROWS = 8 * 1024
-"""Rows that are Python objects at once, where the flows become text."""
-
 MOST_CHARTS = 6
 """Charts in a report: one per relay that received spikes, the first ones of the ranking."""
 
@@ -78,6 +66,7 @@ class Investigation:
     case: Case
     spikes: pd.DataFrame
     beacons: pd.DataFrame
+    others: pd.DataFrame
     relays: pd.DataFrame
     graph: nx.MultiDiGraph[str]
     coverage: tuple[Coverage, ...]
@@ -134,6 +123,7 @@ class Investigation:
             write_flows(self.case, file, "parquet")
         write_csv(out / "spikes.csv", FINDING_COLUMNS, _rows(self.spikes))
         write_csv(out / "beacons.csv", FINDING_COLUMNS, _rows(self.beacons))
+        write_csv(out / "findings.csv", FINDING_COLUMNS, _rows(self.others))
         write_csv(out / "relays.csv", RELAY_COLUMNS, _rows(self.relays))
         report = save_report(self._report(), out / "report.html")
         _write_manifest(self, out)
@@ -151,6 +141,7 @@ class Investigation:
             graph=self.graph,
             spikes=_rows(self.spikes),
             beacons=_rows(self.beacons),
+            others=_rows(self.others),
             relays=_rows(self.relays),
             charts=list(_charts(self)),
             sources=[row | {"clock_offset": offsets.get(row["source"])} for row in _sources(self.case)],
@@ -162,24 +153,35 @@ class Investigation:
         )
 
 
-def investigate(case: Case) -> Investigation:
+def investigate(case: Case, *, indicators: Sequence[str | os.PathLike[str]] = ()) -> Investigation:
     """Run every detector on a case, rank the relays and build the hop graph.
 
     Parameters
     ----------
     case
         The case.
+    indicators
+        Files of indicators to look for: CSV, text, STIX 2.1 or MISP.
 
     Returns
     -------
     Investigation
         All that was found, ready to be written.
+
+    Raises
+    ------
+    EvidenceError
+        A file of indicators cannot be read.
     """
-    spikes, found = volume_spikes.detect(case), beacons.detect(case)
-    relays = rank_relays(case, spikes=spikes, found_beacons=found)
-    graph = build_hop_graph(case, spikes=spikes, found_beacons=found, relays=relays)
-    coverage = (volume_spikes.coverage(case), beacons.coverage(case))
-    return Investigation(case, spikes, found, relays, graph, coverage)
+    options: dict[str, dict[str, Any]] = {"indicators": {"lists": indicators}}
+    found, coverage = {}, []
+    for name, detector in all_detectors().items():
+        found[name] = detector.detect(case, **options.get(name, {}))
+        coverage.append(detector.coverage(case, **options.get(name, {})))
+    spikes, ticking = found.pop("volume_spikes"), found.pop("beacons")
+    relays = rank_relays(case, spikes=spikes, found_beacons=ticking)
+    graph = build_hop_graph(case, spikes=spikes, found_beacons=ticking, relays=relays)
+    return Investigation(case, spikes, ticking, all_findings(found.values()), relays, graph, tuple(coverage))
 
 
 def write_report(case: Case, folder: str | os.PathLike[str]) -> Path:
@@ -196,85 +198,9 @@ def write_report(case: Case, folder: str | os.PathLike[str]) -> Path:
     -------
     pathlib.Path
         The report. Beside it lie ``hops.png``, ``.svg``, ``.html``, ``.graphml``, ``flows.parquet``, ``spikes.csv``,
-        ``beacons.csv``, ``relays.csv`` and ``manifest.json``. The same case gives the same bytes.
+        ``beacons.csv``, ``findings.csv``, ``relays.csv`` and ``manifest.json``. The same case gives the same bytes.
     """
     return investigate(case).write(folder)
-
-
-def write_flows(case: Case, file: BinaryIO, form: str, *, community: bool = False) -> None:
-    """Write the flows of a case, one row each, in order of time.
-
-    Parameters
-    ----------
-    case
-        The case.
-    file
-        An open binary file.
-    form
-        ``csv``, ``jsonl`` or ``parquet``.
-    community
-        Whether a last column ``community_id`` has the Community ID of each flow.
-
-    Raises
-    ------
-    ValueError
-        The form is another one.
-    """
-    writers: dict[str, Callable[[pa.Schema, Iterator[pa.RecordBatch], BinaryIO], None]] = {
-        "csv": _flows_as_csv,
-        "jsonl": _flows_as_jsonl,
-        "parquet": _flows_as_parquet,
-    }
-    if form not in writers:
-        raise ValueError(f"{form!r} is no form of rows: csv, jsonl and parquet are")
-    schema = TABLES["flows"].schema
-    batches = case.flows.to_batches()
-    if community:
-        writers[form](schema.append(COMMUNITY), map(_with_community_id, batches), file)
-    else:
-        writers[form](schema, (batch.cast(schema) for batch in batches), file)
-
-
-def _with_community_id(flows: pa.RecordBatch) -> pa.RecordBatch:
-    schema = TABLES["flows"].schema
-    rows = zip(*(flows.column(name).to_pylist() for name in COLUMNS), strict=True)
-    return flows.cast(schema).append_column(COMMUNITY, pa.array(community_texts(rows), COMMUNITY.type))
-
-
-def _portions(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
-    """Yield rows in batches of one size, the last of which may be smaller."""
-    waiting: list[pa.RecordBatch] = []
-    count = 0
-    for batch in batches:
-        waiting.append(batch)
-        count += batch.num_rows
-        if count >= size:
-            rows, left = pa.concat_batches(waiting), count % size
-            yield from (rows.slice(at, size) for at in range(0, count - left, size))
-            waiting, count = [rows.slice(count - left)], left
-    if count:
-        yield pa.concat_batches(waiting)
-
-
-def _flows_as_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], file: BinaryIO) -> None:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    write_rows(text, schema.names, chain.from_iterable(map(pa.RecordBatch.to_pylist, _portions(batches, PYTHON_ROWS))))
-    text.flush()
-    text.detach()  # the file is its owner's to close
-
-
-def _flows_as_jsonl(_: pa.Schema, batches: Iterator[pa.RecordBatch], file: BinaryIO) -> None:
-    for batch in _portions(batches, PYTHON_ROWS):
-        # ASCII alone: it loses nothing, and a name of the evidence cannot act on a terminal.
-        file.writelines(json.dumps(row, default=iso_time).encode() + b"\n" for row in batch.to_pylist())
-
-
-def _flows_as_parquet(schema: pa.Schema, batches: Iterator[pa.RecordBatch], file: BinaryIO) -> None:
-    from pyarrow.parquet import ParquetWriter
-
-    with ParquetWriter(file, schema, compression="zstd") as writer:
-        for batch in _portions(batches, GROUP_ROWS):
-            writer.write_batch(batch)
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -372,7 +298,12 @@ def _write_manifest(found: Investigation, out: Path) -> None:
         "settings": settings,
         "settings_sha256": _hash(settings),
         "evidence": sources,
-        "findings": {"spikes": len(found.spikes), "beacons": len(found.beacons), "relays": len(found.relays)},
+        "findings": {
+            "spikes": len(found.spikes),
+            "beacons": len(found.beacons),
+            "others": len(found.others),
+            "relays": len(found.relays),
+        },
         "evidence_bytes": size_text(float(sum(row["size"] for row in sources))),
         "files": {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in WRITTEN},
     }

@@ -129,6 +129,7 @@ def hostile_report() -> ReportData:
         graph=hostile_graph(),
         spikes=rows,
         beacons=rows,
+        others=[row | {"detector": "indicators"} for row in rows],
         relays=[relay],
         charts=[(HOSTILE[1], HOSTILE[0]), (HOSTILE[0], b"\x89PNG")],
         sources=sources,

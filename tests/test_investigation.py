@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import forensics as fx
-from forensics.investigation import WRITTEN, investigate, write_flows
+from forensics.detectors import all_detectors
+from forensics.flow_files import write_flows
+from forensics.investigation import WRITTEN, investigate
 from forensics.relays import RELAY_COLUMNS
 from forensics.schema import FINDING_COLUMNS, TABLES
 
@@ -88,7 +90,12 @@ def test_exactly_the_promised_files_are_written(written: Path) -> None:
 
 def test_tables_have_their_columns(written: Path, case: Case) -> None:
     """The tables bear the columns that every user and test relies on."""
-    for name, columns in (("spikes", FINDING_COLUMNS), ("beacons", FINDING_COLUMNS), ("relays", RELAY_COLUMNS)):
+    for name, columns in (
+        ("spikes", FINDING_COLUMNS),
+        ("beacons", FINDING_COLUMNS),
+        ("findings", FINDING_COLUMNS),
+        ("relays", RELAY_COLUMNS),
+    ):
         with (written / f"{name}.csv").open(encoding="utf-8", newline="") as file:
             assert next(csv.reader(file)) == list(columns)
     flows = pq.read_table(written / "flows.parquet")
@@ -106,7 +113,7 @@ def test_the_manifest_lists_every_file(written: Path, log: Path) -> None:
     [source] = manifest["evidence"]
     assert source["sha256"] == hashlib.sha256(log.read_bytes()).hexdigest()
     assert (source["source"], source["format"], source["rejected"]) == ("access.log", "squid", 1)
-    assert manifest["findings"] == {"spikes": 2, "beacons": manifest["findings"]["beacons"], "relays": 1}
+    assert manifest["findings"] == {"spikes": 2, "beacons": manifest["findings"]["beacons"], "others": 0, "relays": 1}
     assert manifest["settings"]["timezone"] == "Asia/Tokyo"
     assert len(manifest["settings_sha256"]) == 64
 
@@ -224,10 +231,10 @@ def test_flows_in_every_form_are_the_same(case: Case) -> None:
 
 def test_row_groups_do_not_depend_on_batches(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the engine cuts the rows into batches, the files are the same, byte for byte."""
-    monkeypatch.setattr("forensics.investigation.GROUP_ROWS", 7)
+    monkeypatch.setattr("forensics.flow_files.GROUP_ROWS", 7)
     whole = {form: rows_as(case, form) for form in ("csv", "jsonl", "parquet")}
     monkeypatch.setattr("forensics.views.SPAN_ROWS", 3)
-    monkeypatch.setattr("forensics.investigation.PYTHON_ROWS", 2)
+    monkeypatch.setattr("forensics.flow_files.PYTHON_ROWS", 2)
 
     for form, text in whole.items():
         assert rows_as(case, form) == text
@@ -261,3 +268,14 @@ def test_many_unread_files_are_counted(tmp_path: Path, log: Path) -> None:
 
     assert sum(sentence.startswith("Not read") for sentence in sentences) == 5
     assert sentences[-1] == "3 more files were not read, or not to their end."
+
+
+def test_every_detector_runs_and_lists_of_indicators_are_looked_for(case: Case, tmp_path: Path) -> None:
+    """What the other detectors find is in one frame; each says what it tested."""
+    listed = tmp_path / "list.txt"
+    met = case.sql("SELECT min(server) AS server FROM contacts").to_pandas()["server"].iloc[0]
+    listed.write_text(f"{met}\n", "utf-8")
+    found = investigate(case, indicators=[listed])
+
+    assert "indicators" in set(found.others["detector"])
+    assert {one.detector for one in found.coverage} == set(all_detectors())

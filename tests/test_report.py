@@ -75,6 +75,7 @@ def data(**over: Any) -> ReportData:  # noqa: ANN401 - fields of every type
         graph=hop_graph(),
         spikes=[finding()],
         beacons=[finding(3, detector="beacons", value=300.0)],
+        others=[finding(5, detector="indicators", value=3.0, reason="met a listed server")],
         relays=[relay | {"reasons": ["a spike of 48 MB", "regular contact"]}],
         charts=[("From pc-suzuki", "<svg/>"), ("The same", b"\x89PNG")],
         sources=[source()],
@@ -297,3 +298,15 @@ def test_a_row_without_a_column_is_an_error(tmp_path: Path) -> None:
     """A forgotten column is an error and not an empty cell: that would read *not observed*."""
     with pytest.raises(KeyError):
         write_csv(tmp_path / "t.csv", ["a", "b"], [{"a": 1}])
+
+
+def test_other_findings_stand_under_what_their_detector_finds() -> None:
+    """Each detector's findings have their own table and units; of many the strongest are shown, and the file named."""
+    rows = [finding(n % 20, detector="indicators", value=3.0, score=n, reason=f"reason {n}.") for n in range(40)]
+    text = words(render_report(data(others=rows)))
+
+    assert "lists name The 25 strongest of 40 are shown" in text
+    assert "records [1]" in text
+    assert "reason 39." in text
+    assert "reason 14." not in text
+    assert "No other detector found anything." in words(render_report(data(others=[])))

@@ -11,14 +11,14 @@ from forensics.evidence import cite
 from forensics.schema import FINDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime, tzinfo
 
     import pandas as pd
 
     from forensics.case import Case
 
-__all__ = ["Coverage", "findings_frame", "period_text", "size_text", "time_text", "without_uploads"]
+__all__ = ["Coverage", "all_findings", "findings_frame", "period_text", "size_text", "time_text", "without_uploads"]
 
 SAID = 5
 """Files that are named; the rest is counted."""
@@ -117,6 +117,14 @@ def findings_frame(case: Case, findings: Sequence[dict[str, object]]) -> pd.Data
     table = pa.Table.from_pylist(cited, FINDINGS.schema).sort_by([(name, "ascending") for name in FINDINGS.order])
     frame: pd.DataFrame = table.to_pandas()
     return frame
+
+
+def all_findings(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return the findings of several detectors as one frame, in their order."""
+    tables = [pa.Table.from_pandas(frame, FINDINGS.schema, preserve_index=False) for frame in frames]
+    table = pa.concat_tables([FINDINGS.schema.empty_table(), *tables])
+    whole: pd.DataFrame = table.sort_by([(name, "ascending") for name in FINDINGS.order]).to_pandas()
+    return whole
 
 
 def size_text(count: float) -> str:

@@ -37,6 +37,8 @@ class ReportData:
         The hop graph.
     spikes, beacons
         Findings, with the columns `forensics.schema.FINDING_COLUMNS`. Values of spikes are bytes, of beacons seconds.
+    others
+        Findings of the other detectors, with the same columns.
     relays
         Relay candidates: rank, dst, names, score, terminals, first_seen, last_seen, bytes_out, bytes_in, reasons.
     charts
@@ -63,6 +65,7 @@ class ReportData:
     graph: MultiDiGraph[str]
     spikes: Rows
     beacons: Rows
+    others: Rows
     relays: Rows
     charts: Sequence[tuple[str, str | bytes]]
     sources: Rows

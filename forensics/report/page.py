@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forensics.detectors import all_detectors
 from forensics.drawing import draw_hops
 from forensics.drawing.style import format_bytes, format_p, format_range, format_time
 from forensics.escaping import CONTENT_POLICY, html_template
@@ -27,6 +28,9 @@ __all__ = ["render_report", "save_report"]
 
 _MOST = 200
 """Rows of a table in the report; the CSV files hold all of them, and the report says so."""
+
+_MOST_OTHERS = 25
+"""Findings of each of the other detectors in the report."""
 
 Row = dict[str, Any]
 
@@ -82,6 +86,7 @@ def render_report(data: ReportData) -> str:
         relays=relays,
         spikes=_strongest([_finding(row) for row in spikes]),
         beacons=_strongest([_finding(row) for row in beacons]),
+        others=_by_detector([_finding(row) for row in _rows(data.others)]),
         events=_events(relays, spikes, beacons),
         sources=sources,
         gaps=_gaps(sources),
@@ -111,10 +116,17 @@ def _items(value: object) -> list[object]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _strongest(rows: list[Row]) -> list[Row]:
+def _strongest(rows: list[Row], most: int = _MOST) -> list[Row]:
     """The strongest findings, as many as a reader can take in, in order of time."""
-    chosen = sorted(rows, key=lambda row: -(row["score"] or 0))[:_MOST]
+    chosen = sorted(rows, key=lambda row: -(row["score"] or 0))[:most]
     return sorted(chosen, key=lambda row: (row["start"], row["src"] or "", row["dst"] or ""))
+
+
+def _by_detector(rows: list[Row]) -> list[tuple[str, str, str, list[Row], list[Row]]]:
+    """The other findings: of each detector what it finds, what its values are, all of them, the strongest."""
+    names = sorted({row["detector"] for row in rows})
+    found = [(all_detectors()[name], [row for row in rows if row["detector"] == name]) for name in names]
+    return [(one.TITLE, one.VALUE, one.SCORE, mine, _strongest(mine, _MOST_OTHERS)) for one, mine in found]
 
 
 def _finding(row: Row) -> Row:
