@@ -14,16 +14,14 @@ import numpy as np
 
 from forensics.addresses import address_text
 from forensics.packets import layout
-from forensics.packets.columns import Label
 from forensics.packets.conversations import Conversation, ends_of
 from forensics.packets.exchanges import close_exchange, end_message, tell_reply, tell_request
 from forensics.packets.exported import Exported
-from forensics.packets.harvest import Pick
-from forensics.packets.hellos import Certificates, tell_hello, tell_hellos, tell_ssh
+from forensics.packets.harvest import Messages
+from forensics.packets.hellos import Certificates, tell_hello, tell_ssh
 from forensics.packets.http_bodies import body_so_far
 from forensics.packets.http_framing import stream_row
 from forensics.packets.lookups import Lookups
-from forensics.packets.protocols.client_hellos import scan_hellos
 from forensics.packets.protocols.http import ends_head
 from forensics.packets.protocols.quic import Initials
 from forensics.packets.protocols.socks import Dialogue
@@ -31,14 +29,17 @@ from forensics.packets.protocols.streams import Stream
 from forensics.packets.protocols.tls import CLIENT_HELLO, certificate, handshake_bytes, is_whole
 from forensics.packets.recognising import HEAD_BYTES
 from forensics.packets.telling import Teller
+from forensics.packets.texts import gathered
+from forensics.packets.together import read_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
 
-    from forensics.packets.columns import Origin
-    from forensics.packets.harvest import Messages
+    from forensics.packets.columns import Label, Origin
+    from forensics.packets.flights import Shown
+    from forensics.packets.harvest import Pick, Picks
     from forensics.packets.layout import Longs
     from forensics.packets.protocols.socks import Target
     from forensics.rows import Rows
@@ -125,16 +126,25 @@ class Applications:
         self._conversations: dict[int, Conversation] = {}
         self._followed = _Followed()
 
-    def take(self, pick: Pick, addresses: Longs) -> None:
-        """Read one picked packet.
+    def take(self, picks: Picks) -> None:
+        """Read picked packets, those that belong to a flow."""
+        kinds = picks.columns[:, layout.P_KIND]
+        datagrams = kinds == layout.PICK_DNS
+        if datagrams.any():
+            columns = picks.columns[datagrams]
+            places = columns[:, layout.P_DATA], columns[:, layout.P_DATA_END]
+            self._lookups.read(Messages(columns, *gathered(picks.data, *places), picks.addresses))
+        early = {key[0] for key in self._followed.early}
+        read, shown = read_together(picks, self._teller, self.labels, self._conversations, early)
+        read |= datagrams | (kinds < layout.PICK_DNS)
+        for place in sorted({*np.flatnonzero(~read).tolist(), *shown}):
+            if place in shown:
+                self._tell_shown(shown[place], picks.addresses)
+            else:
+                self._take_one(picks.one(place), picks.addresses)
 
-        Parameters
-        ----------
-        pick
-            The packet.
-        addresses
-            The engine's IPv6 addresses.
-        """
+    def _take_one(self, pick: Pick, addresses: Longs) -> None:
+        """Read one picked packet."""
         kind = pick.columns[layout.P_KIND]
         if kind == layout.PICK_DNS_STREAM:
             self._lookups.take_segment(pick)
@@ -145,26 +155,13 @@ class Applications:
         else:
             self._take_segment(pick, addresses)
 
-    def take_messages(self, messages: Messages) -> None:
-        """Read datagrams of DNS, whose flows the engine has marked as such, or beginnings of TLS."""
-        if messages.columns[0, layout.P_KIND] == layout.PICK_DNS:
-            self._lookups.read(messages)
-        else:
-            self._take_hellos(messages)
-
-    def _take_hellos(self, messages: Messages) -> None:
-        """Read what may be ClientHellos: together those that are, in connections of which nothing else is known."""
-        hellos = scan_hellos(messages.data, messages.ends)
-        serials = messages.columns[:, layout.P_SERIAL].tolist()
-        new = hellos.simple & np.array([serial not in self._conversations for serial in serials])
-        chosen = np.flatnonzero(new)
-        if len(chosen):
-            names = tell_hellos(self._teller, messages, hellos, chosen).to_pylist()
-            for place, name in zip(chosen.tolist(), names, strict=True):
-                self.labels[serials[place]] = Label("ssl", name)
-        for place in np.flatnonzero(~new).tolist():
-            data = messages.data[messages.ends[place] : messages.ends[place + 1]].tobytes()
-            self.take(Pick(messages.columns[place].tolist(), data), messages.addresses)
+    def _tell_shown(self, shown: Shown, addresses: Longs) -> None:
+        """Write whom a certificate names."""
+        columns = shown.columns
+        origin = columns[layout.P_BITS] & layout.BIT_ORIGIN
+        conversation = Conversation(*ends_of(columns, origin, addresses), origin)
+        seen = columns[layout.P_TIME], columns[layout.P_NUMBER]
+        self._certificates.tell_one(self._teller, conversation, seen, columns[layout.P_SIDE], shown.der)
 
     def finish(self, closed: Longs, streams: Longs, addresses: Longs) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Read what closed flows left unfinished, as far as it goes; call it before their rows are made.
@@ -282,7 +279,7 @@ class Applications:
             conversation = Conversation(*ends_of(columns, origin, addresses), origin)
             known = self.labels.get(serial)
             if known is not None:
-                conversation.service, conversation.server_name = known.service, known.name
+                conversation.remember(known)
             self._conversations[serial] = conversation
         return conversation
 

@@ -75,6 +75,14 @@ class Conversation:
         """The address that bears the server's name: behind a proxy nobody saw it, unless the client gave it."""
         return address_text(self.tunnel) if self.tunnel else self.server
 
+    def remember(self, label: Label) -> None:
+        """Take in what is known of the connection as a whole."""
+        self.service = label.service
+        if label.service == "http" and label.name:
+            self.targets, self.through_proxy = [label.name], False
+        else:
+            self.server_name = label.name
+
     def label(self) -> Label:
         """Return what is known of the connection as a whole."""
         host = self.targets[0] if len(self.targets) == 1 else None

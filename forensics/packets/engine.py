@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from forensics.packets import layout
 from forensics.packets.arrays import (
@@ -28,9 +27,10 @@ from forensics.packets.arrays import (
     with_output,
 )
 from forensics.packets.assembly import run, sweep
+from forensics.packets.collecting import Collector
 from forensics.packets.containers import BadContainerError
 from forensics.packets.ethertypes import NOT_IP_NAMES
-from forensics.packets.harvest import Harvest, Messages, Numbering, Pick
+from forensics.packets.harvest import Harvest, Picks
 from forensics.packets.hashing import rehash_flows
 from forensics.packets.index import Checkpoint, section_state
 from forensics.packets.layout import (
@@ -45,14 +45,11 @@ from forensics.packets.layout import (
     OPEN,
     OUTPUT_FULL,
     TABLE_FULL,
-    Bytes,
     FlowOptions,
     Longs,
 )
 from forensics.packets.links import find_networks
 from forensics.packets.opening import Container, ListedName
-from forensics.packets.protocols.tls import CLIENT_HELLO
-from forensics.packets.texts import gathered
 from forensics.packets.unwrapping import unwrap
 from forensics.packets.window import Window
 
@@ -77,7 +74,6 @@ FATES = {
 }
 """What becomes of a packet, and of each further one in an aggregate of 802.11: exactly one of these."""
 
-_HELLO_TYPE = 5  # where a TLS handshake record says what it is
 _PATIENCE = 65_536  # open flows that cause no sweep, and addresses that cause no renumbering
 
 
@@ -171,26 +167,25 @@ class Engine:
 
     # -- the pass ----------------------------------------------------------------------------------------------------
 
-    def events(self) -> Iterator[Harvest | Numbering | Messages | list[Pick] | list[ListedName]]:
+    def events(self) -> Iterator[Harvest | Picks | list[ListedName]]:
         """Go through the capture.
 
         Yields
         ------
-        Harvest or Numbering or Messages or list of Pick or list of ListedName
-            Picks and messages in the order of their packets, always before the harvest that has their flows; names
-            that the capture lists; a harvest at the end of every epoch, several where many flows close at once, and
-            at the end of the capture.
+        Harvest or Picks or list of ListedName
+            Picks in the order of their packets, always before the harvest that has their flows; names that the capture
+            lists; a harvest at the end of every epoch, several where many flows close at once, and at the end of the
+            capture.
         """
         cursor = self.tables.cursor
-        closed, cells = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS)
+        closed, cells, picked = Pile(layout.F_COLUMNS), Pile(layout.C_COLUMNS), Collector()
         cursor[layout.EPOCH_END] = EPOCH_PACKETS
-        numbered = None
         while not self._stopped:
             status = self._run()
-            if numbered is not self.tables.addresses:
-                numbered = self.tables.addresses
-                yield Numbering(numbered)
-            yield from self._picks()
+            picked.put(self.tables.picks[: cursor[layout.N_PICKS]], self._window.data)
+            cursor[layout.N_PICKS] = 0
+            if picked.full or status == EPOCH_DONE:
+                yield from picked.take(self.tables.addresses)
             if self.container.names:
                 yield self.container.told()
             self._collect(closed, cells)
@@ -200,6 +195,7 @@ class Engine:
                 self._forget_addresses()
             elif not self._serve(status):
                 break
+        yield from picked.take(self.tables.addresses)
         yield self._harvest(closed, cells)
         yield from self._sweep(0, everything=True)
 
@@ -273,23 +269,6 @@ class Engine:
         """Return the streams as they stand."""
         count = min(int(self.tables.cursor[layout.N_STREAMS]), layout.STREAM_ROWS)
         return self.tables.streams[:count].copy()
-
-    def _picks(self) -> Iterator[Messages | list[Pick]]:
-        """Copy the picked packets out of the buffer."""
-        t = self.tables
-        rows = t.picks[: t.cursor[layout.N_PICKS]]
-        t.cursor[layout.N_PICKS] = 0
-        datagrams = rows[:, layout.P_KIND] == layout.PICK_DNS
-        hellos = _first_hellos(rows, self._window.data)
-        for chosen in (datagrams, hellos):
-            if chosen.any():
-                columns = rows[chosen]
-                places = columns[:, layout.P_DATA], columns[:, layout.P_DATA_END]
-                yield Messages(columns, *gathered(self._window.data, *places), t.addresses)
-        b = self._window.data.data
-        others = rows[~(datagrams | hellos)].tolist()
-        if others:
-            yield [Pick(row, bytes(b[row[layout.P_DATA] : row[layout.P_DATA_END]])) for row in others]
 
     def _tidy(self) -> Iterator[Harvest]:
         """Close idle flows where open ones have piled up, and the ones idle longest where there are too many."""
@@ -367,16 +346,3 @@ class Engine:
             **self.notes,
             **{k: v for k, v in optional.items() if v},
         }
-
-
-def _first_hellos(rows: Longs, data: Bytes) -> npt.NDArray[np.bool_]:
-    """Tell which picks may be ClientHellos; only before all else of their flows, for they are read before the rest."""
-    begin = (rows[:, layout.P_KIND] == layout.PICK_TCP) & (rows[:, layout.P_START] == layout.BEGINS_TLS)
-    begin &= rows[:, layout.P_LENGTH] > _HELLO_TYPE
-    places = np.flatnonzero(begin)
-    begin[places] = data[rows[places, layout.P_DATA] + _HELLO_TYPE] == CLIENT_HELLO
-    _, firsts = np.unique(rows[:, layout.P_SERIAL], return_index=True)
-    first = np.zeros(len(rows), dtype=np.bool_)
-    first[firsts] = True
-    first &= begin
-    return first

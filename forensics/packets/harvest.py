@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from forensics.packets import layout
+
 if TYPE_CHECKING:
     from forensics.packets.index import Checkpoint
     from forensics.packets.layout import Bytes, Longs
 
-__all__ = ["Harvest", "Messages", "Numbering", "Pick"]
+__all__ = ["Harvest", "Messages", "Pick", "Picks"]
 
 
 class Pick(NamedTuple):
@@ -19,19 +21,36 @@ class Pick(NamedTuple):
     data: bytes
 
 
-class Numbering(NamedTuple):
-    """The IPv6 addresses by their numbers, for the picks that follow."""
-
-    addresses: Longs
-
-
-class Messages(NamedTuple):
-    """First pieces of messages, many at a time: n datagrams of DNS, or as many beginnings of TLS.
+class Picks(NamedTuple):
+    """Packets handed to Python, or parts of them, in the order of their packets.
 
     Parameters
     ----------
     columns
-        Their packets, n rows of ``layout.P_*``.
+        n rows of ``layout.P_*``; ``P_DATA`` and ``P_DATA_END`` are places in ``data``.
+    data
+        Their bytes.
+    addresses
+        The engine's IPv6 addresses.
+    """
+
+    columns: Longs
+    data: Bytes
+    addresses: Longs
+
+    def one(self, place: int) -> Pick:
+        """Return one of them."""
+        row = self.columns[place].tolist()
+        return Pick(row, self.data[row[layout.P_DATA] : row[layout.P_DATA_END]].tobytes())
+
+
+class Messages(NamedTuple):
+    """Messages, many at a time: n datagrams of DNS, or as many messages of TCP streams.
+
+    Parameters
+    ----------
+    columns
+        The packets in which they begin, n rows of ``layout.P_*``.
     data
         Their bytes, end to end.
     ends

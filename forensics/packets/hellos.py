@@ -149,9 +149,24 @@ class Certificates:
             TLS records, from the server's first on.
         """
         der = certificate(handshake_bytes(data))
+        if der is not None:
+            self.tell_one(teller, conversation, seen, side, der)
+
+    def tell_one(
+        self, teller: Teller, conversation: Conversation, seen: tuple[int, int], side: int, der: bytes
+    ) -> None:
+        """Write the names in a certificate, where it is not known.
+
+        Parameters
+        ----------
+        teller, conversation, seen, side
+            As in `tell`.
+        der
+            The certificate.
+        """
         speaker, peer = conversation.speakers(side)
-        key = (conversation.tunnel or speaker, sha256(der or b"").digest())
-        if der is None or key in self._known:
+        key = (conversation.tunnel or speaker, sha256(der).digest())
+        if key in self._known:
             return
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()

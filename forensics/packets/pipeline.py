@@ -6,25 +6,25 @@ from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forensics.packets import layout
 from forensics.packets.ahead import made_ahead
 from forensics.packets.applications import Applications
 from forensics.packets.columns import Origin, carried_batches, flow_batches, volume_batches
 from forensics.packets.engine import Engine
-from forensics.packets.harvest import Harvest, Messages, Numbering
+from forensics.packets.harvest import Harvest, Picks
 from forensics.packets.index import block_batches, packet_batches
 from forensics.packets.layout import FlowOptions
-from forensics.packets.opening import ListedName
 from forensics.rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
     from forensics.formats import Evidence
-    from forensics.packets.harvest import Pick
-    from forensics.packets.layout import Longs
+    from forensics.packets.opening import ListedName
 
 __all__ = ["read_capture"]
 
@@ -57,17 +57,16 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     origin = Origin(evidence.source, evidence.vantage)
     rows = Rows()
     applications = Applications(rows, origin)
-    addresses = engine.tables.addresses
     with closing(made_ahead(engine.events())) as events:
         for event in events:
             if isinstance(event, Harvest):
                 yield from _tables(event, applications, origin)
-            elif isinstance(event, Numbering):
-                addresses = event.addresses
-            elif isinstance(event, Messages):
-                applications.take_messages(event)
+            elif isinstance(event, Picks):
+                applications.take(event)
+                _reject(event, rows, origin)
             else:
-                _take(event, addresses, applications, rows, origin)
+                for name in event:
+                    _list_name(name, rows, origin)
             if isinstance(event, Harvest) or rows.full:
                 yield from rows.drain()
     if engine.damage is not None:
@@ -101,19 +100,6 @@ def _tables(event: Harvest, applications: Applications, origin: Origin) -> Itera
     yield from block_batches(event.checkpoints)
 
 
-def _take(
-    items: Sequence[Pick | ListedName], addresses: Longs, applications: Applications, rows: Rows, origin: Origin
-) -> None:
-    """Read picked packets, those that belong to no flow, and names that the capture lists."""
-    for item in items:
-        if isinstance(item, ListedName):
-            _list_name(item, rows, origin)
-        elif item.columns[layout.P_KIND] >= layout.PICK_DNS:
-            applications.take(item, addresses)
-        else:
-            _reject(rows, origin, item)
-
-
 def _list_name(name: ListedName, rows: Rows, origin: Origin) -> None:
     """Write a name that the capture itself lists."""
     columns = {"time": name.time // 1000, "record": name.record, "source": origin.source}
@@ -130,11 +116,13 @@ def _list_last_names(engine: Engine, rows: Rows, origin: Origin) -> None:
         rows.reject(origin.source, None, "names listed by a capture without packets: they have no time", raw)
 
 
-def _reject(rows: Rows, origin: Origin, pick: Pick) -> None:
-    """Write a packet that belongs to no flow into ``rejects``; of an unread link type only the first one comes here."""
-    kind = pick.columns[layout.P_KIND]
-    if kind == layout.UNREAD_LINK:
-        reason = f"packets of link type {pick.columns[layout.P_START]} are not read; this is the first of them"
-    else:
-        reason = layout.REJECT_REASONS[kind]
-    rows.reject(origin.source, pick.columns[layout.P_NUMBER], reason, pick.data)
+def _reject(picks: Picks, rows: Rows, origin: Origin) -> None:
+    """Write packets that belong to no flow into ``rejects``; of an unread link type only the first one comes here."""
+    for place in np.flatnonzero(picks.columns[:, layout.P_KIND] < layout.PICK_DNS).tolist():
+        pick = picks.one(place)
+        kind = pick.columns[layout.P_KIND]
+        if kind == layout.UNREAD_LINK:
+            reason = f"packets of link type {pick.columns[layout.P_START]} are not read; this is the first of them"
+        else:
+            reason = layout.REJECT_REASONS[kind]
+        rows.reject(origin.source, pick.columns[layout.P_NUMBER], reason, pick.data)

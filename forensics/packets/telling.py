@@ -84,14 +84,17 @@ class Teller:
         Parameters
         ----------
         table
-            ``names`` or ``fingerprints``.
+            ``names``, ``requests`` or ``fingerprints``.
         **columns
-            All its columns but ``source``.
+            Its columns, but for ``source``; one that is not given is null.
         """
         schema = TABLES[table].schema
-        columns["source"] = pa.repeat(pa.scalar(self.source, pa.string()), len(columns["time"]))
+        columns["source"] = pa.repeat(pa.scalar(self.source, pa.string()), len(columns["record"]))
+        for field in schema:
+            if field.name not in columns:
+                columns[field.name] = pa.nulls(len(columns["source"]), field.type)
         batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
-        if "name" in columns and columns["name"].null_count:
+        if table == "names" and columns["name"].null_count:
             batch = batch.filter(columns["name"].is_valid())
         self._held.setdefault(table, []).append(batch)
 

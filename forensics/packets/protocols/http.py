@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from forensics.addresses import address_text, host_name
 
-__all__ = ["Reply", "Request", "ends_head", "parse_reply", "parse_request"]
+__all__ = ["Reply", "Request", "asked_host", "ends_head", "media_type", "number", "parse_reply", "parse_request"]
 
 _MAX_NUMBER = 2**63 - 1
 
@@ -100,8 +100,8 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace").strip()
 
 
-def _number(text: str | None) -> int | None:
-    """Return a header's number, None where it is none."""
+def number(text: str | None) -> int | None:
+    """Return a field's number, None where it is none."""
     if text is None or not text.isascii() or not text.isdigit() or len(text) > 19:
         return None
     return min(int(text), _MAX_NUMBER)
@@ -112,8 +112,18 @@ def _host_and_port(authority: str) -> tuple[str | None, int | None]:
     match = _AUTHORITY.match(authority.strip())
     if match is None:  # pragma: no cover - the pattern matches every text
         return None, None
-    host, port = match["host"], _number(match["port"])
+    host, port = match["host"], number(match["port"])
     return address_text(host) or host_name(host), port if port is not None and port < 65536 else None
+
+
+def asked_host(field: str | None) -> str | None:
+    """Return the host that a Host field names, in canonical form."""
+    return _host_and_port(field or "")[0]
+
+
+def media_type(field: str | None) -> str | None:
+    """Return the media type that a Content-Type field names, None where it names none."""
+    return (field or "").partition(";")[0].strip().lower() or None
 
 
 def parse_request(data: bytes) -> Request | None:
@@ -138,7 +148,7 @@ def parse_request(data: bytes) -> Request | None:
         to_proxy=to_proxy,
         user_agent=head.field(b"\nuser-agent"),
         referer=head.field(b"\nreferer"),
-        content_length=_number(head.field(b"\ncontent-length")),
+        content_length=number(head.field(b"\ncontent-length")),
     )
 
 
@@ -148,11 +158,10 @@ def parse_reply(data: bytes) -> Reply | None:
     match = _STATUS.match(head.line)
     if match is None:
         return None
-    media = (head.field(b"\ncontent-type") or "").partition(";")[0].strip().lower()
     return Reply(
         status=int(match["status"]),
-        content_type=media or None,
-        content_length=_number(head.field(b"\ncontent-length")),
+        content_type=media_type(head.field(b"\ncontent-type")),
+        content_length=number(head.field(b"\ncontent-length")),
         upgrade=head.field(b"\nupgrade"),
     )
 

@@ -21,10 +21,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["CLIENT_HELLO", "ClientHello", "certificate", "handshake_bytes", "is_whole", "parse_client_hello"]
+__all__ = [
+    "CERTIFICATE",
+    "CLIENT_HELLO",
+    "HANDSHAKE",
+    "ClientHello",
+    "certificate",
+    "handshake_bytes",
+    "is_whole",
+    "parse_client_hello",
+]
 
 CLIENT_HELLO = 1
-_HANDSHAKE, _CERTIFICATE = 22, 11
+HANDSHAKE, CERTIFICATE = 22, 11
 _SERVER_NAME, _GROUPS, _POINT_FORMATS, _SIGNATURES, _ALPN, _VERSIONS = 0, 10, 11, 13, 16, 43
 _VERSION_CODES = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 0x0002: "s2"}
 _NOTHING = "000000000000"
@@ -195,7 +204,7 @@ def handshake_bytes(data: bytes) -> bytes:
     """Return what the leading handshake records of a stream carry, the record headers taken off."""
     found = b""
     at = 0
-    while at + 5 <= len(data) and data[at] == _HANDSHAKE:
+    while at + 5 <= len(data) and data[at] == HANDSHAKE:
         size = int.from_bytes(data[at + 3 : at + 5], "big")
         found += data[at + 5 : at + 5 + size]
         at += 5 + size
@@ -212,7 +221,7 @@ def certificate(handshake: bytes) -> bytes | None:
     at = 0
     while at + 4 <= len(handshake):
         size = int.from_bytes(handshake[at + 1 : at + 4], "big")
-        if handshake[at] == _CERTIFICATE:
+        if handshake[at] == CERTIFICATE:
             first = int.from_bytes(handshake[at + 7 : at + 10], "big")
             der = handshake[at + 10 : at + 10 + first]
             return der if 0 < first == len(der) else None

@@ -1,0 +1,221 @@
+"""HTTP of many connections, read together where it is as most is: a request, its reply, the next request.
+
+What is under way when the picks end is left to `forensics.packets.exchanges`, which reads everything else as well.
+
+References
+----------
+.. [1] RFC 9112, sections 9.3 (persistent connections) and 9.3.2 (pipelining, of which nothing is read here).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from forensics.addresses import address_text
+from forensics.packets import layout
+from forensics.packets.columns import Label, ends, times
+from forensics.packets.conversations import Conversation
+from forensics.packets.joining import changes
+from forensics.packets.protocols.http import asked_host, media_type, number
+from forensics.packets.protocols.http_columns import Heads, scan_heads, text_column
+from forensics.schema import TIME
+
+if TYPE_CHECKING:
+    from forensics.packets.joining import Joined
+    from forensics.packets.layout import Longs
+    from forensics.packets.telling import Teller
+
+    Flags = npt.NDArray[np.bool_]
+
+__all__ = ["read_dialogues"]
+
+
+class _Exchanges(NamedTuple):
+    """Requests and their replies: places among the messages, and what tells that a reply has ended, -1 for nothing."""
+
+    request: Longs
+    reply: Longs
+    end: Longs
+
+
+def _closed_by(joined: Joined, heads: Heads) -> tuple[Longs, Flags]:
+    """Find which message tells that another has ended: itself, the next one, or -1 for none.
+
+    Returns
+    -------
+    tuple
+        That message; and which messages are out of the ordinary.
+    """
+    start = joined.messages.columns[:, layout.P_START]
+    tail, head = start == layout.ENDS, start == layout.BEGINS_HTTP
+    last = np.append(joined.fresh[1:], True)
+    itself = head & (joined.bodies >= 0)
+    followed = np.append(tail[1:], False) & ~last
+    place = np.arange(len(start))
+    closed = np.where(itself, place, np.where(followed, place + 1, -1))
+    odd = np.where(tail, np.diff(joined.messages.ends) > 0, ~(head & heads.simple & joined.intact))
+    odd |= itself & followed
+    odd |= (closed < 0) & head & ~last
+    odd[tail] |= joined.fresh[tail] | tail[place[tail] - 1]
+    origin = joined.messages.columns[:, layout.P_BITS] & layout.BIT_ORIGIN
+    odd |= head & ((joined.messages.columns[:, layout.P_SIDE] == origin) == heads.reply)
+    odd |= head & ~heads.reply & (closed < 0)
+    return closed, odd
+
+
+def _paired(joined: Joined, heads: Heads, closed: Longs, fine: Flags) -> _Exchanges:
+    """Put replies beside requests; a connection in which they do not take turns is not fine."""
+    flows, done = joined.flows, joined.done
+    turns = np.flatnonzero((joined.messages.columns[:, layout.P_START] == layout.BEGINS_HTTP) & fine[flows])
+    turns = turns[np.lexsort((done[turns], flows[turns]))]
+    begins = np.flatnonzero(changes(flows[turns]))
+    rank = np.arange(len(turns)) - np.repeat(begins, np.diff(begins, append=len(turns)))
+    fine[flows[turns[(rank % 2 == 1) != heads.reply[turns]]]] = False
+    turns = turns[fine[flows[turns]]]
+    following = np.append(turns[1:], -1)
+    following[flows[following] != flows[turns]] = -1
+    following[-1:] = -1
+    asks = ~heads.reply[turns]
+    request, reply = turns[asks], following[asks]
+    late = (reply >= 0) & (done[closed[request]] > done[reply])
+    fine[flows[request[late]]] = False
+    some = fine[flows[request]]
+    request, reply = request[some], reply[some]
+    return _Exchanges(request, reply, np.where(reply >= 0, closed[reply], -1))
+
+
+def _hosts(joined: Joined, heads: Heads, request: Longs) -> tuple[Longs, list[str | None]]:
+    """Return for each request the index of the host that it asks for, and the distinct hosts: None for no name."""
+    raw = text_column(joined.messages.data, heads.fields["host"], request).dictionary_encode()
+    asked = [asked_host(text) for text in raw.dictionary.to_pylist()]
+    names: dict[str | None, int] = {None: 0}
+    codes = [names.setdefault(None if host is None or address_text(host) else host, len(names)) for host in asked]
+    return np.array([*codes, 0])[raw.indices.fill_null(len(codes)).to_numpy()], list(names)
+
+
+def _one_named(
+    joined: Joined, request: Longs, hosts: tuple[Longs, list[str | None]], labels: dict[int, Label], fine: Flags
+) -> None:
+    """Take connections for not fine that ask for anything but one host, by its name."""
+    codes, names = hosts
+    flows = joined.flows[request]
+    fine[flows[codes == 0]] = False
+    first = changes(flows)
+    fine[flows[~first & changes(codes)]] = False
+    serials = joined.messages.columns[request, layout.P_SERIAL]
+    for place in np.flatnonzero(first).tolist():
+        known = labels.get(int(serials[place]))
+        if known is not None and known != Label("http", names[codes[place]]):
+            fine[flows[place]] = False
+
+
+def _rows(joined: Joined, heads: Heads, request: Longs, closed: Longs) -> dict[str, pa.Array]:
+    """Return the columns of ``requests`` that requests fill, but for the host."""
+    messages = joined.messages
+    columns = messages.columns[request]
+    both = ends(*(columns[:, k] for k in (layout.P_KEY1, layout.P_KEY2, layout.P_BITS)), messages.addresses)
+    spans = {"method": heads.method, "url": heads.url}
+    spans |= {"user_agent": heads.fields["user-agent"], "referer": heads.fields["referer"]}
+    return {
+        "start": pa.array(columns[:, layout.P_TIME] // 1000),
+        "src": both.src,
+        "src_port": both.src_port,
+        "dst": both.dst,
+        "dst_port": both.dst_port,
+        **{name: text_column(messages.data, span, request) for name, span in spans.items()},
+        "request_bytes": pa.array(joined.bodies[closed[request]]),
+        "record": pa.array(columns[:, layout.P_NUMBER]),
+    }
+
+
+def _tell_over(teller: Teller, joined: Joined, heads: Heads, pairs: _Exchanges, rows: pa.RecordBatch) -> None:
+    """Write exchanges that are over, in the order in which they ended."""
+    over = np.flatnonzero(pairs.end >= 0)
+    over = over[np.argsort(joined.done[pairs.end[over]])]
+    reply, end, rows = pairs.reply[over], pairs.end[over], rows.take(pa.array(over))
+    media = text_column(joined.messages.data, heads.fields["content-type"], reply).dictionary_encode()
+    types = pa.array([media_type(text) for text in media.dictionary.to_pylist()], pa.string())
+    columns = dict(zip(rows.schema.names, rows.columns, strict=True))
+    columns["start"] = columns["start"].cast(TIME)
+    teller.hold(
+        "requests",
+        **columns,
+        end=times(joined.messages.columns[end, layout.P_TIME]),
+        status=pa.array(heads.status[reply].astype(np.int32)),
+        content_type=types.take(media.indices),
+        response_bytes=pa.array(joined.bodies[end]),
+    )
+
+
+def _begun(teller: Teller, joined: Joined, heads: Heads, pairs: _Exchanges, rows: pa.RecordBatch) -> list[Conversation]:
+    """Return connections with an exchange that is not over, each at the place where its messages are."""
+    open_ = np.flatnonzero(pairs.end < 0)
+    columns, data = joined.messages.columns, joined.messages.data
+    origins = (columns[pairs.request[open_], layout.P_BITS] & layout.BIT_ORIGIN).tolist()
+    reply = np.maximum(pairs.reply[open_], 0)
+    sizes, types = (
+        text_column(data, heads.fields[f"content-{name}"], reply).to_pylist() for name in ("length", "type")
+    )
+    found = []
+    for k, row in enumerate(rows.take(pa.array(open_)).to_pylist()):
+        row["source"] = teller.source
+        ends_at = (row[name] for name in ("src", "src_port", "dst", "dst_port"))
+        conversation = Conversation(*ends_at, origins[k], service="http", targets=[row["name"]], through_proxy=False)
+        if pairs.reply[open_[k]] < 0:
+            conversation.pending.append(row)
+        else:
+            row["end"] = int(columns[reply[k], layout.P_TIME]) // 1000
+            row["status"], row["content_type"] = int(heads.status[reply[k]]), media_type(types[k])
+            row["response_bytes"] = number(sizes[k])
+            conversation.replying = row
+        found.append(conversation)
+    return found
+
+
+def read_dialogues(
+    teller: Teller, labels: dict[int, Label], conversations: dict[int, Conversation], joined: Joined
+) -> Flags:
+    """Write what connections say that speak nothing but HTTP, each to one server by its name.
+
+    Parameters
+    ----------
+    teller
+        Writes the rows.
+    labels, conversations
+        What is known of flows, by their serial number; these connections are not among the latter, and those are put
+        there whose last exchange is not over.
+    joined
+        What was said.
+
+    Returns
+    -------
+    numpy.ndarray
+        Which messages were read.
+    """
+    messages = joined.messages
+    heads = scan_heads(messages.data, messages.ends)
+    closed, odd = _closed_by(joined, heads)
+    fine = np.ones(joined.flows[-1] + 1, dtype=np.bool_)
+    fine[joined.flows[odd]] = False
+    pairs = _paired(joined, heads, closed, fine)
+    codes, names = _hosts(joined, heads, pairs.request)
+    _one_named(joined, pairs.request, (codes, names), labels, fine)
+    some = fine[joined.flows[pairs.request]]
+    pairs, codes = _Exchanges(*(places[some] for places in pairs)), codes[some]
+    if len(codes):
+        columns = _rows(joined, heads, pairs.request, closed) | {"name": pa.array(names, pa.string()).take(codes)}
+        rows = pa.RecordBatch.from_pydict(columns)
+        how = pa.repeat(pa.scalar("http", pa.string()), len(codes))
+        asked = {"address": columns["dst"], "name": columns["name"], "client": columns["src"]}
+        teller.hold("names", time=columns["start"].cast(TIME), how=how, record=columns["record"], **asked)
+        _tell_over(teller, joined, heads, pairs, rows)
+        serials = messages.columns[pairs.request, layout.P_SERIAL].tolist()
+        for serial, code in zip(serials, codes.tolist(), strict=True):
+            labels[serial] = Label("http", names[code])
+        begun = [serial for serial, end in zip(serials, pairs.end.tolist(), strict=True) if end < 0]
+        conversations.update(zip(begun, _begun(teller, joined, heads, pairs, rows), strict=True))
+    return fine[joined.flows]
