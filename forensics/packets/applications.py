@@ -21,6 +21,7 @@ from forensics.packets.harvest import Messages
 from forensics.packets.hellos import Certificates, tell_hello, tell_ssh
 from forensics.packets.http_bodies import body_so_far
 from forensics.packets.http_framing import stream_row
+from forensics.packets.labels import Labels
 from forensics.packets.lookups import Lookups
 from forensics.packets.protocols.http import ends_head
 from forensics.packets.protocols.quic import Initials
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from forensics.packets.columns import Label, Origin
+    from forensics.packets.columns import Origin
     from forensics.packets.flights import Shown
     from forensics.packets.harvest import Pick, Picks
     from forensics.packets.layout import Longs
@@ -117,7 +118,7 @@ class Applications:
     """
 
     def __init__(self, rows: Rows, origin: Origin) -> None:
-        self.labels: dict[int, Label] = {}
+        self.labels = Labels()
         self._teller = Teller(rows, origin)
         self.failures = self._teller.failures
         self.exported = Exported(origin, "exchanges")
@@ -186,12 +187,8 @@ class Applications:
         over = set(serials)
         for key in [key for key in self._followed.heads if key[0] in over]:
             self._tell(key, self._followed.heads.pop(key))
-        known = self._conversations.keys() & over
-        for k, serial in enumerate(serials):
-            if serial in known:
-                conversation = self._conversations[serial]
-                if conversation.sending or conversation.replying:
-                    self._end_bodies(conversation, closed[k], streams)
+        for k in [k for k, serial in enumerate(serials) if serial in self._conversations]:
+            self._end_bodies(self._conversations[serials[k]], closed[k], streams)
         yield from self._teller.tell_held()
         if self.exported.full:
             yield from self.exported.drain()
@@ -200,12 +197,9 @@ class Applications:
         """Tell what closed flows still owe, and drop what is known of them; call it after their rows were made."""
         closed = serials.tolist()
         over = set(closed)
-        known = self._conversations.keys() & over
-        for serial in closed:
-            if serial in known:
-                close_exchange(self._teller, self._conversations.pop(serial))
-        for serial in self.labels.keys() & over:
-            del self.labels[serial]
+        for serial in [serial for serial in closed if serial in self._conversations]:
+            close_exchange(self._teller, self._conversations.pop(serial))
+        self.labels.forget(closed)
         self._lookups.forget(over)
         followed = self._followed
         for key in [key for key in followed.early if key[0] in over]:
@@ -215,8 +209,9 @@ class Applications:
 
     def _end_bodies(self, conversation: Conversation, flow: Longs, streams: Longs) -> None:
         """Take in how far bodies went that did not end, or that end with their connection."""
-        for side in (conversation.origin, 1 - conversation.origin):
-            stream = stream_row(flow, streams, side)
+        sides = (conversation.origin, conversation.sending), (1 - conversation.origin, conversation.replying)
+        for side, row in sides:
+            stream = None if row is None else stream_row(flow, streams, side)
             progress = None if stream is None else body_so_far(stream, side)
             if progress is not None:
                 end_message(self._teller, conversation, side, progress[1], progress[0])

@@ -6,7 +6,7 @@ Only distinct addresses, histories and labels are turned into text one by one; r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -22,13 +22,13 @@ from forensics.rows import BATCH_ROWS
 from forensics.schema import FLOWS, VOLUMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from forensics.packets.labels import Label, Labels
     from forensics.packets.layout import Longs
 
 __all__ = [
     "Ends",
-    "Label",
     "Origin",
     "carried_batches",
     "ends",
@@ -46,30 +46,6 @@ class Origin:
 
     source: str
     vantage: str
-
-
-class Label(NamedTuple):
-    """What the packets of one flow told about it.
-
-    Parameters
-    ----------
-    service
-        Application protocol, as Zeek names it.
-    name
-        Host name that the client asked for.
-    proxied
-        Whether the flow's server is a proxy that the client spoke through to one single host.
-    address
-        That host, where the client gave an address and no name.
-    """
-
-    service: str | None = None
-    name: str | None = None
-    proxied: bool = False
-    address: str | None = None
-
-
-_NO_LABEL = Label()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +108,6 @@ _NAMES = pa.array([proto_name(number) for number in range(256)], pa.string())
 def protos(key2: Longs) -> pa.Array:
     """Return the names of the flows' protocols."""
     return _NAMES.take(pa.array(key2 & 255))
-
-
-def _labels(serials: Longs, labels: Mapping[int, Label]) -> tuple[Longs, list[Label]]:
-    """Return for each flow the index of its label in a list whose first entry is the empty label."""
-    distinct: dict[Label, int] = {_NO_LABEL: 0}
-    labelled = np.array(sorted(labels.keys() & set(serials.tolist())), dtype=np.int64)
-    if not len(labelled):
-        return np.zeros(len(serials), dtype=np.int64), [_NO_LABEL]
-    numbers = np.array([distinct.setdefault(labels[serial], len(distinct)) for serial in labelled.tolist()])
-    places = np.minimum(np.searchsorted(labelled, serials), len(labelled) - 1)
-    return np.where(labelled[places] == serials, numbers[places], 0), list(distinct)
 
 
 def _histories(history: Longs, swapped: Longs) -> pa.Array:
@@ -218,12 +183,12 @@ def _slices(columns: dict[str, pa.Array], schema: pa.Schema, name: str) -> Itera
 
 
 def flow_batches(
-    flows: Longs, addresses: Longs, labels: Mapping[int, Label], origin: Origin
+    flows: Longs, addresses: Longs, labels: Labels, origin: Origin
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield rows of ``flows`` for closed flows, in the order in which they closed."""
     n = len(flows)
     both = ends(flows[:, layout.F_KEY1], flows[:, layout.F_KEY2], flows[:, layout.F_BITS], addresses)
-    codes, known = _labels(flows[:, layout.F_SERIAL], labels)
+    codes, known = labels.of(flows[:, layout.F_SERIAL])
     columns = {
         "start": times(flows[:, layout.F_START]),
         "end": times(flows[:, layout.F_LAST]),
@@ -282,12 +247,12 @@ def _grouped(cells: Longs, codes: Longs) -> tuple[Longs, Longs]:
 
 
 def volume_batches(
-    cells: Longs, addresses: Longs, labels: Mapping[int, Label], origin: Origin
+    cells: Longs, addresses: Longs, labels: Labels, origin: Origin
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield rows of ``volumes`` for cells: one per minute, pair, name and proxy. A proxy stands in ``via``."""
     if not len(cells):
         return
-    codes, known = _labels(cells[:, layout.C_SERIAL], labels)
+    codes, known = labels.of(cells[:, layout.C_SERIAL])
     keys, sums = _grouped(cells, codes)
     n = len(keys)
     both = ends(keys[:, 1], keys[:, 2], keys[:, 3], addresses)

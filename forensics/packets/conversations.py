@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from forensics.addresses import address_text
 from forensics.packets import layout
-from forensics.packets.columns import Label
+from forensics.packets.labels import Label
 from forensics.packets.texts import address_of
 from forensics.packets.transport import unpair
 

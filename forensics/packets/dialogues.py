@@ -17,15 +17,17 @@ import pyarrow as pa
 
 from forensics.addresses import address_text
 from forensics.packets import layout
-from forensics.packets.columns import Label, ends, times
+from forensics.packets.columns import ends, times
 from forensics.packets.conversations import Conversation
 from forensics.packets.joining import changes
+from forensics.packets.labels import Label
 from forensics.packets.protocols.http import asked_host, media_type, number
 from forensics.packets.protocols.http_columns import Heads, scan_heads, text_column
 from forensics.schema import TIME
 
 if TYPE_CHECKING:
     from forensics.packets.joining import Joined
+    from forensics.packets.labels import Labels
     from forensics.packets.layout import Longs
     from forensics.packets.telling import Teller
 
@@ -98,7 +100,7 @@ def _hosts(joined: Joined, heads: Heads, request: Longs) -> tuple[Longs, list[st
 
 
 def _one_named(
-    joined: Joined, request: Longs, hosts: tuple[Longs, list[str | None]], labels: dict[int, Label], fine: Flags
+    joined: Joined, request: Longs, hosts: tuple[Longs, list[str | None]], labels: Labels, fine: Flags
 ) -> None:
     """Take connections for not fine that ask for anything but one host, by its name."""
     codes, names = hosts
@@ -176,9 +178,7 @@ def _begun(teller: Teller, joined: Joined, heads: Heads, pairs: _Exchanges, rows
     return found
 
 
-def read_dialogues(
-    teller: Teller, labels: dict[int, Label], conversations: dict[int, Conversation], joined: Joined
-) -> Flags:
+def read_dialogues(teller: Teller, labels: Labels, conversations: dict[int, Conversation], joined: Joined) -> Flags:
     """Write what connections say that speak nothing but HTTP, each to one server by its name.
 
     Parameters
@@ -214,8 +214,7 @@ def read_dialogues(
         teller.hold("names", time=columns["start"].cast(TIME), how=how, record=columns["record"], **asked)
         _tell_over(teller, joined, heads, pairs, rows)
         serials = messages.columns[pairs.request, layout.P_SERIAL].tolist()
-        for serial, code in zip(serials, codes.tolist(), strict=True):
-            labels[serial] = Label("http", names[code])
+        labels.put(serials, [Label("http", name) for name in names], codes)
         begun = [serial for serial, end in zip(serials, pairs.end.tolist(), strict=True) if end < 0]
         conversations.update(zip(begun, _begun(teller, joined, heads, pairs, rows), strict=True))
     return fine[joined.flows]

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from forensics.packets import layout
-from forensics.packets.columns import Label
 from forensics.packets.hellos import tell_hellos
+from forensics.packets.labels import Label
 from forensics.packets.protocols.client_hellos import scan_hellos
 from forensics.packets.protocols.tls import CERTIFICATE, CLIENT_HELLO, HANDSHAKE
 from forensics.packets.recognising import HEAD_BYTES
@@ -25,6 +25,7 @@ from forensics.packets.transport import unpair
 if TYPE_CHECKING:
     from forensics.packets.harvest import Messages
     from forensics.packets.joining import Joined
+    from forensics.packets.labels import Labels
     from forensics.packets.layout import Bytes, Longs
     from forensics.packets.telling import Teller
 
@@ -90,7 +91,7 @@ def find_certificates(data: Bytes, bounds: Longs) -> tuple[Longs, Longs]:
     return begins, stops
 
 
-def read_handshakes(teller: Teller, labels: dict[int, Label], joined: Joined) -> tuple[Flags, dict[int, Shown]]:
+def read_handshakes(teller: Teller, labels: Labels, joined: Joined) -> tuple[Flags, dict[int, Shown]]:
     """Write what connections say that speak nothing but TLS, and of which nothing but this is known.
 
     Parameters
@@ -125,14 +126,21 @@ def read_handshakes(teller: Teller, labels: dict[int, Label], joined: Joined) ->
     answers &= fine[joined.flows]
     chosen = np.flatnonzero(asks)
     if len(chosen):
-        names = tell_hellos(teller, messages, hellos, chosen).to_pylist()
-        for serial, name in zip(columns[chosen, layout.P_SERIAL].tolist(), names, strict=True):
-            known = labels.get(serial)
-            labels[serial] = Label("ssl", name or (known.name if known else None))
-    for serial in columns[answers, layout.P_SERIAL].tolist():
-        labels.setdefault(serial, Label("ssl"))
+        names = tell_hellos(teller, messages, hellos, chosen)
+        _label(labels, columns[chosen, layout.P_SERIAL], names)
     chosen = np.flatnonzero(answers)
+    _label(labels, columns[chosen, layout.P_SERIAL], pa.nulls(len(chosen), pa.string()))
     return asks | answers, _shown(messages, chosen, begins[chosen], stops[chosen], joined.done[chosen])
+
+
+def _label(labels: Labels, serials: Longs, names: pa.Array) -> None:
+    """Note what servers connections ask for; where one names none, a name that is known already stays."""
+    new = names.is_valid().to_numpy(zero_copy_only=False)
+    for place in np.flatnonzero(~new).tolist():
+        new[place] = int(serials[place]) not in labels
+    encoded = names.filter(pa.array(new)).dictionary_encode()
+    known = [Label("ssl", name) for name in (*encoded.dictionary.to_pylist(), None)]
+    labels.put(serials[new].tolist(), known, encoded.indices.fill_null(len(known) - 1).to_numpy())
 
 
 def _shown(messages: Messages, chosen: Longs, begins: Longs, stops: Longs, done: Longs) -> dict[int, Shown]:

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.packets import layout
-from forensics.packets.columns import Label, times
+from forensics.packets.columns import times
 from forensics.packets.harvest import Messages
+from forensics.packets.labels import Label
 from forensics.packets.protocols.dns import parse_messages
 from forensics.packets.protocols.streams import Stream
 from forensics.packets.texts import address_codes
@@ -18,6 +19,7 @@ from forensics.packets.transport import unpair
 
 if TYPE_CHECKING:
     from forensics.packets.harvest import Pick
+    from forensics.packets.labels import Labels
     from forensics.packets.layout import Longs
     from forensics.packets.telling import Teller
 
@@ -39,7 +41,7 @@ class Lookups:
         What is known of flows, by their serial number.
     """
 
-    def __init__(self, teller: Teller, labels: dict[int, Label]) -> None:
+    def __init__(self, teller: Teller, labels: Labels) -> None:
         self._teller = teller
         self._labels = labels
         self._streamed: list[tuple[list[int], bytes]] = []
@@ -96,8 +98,8 @@ class Lookups:
         ends = np.cumsum([0, *(len(message) for _, message in self._streamed)], dtype=np.int64)
         self._streamed.clear()
         readable = self.read(Messages(columns, data, ends, addresses))
-        for serial in columns[readable == 1, layout.P_SERIAL].tolist():
-            self._labels[serial] = _LABEL
+        serials = columns[readable == 1, layout.P_SERIAL].tolist()
+        self._labels.put(serials, [_LABEL], np.zeros(len(serials), dtype=np.int64))
 
     def forget(self, closed: set[int]) -> None:
         """Drop the streams of closed flows."""

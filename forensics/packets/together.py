@@ -19,11 +19,11 @@ from forensics.packets.joining import join
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from forensics.packets.columns import Label
     from forensics.packets.conversations import Conversation
     from forensics.packets.flights import Shown
     from forensics.packets.harvest import Picks
     from forensics.packets.joining import Joined
+    from forensics.packets.labels import Labels
     from forensics.packets.layout import Longs
     from forensics.packets.telling import Teller
 
@@ -42,7 +42,7 @@ def _speaks(said: Longs, begins: int, *others: int) -> Flags:
 def read_together(
     picks: Picks,
     teller: Teller,
-    labels: dict[int, Label],
+    labels: Labels,
     conversations: dict[int, Conversation],
     early: Container[int],
 ) -> tuple[Flags, dict[int, Shown]]:
@@ -69,8 +69,10 @@ def read_together(
     flows, which = np.unique(picks.columns[tcp, layout.P_SERIAL], return_inverse=True)
     said = np.zeros(len(flows), dtype=np.int64)
     np.bitwise_or.at(said, which, 1 << picks.columns[tcp, layout.P_START])
-    for place, serial in enumerate(flows.tolist()):
-        if serial in conversations or serial in early:
+    for place, (serial, kinds) in enumerate(zip(flows.tolist(), said.tolist(), strict=True)):
+        label = labels.get(serial)
+        other = label is not None and (label.service == "http") != bool(kinds >> layout.BEGINS_HTTP & 1)
+        if other or serial in conversations or serial in early:
             said[place] = 0
     tls = tcp[_speaks(said, layout.BEGINS_TLS)[which]]
     http = tcp[_speaks(said, layout.BEGINS_HTTP, layout.ENDS)[which]]
