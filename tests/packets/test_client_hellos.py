@@ -93,7 +93,7 @@ def test_together_as_alone(request: pytest.FixtureRequest, make: ModuleType, kin
     build: Build = request.getfixturevalue(kind)
     together = said(build, make, hellos)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build.applications, "scan_hellos", lambda data, ends: none_simple(build, data, ends))
+        patch.setattr(build.flights, "scan_hellos", lambda data, ends: none_simple(build, data, ends))
         alone = said(build, make, hellos)
 
     assert together == alone

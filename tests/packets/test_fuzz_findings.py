@@ -64,6 +64,7 @@ def test_acknowledgements_that_run_away(plain: Build) -> None:
     """Numbers that jump ahead thousands of times leave a count of missing bytes that is still one."""
     lay = plain.layout
     t = plain.arrays.new_tables(lay.FlowOptions())
+    t.flows[0] = 0  # a new flow is written before it is read
     t.flows[0, lay.F_BITS] = lay.BIT_SEQ
     step = 0x7FFF_FFFF
     for k in range(1, 33_000):
@@ -79,13 +80,13 @@ def test_initials_that_cannot_be_read_are_bounded(
     """Datagrams that only look like QUIC leave no more behind than is followed at once."""
     monkeypatch.setattr(plain.applications, "MAX_FOLLOWED", 3)
     kept: list[int] = []
-    take = plain.applications.Applications.take
+    take = plain.applications.Applications._take_one
 
     def watched(self: Any, *given: object) -> None:  # noqa: ANN401 - a class of a build
         take(self, *given)
         kept.append(len(self._followed.initials))
 
-    monkeypatch.setattr(plain.applications.Applications, "take", watched)
+    monkeypatch.setattr(plain.applications.Applications, "_take_one", watched)
     nonsense = b"\xc0\0\0\0\1\x08" + bytes(10) + b"\x44\x90" + bytes(1300)
     frames = [make.ethernet(make.ipv4("192.0.2.1", "192.0.2.2", 17, make.udp(k, 443, nonsense))) for k in range(1, 9)]
     plain.read(make.pcap([make.Packet(make.START, frame) for frame in frames]))
@@ -101,7 +102,7 @@ def test_dns_messages_of_no_length(plain: Build) -> None:
     columns[plain.layout.P_KIND] = plain.layout.PICK_DNS_STREAM
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plain.streams.Stream, "drop", lambda _, size: dropped.append(size))
-        lookups.take_segment(plain.engine.Pick(columns, bytes(60_001)))
+        lookups.take_segment(plain.harvest.Pick(columns, bytes(60_001)))
 
     assert dropped == [60_000]
 

@@ -55,7 +55,10 @@ def watched(build: Build, data: bytes, patch: pytest.MonkeyPatch) -> tuple[Any, 
     for event in engine.events():
         if hasattr(event, "closed"):
             serials.append(event.closed[:, lay.F_SERIAL])
-            tables += [batch for _, batch in build.columns.flow_batches(event.closed, event.addresses, {}, origin)]
+            tables += [
+                batch
+                for _, batch in build.columns.flow_batches(event.closed, event.addresses, build.labels.Labels(), origin)
+            ]
             for name, batch in (
                 *build.index.packet_batches(event.members, event.further),
                 *build.columns.carried_batches(event.closed, event.addresses),
