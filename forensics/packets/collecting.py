@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Collector"]
 
-ENOUGH_BYTES = 4 << 20
+ENOUGH_BYTES = 2 << 20
 """Picked bytes that are handed out before an epoch ends; bounds the memory. [B]"""
 
 ENOUGH_PICKS = 1 << 16

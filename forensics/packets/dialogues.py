@@ -119,7 +119,8 @@ def _rows(joined: Joined, heads: Heads, request: Longs, closed: Longs) -> dict[s
     """Return the columns of ``requests`` that requests fill, but for the host."""
     messages = joined.messages
     columns = messages.columns[request]
-    both = ends(*(columns[:, k] for k in (layout.P_KEY1, layout.P_KEY2, layout.P_BITS)), messages.addresses)
+    key1, key2, bits = (columns[:, k] for k in (layout.P_KEY1, layout.P_KEY2, layout.P_BITS))
+    both = ends(key1, key2, bits, messages.addresses)
     spans = {"method": heads.method, "url": heads.url}
     spans |= {"user_agent": heads.fields["user-agent"], "referer": heads.fields["referer"]}
     return {
@@ -165,8 +166,8 @@ def _begun(teller: Teller, joined: Joined, heads: Heads, pairs: _Exchanges, rows
     found = []
     for k, row in enumerate(rows.take(pa.array(open_)).to_pylist()):
         row["source"] = teller.source
-        ends_at = (row[name] for name in ("src", "src_port", "dst", "dst_port"))
-        conversation = Conversation(*ends_at, origins[k], service="http", targets=[row["name"]], through_proxy=False)
+        conversation = Conversation(row["src"], row["src_port"], row["dst"], row["dst_port"], origins[k])
+        conversation.remember(Label("http", row["name"]))
         if pairs.reply[open_[k]] < 0:
             conversation.pending.append(row)
         else:

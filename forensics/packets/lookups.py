@@ -94,7 +94,8 @@ class Lookups:
         if not self._streamed:
             return
         columns = np.array([columns for columns, _ in self._streamed], dtype=np.int64)
-        data = np.frombuffer(b"".join(message for _, message in self._streamed) or b"\0", dtype=np.uint8)
+        joined = bytearray().join(message for _, message in self._streamed)  # as loops know arrays: what can be written
+        data = np.frombuffer(joined or bytearray(1), dtype=np.uint8)
         ends = np.cumsum([0, *(len(message) for _, message in self._streamed)], dtype=np.int64)
         self._streamed.clear()
         readable = self.read(Messages(columns, data, ends, addresses))

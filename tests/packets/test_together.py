@@ -42,6 +42,8 @@ def requests(draw: st.DrawFn) -> bytes:
     version = draw(st.one_of(st.just(" HTTP/1.1"), VERSIONS))
     host = draw(st.one_of(st.just("a.example"), HOSTS))
     head = f"{method} {target}{version}\r\nHost: {host}\r\n{draw(st.one_of(st.just(''), fields()))}"
+    if size and draw(st.booleans()):
+        return (head + "Transfer-Encoding: chunked\r\n\r\n7\r\n1234567\r\n0\r\n\r\n").encode()
     return (head + (f"Content-Length: {size}\r\n" if size else "") + "\r\n").encode() + bytes(size)
 
 

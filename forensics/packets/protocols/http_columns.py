@@ -160,7 +160,8 @@ def _request_lines(data: Bytes, begins: Longs, ends: Longs) -> tuple[Flags, Long
 def _versions(data: Bytes, places: Longs) -> Flags:
     """Tell whether ``HTTP/1.1`` stands at places, or other digits."""
     found: Flags = (data[places[:, None] + np.arange(len(_VERSION))] == _VERSION).all(axis=1)
-    return found & _DIGIT[data[places + 5]] & (data[places + 6] == _DOT) & _DIGIT[data[places + 7]]
+    found &= _DIGIT[data[places + 5]] & (data[places + 6] == _DOT) & _DIGIT[data[places + 7]]
+    return found
 
 
 def _status_lines(data: Bytes, begins: Longs, ends: Longs) -> tuple[Flags, Longs]:
