@@ -154,29 +154,37 @@ def _tell_over(teller: Teller, joined: Joined, heads: Heads, pairs: _Exchanges, 
     )
 
 
-def _begun(teller: Teller, joined: Joined, heads: Heads, pairs: _Exchanges, rows: pa.RecordBatch) -> list[Conversation]:
-    """Return connections with an exchange that is not over, each at the place where its messages are."""
-    open_ = np.flatnonzero(pairs.end < 0)
+def _begin(
+    teller: Teller,
+    conversations: dict[int, Conversation],
+    joined: Joined,
+    heads: Heads,
+    pairs: _Exchanges,
+    rows: pa.RecordBatch,
+) -> None:
+    """Keep exchanges that are not over: of a connection a reply under way, a request that waits, or both."""
+    begun = np.flatnonzero(pairs.end < 0)
     columns, data = joined.messages.columns, joined.messages.data
-    origins = (columns[pairs.request[open_], layout.P_BITS] & layout.BIT_ORIGIN).tolist()
-    reply = np.maximum(pairs.reply[open_], 0)
-    sizes, types = (
-        text_column(data, heads.fields[f"content-{name}"], reply).to_pylist() for name in ("length", "type")
-    )
-    found = []
-    for k, row in enumerate(rows.take(pa.array(open_)).to_pylist()):
+    firsts = columns[pairs.request[begun]]
+    serials = firsts[:, layout.P_SERIAL].tolist()
+    origins = (firsts[:, layout.P_BITS] & layout.BIT_ORIGIN).tolist()
+    reply = np.maximum(pairs.reply[begun], 0)
+    sizes = text_column(data, heads.fields["content-length"], reply).to_pylist()
+    types = text_column(data, heads.fields["content-type"], reply).to_pylist()
+    for k, row in enumerate(rows.take(pa.array(begun)).to_pylist()):
         row["source"] = teller.source
-        conversation = Conversation(row["src"], row["src_port"], row["dst"], row["dst_port"], origins[k])
-        conversation.remember(Label("http", row["name"]))
-        if pairs.reply[open_[k]] < 0:
+        conversation = conversations.get(serials[k])
+        if conversation is None:
+            conversation = Conversation(row["src"], row["src_port"], row["dst"], row["dst_port"], origins[k])
+            conversation.remember(Label("http", row["name"]))
+            conversations[serials[k]] = conversation
+        if pairs.reply[begun[k]] < 0:
             conversation.pending.append(row)
         else:
             row["end"] = int(columns[reply[k], layout.P_TIME]) // 1000
             row["status"], row["content_type"] = int(heads.status[reply[k]]), media_type(types[k])
             row["response_bytes"] = number(sizes[k])
             conversation.replying = row
-        found.append(conversation)
-    return found
 
 
 def read_dialogues(teller: Teller, labels: Labels, conversations: dict[int, Conversation], joined: Joined) -> Flags:
@@ -216,6 +224,5 @@ def read_dialogues(teller: Teller, labels: Labels, conversations: dict[int, Conv
         _tell_over(teller, joined, heads, pairs, rows)
         serials = messages.columns[pairs.request, layout.P_SERIAL].tolist()
         labels.put(serials, [Label("http", name) for name in names], codes)
-        begun = [serial for serial, end in zip(serials, pairs.end.tolist(), strict=True) if end < 0]
-        conversations.update(zip(begun, _begun(teller, joined, heads, pairs, rows), strict=True))
+        _begin(teller, conversations, joined, heads, pairs, rows)
     return fine[joined.flows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def requests(draw: st.DrawFn) -> bytes:
     size = draw(st.sampled_from([0, 0, 0, 7]))
     target = draw(st.one_of(st.just("/"), TARGETS))
     version = draw(st.one_of(st.just(" HTTP/1.1"), VERSIONS))
-    host = draw(st.one_of(st.just("a.example"), HOSTS))
+    host = draw(st.one_of(st.sampled_from(["a.example", "a.example", "b.example"]), HOSTS))
     head = f"{method} {target}{version}\r\nHost: {host}\r\n{draw(st.one_of(st.just(''), fields()))}"
     if size and draw(st.booleans()):
         return (head + "Transfer-Encoding: chunked\r\n\r\n7\r\n1234567\r\n0\r\n\r\n").encode()
@@ -145,21 +146,47 @@ def told(build: Build, data: bytes) -> Any:  # noqa: ANN401 - rows of tables
     return {name: sorted(map(str, rows)) for name, rows in tables.items()}, notes.get("unread_messages")
 
 
-@pytest.mark.parametrize("enough", [1, 1 << 22])
+def told_both_ways(build: Build, data: bytes, block: int) -> tuple[Any, Any]:
+    """Return what a capture tells, read together as each block of it comes; and read alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build.collecting, "ENOUGH_BYTES", 1)
+        patch.setattr(build.pipeline, "Engine", partial(build.engine.Engine, block=block))
+        together = told(build, data)
+        patch.setattr(build.applications, "read_together", nothing)
+        return together, told(build, data)
+
+
+@pytest.mark.parametrize("block", [500, 1 << 20])
 @settings(max_examples=150, deadline=None)
 @given(spoken=st.lists(dialogues(), min_size=1, max_size=5), mixed=st.booleans())
 def test_together_as_alone(
-    plain: Build, make: ModuleType, enough: int, spoken: list[list[Piece]], *, mixed: bool
+    plain: Build, make: ModuleType, block: int, spoken: list[list[Piece]], *, mixed: bool
 ) -> None:
     """All tables are the same, however much is handed over at once."""
-    data = capture(make, spoken, mixed=mixed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain.collecting, "ENOUGH_BYTES", enough)
-        together = told(plain, data)
-        patch.setattr(plain.applications, "read_together", nothing)
-        alone = told(plain, data)
+    together, alone = told_both_ways(plain, capture(make, spoken, mixed=mixed), block)
 
     assert together == alone
+
+
+@pytest.mark.parametrize("block", [200, 700, 1 << 20])
+@pytest.mark.parametrize(
+    "hosts",
+    [["a.example"] * 3, ["a.example", "b.example", "a.example"], ["a.example", "192.0.2.7"], ["A.EXAMPLE."] * 2],
+)
+def test_long_connections(plain: Build, make: ModuleType, block: int, hosts: list[str]) -> None:
+    """A connection of many exchanges, with one host or more, says the same in one batch and in many."""
+    said = [
+        part
+        for host in hosts
+        for part in (
+            (0, f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 50\r\n\r\n".encode() + bytes(50)),
+            (1, b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 90\r\n\r\n" + bytes(90)),
+        )
+    ]
+    together, alone = told_both_ways(plain, capture(make, [cut(said, 60), cut(said, 1400)], mixed=False), block)
+
+    assert together == alone
+    assert len(together[0]["requests"]) == 2 * len(hosts)
 
 
 @settings(max_examples=300, deadline=None)
