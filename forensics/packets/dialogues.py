@@ -115,7 +115,7 @@ def _one_named(
             fine[flows[place]] = False
 
 
-def _rows(joined: Joined, heads: Heads, request: Longs, closed: Longs) -> dict[str, pa.Array]:
+def _rows(source: str, joined: Joined, heads: Heads, request: Longs, closed: Longs) -> dict[str, pa.Array]:
     """Return the columns of ``requests`` that requests fill, but for the host."""
     messages = joined.messages
     columns = messages.columns[request]
@@ -131,6 +131,7 @@ def _rows(joined: Joined, heads: Heads, request: Longs, closed: Longs) -> dict[s
         "dst_port": both.dst_port,
         **{name: text_column(messages.data, span, request) for name, span in spans.items()},
         "request_bytes": pa.array(joined.bodies[closed[request]]),
+        "source": pa.repeat(pa.scalar(source, pa.string()), len(request)),
         "record": pa.array(columns[:, layout.P_NUMBER]),
     }
 
@@ -155,12 +156,7 @@ def _tell_over(teller: Teller, joined: Joined, heads: Heads, pairs: _Exchanges, 
 
 
 def _begin(
-    teller: Teller,
-    conversations: dict[int, Conversation],
-    joined: Joined,
-    heads: Heads,
-    pairs: _Exchanges,
-    rows: pa.RecordBatch,
+    conversations: dict[int, Conversation], joined: Joined, heads: Heads, pairs: _Exchanges, rows: pa.RecordBatch
 ) -> None:
     """Keep exchanges that are not over: of a connection a reply under way, a request that waits, or both."""
     begun = np.flatnonzero(pairs.end < 0)
@@ -172,7 +168,6 @@ def _begin(
     sizes = text_column(data, heads.fields["content-length"], reply).to_pylist()
     types = text_column(data, heads.fields["content-type"], reply).to_pylist()
     for k, row in enumerate(rows.take(pa.array(begun)).to_pylist()):
-        row["source"] = teller.source
         conversation = conversations.get(serials[k])
         if conversation is None:
             conversation = Conversation(row["src"], row["src_port"], row["dst"], row["dst_port"], origins[k])
@@ -216,7 +211,9 @@ def read_dialogues(teller: Teller, labels: Labels, conversations: dict[int, Conv
     some = fine[joined.flows[pairs.request]]
     pairs, codes = _Exchanges(*(places[some] for places in pairs)), codes[some]
     if len(codes):
-        columns = _rows(joined, heads, pairs.request, closed) | {"name": pa.array(names, pa.string()).take(codes)}
+        columns = _rows(teller.source, joined, heads, pairs.request, closed) | {
+            "name": pa.array(names, pa.string()).take(codes)
+        }
         rows = pa.RecordBatch.from_pydict(columns)
         how = pa.repeat(pa.scalar("http", pa.string()), len(codes))
         asked = {"address": columns["dst"], "name": columns["name"], "client": columns["src"]}
@@ -224,5 +221,5 @@ def read_dialogues(teller: Teller, labels: Labels, conversations: dict[int, Conv
         _tell_over(teller, joined, heads, pairs, rows)
         serials = messages.columns[pairs.request, layout.P_SERIAL].tolist()
         labels.put(serials, [Label("http", name) for name in names], codes)
-        _begin(teller, conversations, joined, heads, pairs, rows)
+        _begin(conversations, joined, heads, pairs, rows)
     return fine[joined.flows]

@@ -189,6 +189,16 @@ def test_long_connections(plain: Build, make: ModuleType, block: int, hosts: lis
     assert len(together[0]["requests"]) == 2 * len(hosts)
 
 
+def test_a_request_behind_a_reply_that_lasts(plain: Build, make: ModuleType) -> None:
+    """A reply whose body has no end, and the request behind it that has no reply, are both told."""
+    get = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+    said = [(0, get), (1, b"HTTP/1.0 200 OK\r\n\r\nhello"), (0, get)]
+    together, alone = told_both_ways(plain, capture(make, [cut(said, 1400)], mixed=False), 1 << 20)
+
+    assert together == alone
+    assert len(together[0]["requests"]) == 2
+
+
 @settings(max_examples=300, deadline=None)
 @given(heads=st.lists(st.one_of(requests(), replies()), min_size=1, max_size=6))
 def test_heads_in_columns(plain: Build, heads: list[bytes]) -> None:
