@@ -33,6 +33,7 @@ MODULES: tuple[str, ...] = (
     "collecting",
     "columns",
     "containers",
+    "conversations",
     "decode",
     "dialogues",
     "engine",

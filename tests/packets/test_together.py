@@ -22,7 +22,19 @@ SERVER, CLIENT = "198.51.100.80", "192.0.2.10"
 HOSTS = st.sampled_from(["a.example", "B.example:8080", "192.0.2.7", "[2001:db8::1]:80", "", "x y", ".", "a.example."])
 TARGETS = st.sampled_from(["/", "/a?b=c", "http://p.example/x", "*", "a.example:443", "/\u00e9", "/a b", ""])
 VERSIONS = st.sampled_from([" HTTP/1.1", " HTTP/1.0", "  HTTP/1.1", " HTTP/1.11", "", " HTTP/2"])
-NAMES = ["Host", "host", "HOST ", "X-Host", "User-Agent", "Referer", "Content-Type", "content-length", "Upgrade", "Hos"]
+NAMES = [
+    "Host",
+    "host",
+    "HOST ",
+    "X-Host",
+    "User-Agent",
+    "Referer",
+    "Referer ",
+    "Content-Type",
+    "content-length",
+    "Upgrade",
+    "Hos",
+]
 VALUES = ["text/html; charset=x", " a.example ", "", "curl/8", "\tx", "3", " " * 9, "h2c", "x" * 30, "\u00fc"]
 ENDS = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r\r\n"])
 
@@ -171,7 +183,7 @@ def test_together_as_alone(
 @pytest.mark.parametrize("block", [200, 700, 1 << 20])
 @pytest.mark.parametrize(
     "hosts",
-    [["a.example"] * 3, ["a.example", "b.example", "a.example"], ["a.example", "192.0.2.7"], ["A.EXAMPLE."] * 2],
+    [["a.example"] * 3, ["a.example", "b.example"], ["a.example", "192.0.2.7"], ["A.EXAMPLE."] * 2],
 )
 def test_long_connections(plain: Build, make: ModuleType, block: int, hosts: list[str]) -> None:
     """A connection of many exchanges, with one host or more, says the same in one batch and in many."""
@@ -224,6 +236,44 @@ def test_heads_in_columns(plain: Build, heads: list[bytes]) -> None:
             assert not request.to_proxy
             reply = request
         assert reply.content_length == plain.http.number(text["content-length"])
+
+
+@pytest.mark.parametrize(
+    ("head", "simple"),
+    [
+        (b"GET / HTTP/1.1\r\nHost:a\r\n\r\n", True),
+        (b"HTTP/1.0 404\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\nReferer : x\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost:          a\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost: a\n\r\n", False),
+        (b"GET / HTTP/1.1\r\nX: \xc3\xbc\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n", False),
+        (b"GET http://a/ HTTP/1.1\r\n\r\n", False),
+        (b"CONNECT /a HTTP/1.1\r\n\r\n", False),
+        (b"GET / HTTP/1.10\r\n\r\n", False),
+        (b"HTTP/1.1 101 Upgrade\r\n\r\n", False),
+        (b"HTTP/1.1 2000\r\n\r\n", False),
+        (b"", False),
+    ],
+)
+def test_what_is_ordinary(plain: Build, head: bytes, *, simple: bool) -> None:
+    """Heads that are read in columns, beside others that are not; the neighbours of an odd one are."""
+    good = b"GET /x HTTP/1.1\r\nHost: b\r\n\r\n"
+    data = np.frombuffer(good + head + good, dtype=np.uint8)
+    found = plain.http_columns.scan_heads(data, np.cumsum([0, len(good), len(head), len(good)]))
+
+    assert found.simple.tolist() == [True, simple, True]
+
+
+def test_a_connection_goes_on_from_its_label(plain: Build) -> None:
+    """Where a connection read together asks for another host later on, no single name is its own."""
+    conversation = plain.conversations.Conversation(CLIENT, 50_000, SERVER, 80, 0)
+    label = plain.labels.Label("http", "a.example")
+    conversation.remember(label)
+    assert conversation.label() == label
+    conversation.targets.append("b.example")
+    assert conversation.label() == plain.labels.Label("http")
 
 
 def read_alone(build: Build, monkeypatch: pytest.MonkeyPatch, data: bytes) -> int:
