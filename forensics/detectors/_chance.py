@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "mad", "q_values"]
+__all__ = ["MAD_TO_SIGMA", "Floats", "mad", "q_values"]
 
 Floats: TypeAlias = NDArray[np.float64]
 """An array of numbers."""

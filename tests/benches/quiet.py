@@ -16,15 +16,10 @@ from forensics.detectors import all_detectors
 from forensics.errors import ForensicsError
 from forensics.synthetic import Campaign, write_campaign
 
-COUNTED = (
-    "dns_tunnels", "long_connections", "off_hours", "producer_ratio", "proxy_bypass", "rare_servers"
-)  # fmt: skip
-
 
 def count(case: fx.Case, place: str, *, all_rows: bool) -> None:
     """Print what each detector finds in a case, and what it tested."""
-    for name in COUNTED:
-        detector = all_detectors()[name]
+    for name, detector in all_detectors().items():
         found, coverage = detector.detect(case), detector.coverage(case)
         if all_rows or len(found):
             print(place, name, len(found), coverage.tested, coverage.unit, sep="\t", flush=True)

@@ -1,7 +1,7 @@
 """Rare servers: from the second week on two terminals meet a server day after day that nobody had met before.
 
-Innocent: terminals' own sites from the first days on, every day or every other; sites that somebody read once, or late on
-two days; and a late newspaper that everybody reads.
+Innocent: terminals' own sites from the first days on, every day or every other; sites that somebody read once, or
+late on two days; and a late newspaper that everybody reads.
 """
 
 from __future__ import annotations
