@@ -5,9 +5,9 @@ WITH asked AS (
     SELECT
         client, name,
         regexp_extract(name, '([^.]+[.][^.]+)$', 1) AS two,
-        regexp_extract(name, '([^.]+([.][^.]+){2})$', 1) AS three,
-        regexp_extract(name, '([^.]+([.][^.]+){3})$', 1) AS four,
-        regexp_extract(name, '([^.]+([.][^.]+){4})$', 1) AS five,
+        regexp_extract(name, '([^.]+[.][^.]+[.][^.]+)$', 1) AS three,
+        regexp_extract(name, '([^.]+[.][^.]+[.][^.]+[.][^.]+)$', 1) AS four,
+        regexp_extract(name, '([^.]+[.][^.]+[.][^.]+[.][^.]+[.][^.]+)$', 1) AS five,
         min(time) AS first, max(time) AS last, count(address) AS addresses,
         count(CASE WHEN address LIKE '127.%' THEN 1 END) AS listed
     FROM names
