@@ -20,7 +20,7 @@ import forensics
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("pandas", "matplotlib", "scipy", "numba", "pyshark", "pyspark", "networkx")
-OPTIONAL = ("maxminddb", "publicsuffixlist", "stix2", "evtx", "dissect", "itables", "ipykernel", "pyspark")
+OPTIONAL = ("maxminddb", "stix2", "evtx", "dissect", "itables", "ipykernel", "pyspark")
 MODULES = sorted(module.name for module in pkgutil.walk_packages(forensics.__path__, "forensics."))
 FUNCTIONS = sorted(name for name in forensics.__all__ if isinstance(getattr(forensics, name), FunctionType))
 

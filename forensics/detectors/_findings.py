@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
 
-__all__ = ["Coverage", "all_findings", "findings_frame", "period_text", "size_text", "time_text", "without_uploads"]
+__all__ = [
+    "Coverage",
+    "all_findings",
+    "findings_frame",
+    "period_text",
+    "records_of",
+    "size_text",
+    "time_text",
+    "without_uploads",
+]
 
 SAID = 5
 """Files that are named; the rest is counted."""
@@ -125,6 +134,28 @@ def all_findings(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     table = pa.concat_tables([FINDINGS.schema.empty_table(), *tables])
     whole: pd.DataFrame = table.sort_by([(name, "ascending") for name in FINDINGS.order]).to_pandas()
     return whole
+
+
+def records_of(case: Case, query: str, found: pa.Table, **tables: pa.Table) -> list[list[tuple[str, int]]]:
+    """Return the rows that findings stand on, as ``evidence`` of `findings_frame` takes them.
+
+    Parameters
+    ----------
+    case
+        The case.
+    query
+        Returns ``finding``, ``source`` and ``record``.
+    found
+        The findings, as the query wants them, under the name ``found``; ``finding`` counts them from 0.
+    **tables
+        Other tables that the query wants.
+    """
+    behind: list[list[tuple[str, int]]] = [[] for _ in range(found.num_rows)]
+    if behind:
+        rows = case.sql(query, found=found, **tables).to_arrow().to_pydict()
+        for number, source, record in zip(rows["finding"], rows["source"], rows["record"], strict=True):
+            behind[number].append((source, record))
+    return behind
 
 
 def size_text(count: float) -> str:

@@ -28,7 +28,7 @@ EngineLike: TypeAlias = Union[str, "SparkSession"]
 MASTERS = ("local", "spark://", "yarn", "k8s://")
 """How the URL of a Spark master begins."""
 
-VIEWS = ("address_of", "traffic", "contacts")
+VIEWS = ("address_of", "traffic", "contacts", "connections")
 """Queries that every case offers as tables, in the order in which they build on each other."""
 
 

@@ -204,7 +204,8 @@ def _answers(b: Bytes, base: int, at: int, end: int, out: Longs, n: int, arena: 
 def _message(b: Bytes, base: int, end: int, out: Longs, n: int, arena: Bytes, used: int) -> tuple[int, int]:
     """Read one message; return the end of the rows (-1: it is none) and of the arena.
 
-    Records up to a cut are kept. A reply of "no such name", or any other error, without an address tells its questions.
+    Records up to a cut are kept. A reply without an address tells its questions, be it that there is no such name, or
+    that something else was asked for: a tunnel asks for texts.
     """
     if base + 12 > end:
         return -1, used
@@ -228,7 +229,7 @@ def _message(b: Bytes, base: int, end: int, out: Longs, n: int, arena: Bytes, us
     answers = n
     n, used = _answers(b, base, at, end, out, n, arena, used)
     if n == answers:
-        return (n if flags & 15 else first), used
+        return n, used
     _move(out, answers, n, first)
     return first + n - answers, used
 
@@ -287,7 +288,8 @@ def parse_messages(data: Bytes, ends: Longs) -> tuple[Answers, Longs]:
     -------
     tuple
         The answers, and for each message 1 where it could be read, else 0. A name reached through aliases is given as
-        it was asked for. A name that does not exist has no address. A query answers nothing.
+        it was asked for. A name that does not exist, or of which no address was asked for, has none. A query answers
+        nothing.
     """
     state = np.full(len(ends) - 1, _UNREADABLE, dtype=np.int64)
     out = np.empty((_ROWS, A_LOW + 1), dtype=np.int64)

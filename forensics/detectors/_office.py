@@ -1,0 +1,124 @@
+"""The office as queries need it: its terminals, the servers outside of it, and its days and hours."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pyarrow as pa
+
+from forensics.roles import find_roles
+from forensics.workdays import is_workday
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from forensics.case import Case
+    from forensics.roles import Roles
+
+__all__ = ["QUARTER", "day_of", "office_of", "quarters_of"]
+
+QUARTER = 900_000_000
+"""A quarter of an hour: no zone's offset of today is finer. [us]"""
+
+HOURS = 24
+DAY = 86_400
+EPOCH = date(1970, 1, 1).toordinal()
+LAST_DAY = date.max.toordinal() - EPOCH
+
+SERVERS = "SELECT DISTINCT server FROM traffic"
+
+QUARTERS = """
+SELECT DISTINCT CAST(floor(unix_micros(start) / 900000000) AS BIGINT) AS quarter
+FROM contacts
+ORDER BY quarter NULLS LAST
+"""
+
+
+def office_of(case: Case) -> dict[str, pa.Table]:
+    """Return the terminals of a case and the servers outside of the office, as tables for a query.
+
+    Parameters
+    ----------
+    case
+        The case.
+
+    Returns
+    -------
+    dict
+        ``terminals`` with the column ``src``, and ``outside`` with the column ``server``. Both are found once per case
+        and again when evidence was added.
+    """
+    roles = find_roles(case)
+    known = _KNOWN.get(case)
+    if known is None or known[0] is not roles:
+        servers = [name for name in case.sql(SERVERS).to_arrow()["server"].to_pylist() if not roles.is_inside(name)]
+        tables = {
+            "terminals": pa.table({"src": pa.array(sorted(roles.terminals), pa.string())}),
+            "outside": pa.table({"server": pa.array(sorted(servers), pa.string())}),
+        }
+        known = _KNOWN[case] = (roles, tables)
+    return known[1]
+
+
+_KNOWN: WeakKeyDictionary[Case, tuple[Roles, dict[str, pa.Table]]] = WeakKeyDictionary()
+
+
+def quarters_of(case: Case, *, hours: tuple[float, float], holidays: Container[date]) -> pa.Table:
+    """Return the quarters of an hour in which a case has contacts, by the calendar of the office.
+
+    Parameters
+    ----------
+    case
+        The case; its zone is that of the office.
+    hours
+        When the office opens and closes on working days. [h]
+    holidays
+        Days off besides weekends.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``quarter``: its number since 1970 in UTC; ``day``: its local date, in days since 1970; ``period``: the day on
+        which the time between two office hours begins that it lies in, null within office hours (the whole of a day
+        off is one period with the night before it); ``workday``: whether its local date is a working day.
+    """
+    import pandas as pd
+
+    quarters = case.sql(QUARTERS).to_arrow()["quarter"].to_numpy()
+    utc = pd.DatetimeIndex(quarters * (QUARTER // 1_000_000) * np.timedelta64(1, "s") + np.datetime64(0, "s"), tz="UTC")
+    local = utc.tz_convert(case.timezone).tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
+    day, hour = local // DAY, local % DAY / (DAY / HOURS)
+    work = _workdays(day, holidays)
+    opened, closed = hours
+    inside = work & (hour >= opened) & (hour < closed)
+    # Before the office opens it is still the night of the day before; a day off is a period by itself.
+    begin = np.where(work & (hour < opened), day - 1, day)
+    return pa.table(
+        {
+            "quarter": pa.array(quarters, pa.int64()),
+            "day": pa.array(day, pa.int64()),
+            "period": pa.array(begin, pa.int64(), mask=inside),
+            "workday": pa.array(work, pa.bool_()),
+        }
+    )
+
+
+def _workdays(days: np.ndarray, holidays: Container[date]) -> np.ndarray:
+    """Return which days are working days; days beyond the calendar are none."""
+    distinct, place = np.unique(days, return_inverse=True)
+    known = [1 - EPOCH <= day <= LAST_DAY and is_workday(day_of(day), holidays=holidays) for day in distinct.tolist()]
+    return np.array(known, dtype=bool)[place]
+
+
+def day_of(number: int) -> date:
+    """Return a date by its days since 1970.
+
+    Examples
+    --------
+    >>> day_of(16_576).isoformat()
+    '2015-05-21'
+    """
+    return date.fromordinal(EPOCH + number)
