@@ -13,41 +13,41 @@ each leans on the wider one as if it were two windows: with :math:`n` windows of
 4. what other terminals sent to that server, which is what a new pair is judged by;
 5. the first windows of all pairs: what a terminal commonly sends to a server that it has just met.
 
-The spread is moderated: the pair's own squared deviations and the usual spread within pairs, which counts as 20 windows,
-are averaged; while a pair has few windows, the spread between terminals is added. With :math:`z = (x - c) / s`, the tail
-probability is Student's t with as many degrees of freedom as there are windows behind it, at most 30, since the tails of
-traffic are heavier than normal ones.
+The spread is moderated: the pair's own squared deviations and the usual spread within pairs, which counts as 20
+windows, are averaged; while a pair has few windows, the spread between terminals is added. With
+:math:`z = (x - c) / s`, the tail probability is Student's t with as many degrees of freedom as there are windows behind
+it, at most 30, since the tails of traffic are heavier than normal ones.
 
-A **burst** is a window of at least ``least_bytes`` that is unusual by itself. A **drain** is a rise that lasts: the CUSUM
-of the same z as a normal score, at most 4 for one window,
+A **burst** is a window of at least ``least_bytes`` that is unusual by itself. A **drain** is a rise that lasts: the
+CUSUM of the same z as a normal score, at most 4 for one window,
 
 .. math:: S_t = \max(0, S_{t-1} + z_t - 1/2)
 
-must reach ``least_drain``; with the tail probability :math:`e^{-(S + 1.166)} / 2` [6]_. It begins where the sum was last
-zero, and ends at its peak. Over all windows of all pairs and terminals, each tested for both, the false discovery rate
-is held at ``max_q`` (Benjamini-Hochberg); what was screened out for its size counts as tested.
+must reach ``least_drain``; with the tail probability :math:`e^{-(S + 1.166)} / 2` [6]_. It begins where the sum was
+last zero, and ends at its peak. Over all windows of all pairs and terminals, each tested for both, the false
+discovery rate is held at ``max_q`` (Benjamini-Hochberg); what was screened out for its size counts as tested.
 
 Windows far above their baseline (z above 3.5) do not enter later baselines, so that an attacker cannot teach the
-detector his own level; while a drain is suspected, windows count a fifth. What a series does on three days at the same
-hour is its habit from the fourth on: what it sent at that hour then is its baseline. A habit that began late is one
-finding, from its first night to its last. What half of the office does in the same hour, or toward one server on one day,
-is no spike of one (patch day), but for a terminal that sends ten times what they do. Adjacent windows are one finding;
-its start and end are the minutes in which it was sent.
+detector his own level; while a drain is suspected, windows count a fifth. What a series does on three days at the
+same hour is its habit from the fourth on: what it sent at that hour then is its baseline. A habit that began late is
+one finding, from its first night to its last. What half of the office does in the same hour, or toward one server on
+one day, is no spike of one (patch day), but for a terminal that sends ten times what they do. Adjacent windows are
+one finding; its start and end are the minutes in which it was sent.
 
-A terminal's total is a finding, with no ``dst``, only where its pairs by themselves do not explain it: much sent to many
-servers, a little to each. What a gateway sent, where no terminal's own rows show it, is put to the terminal that alone
-asked for the server in that time; where several did, the finding stays the gateway's.
+A terminal's total is a finding, with no ``dst``, only where its pairs by themselves do not explain it: much sent to
+many servers, a little to each. What a gateway sent, where no terminal's own rows show it, is put to the terminal that
+alone asked for the server in that time; where several did, the finding stays the gateway's.
 
 Pairs of which no record says what was sent (a proxy's log in its native form) are compared by requests, by durations
 and by reply sizes, each in the same manner, and the finding says so.
 
 When it misleads
 ----------------
-A large file that a person sends to a new server once is a spike like any other: `forensics.rank_relays` weighs whether
-the server looks like a relay. An attacker who was there before the evidence begins, and sends as much every night, is a
-habit. A rise of a pair that is always busy shows as a drain after some windows, or not at all below a factor of three. So
-few windows that no day came before them are not judged. Without upload bytes, downloads and long sessions of people
-look like uploads. `coverage` says what was tested.
+A large file that a person sends to a new server once is a spike like any other: `forensics.rank_relays` weighs
+whether the server looks like a relay. An attacker who was there before the evidence begins, and sends as much every
+night, is a habit. A rise of a pair that is always busy shows as a drain after some windows, or not at all below a
+factor of three. So few windows that no day came before them are not judged. Without upload bytes, downloads and long
+sessions of people look like uploads. `coverage` says what was tested.
 
 References
 ----------
@@ -58,8 +58,8 @@ References
    Computer Networks 109 (2016) 127-141, doi:10.1016/j.comnet.2016.05.018.
 .. [4] G. K. Smyth, "Linear Models and Empirical Bayes Methods ...", Stat. Appl. Genet. Mol. Biol. 3 (2004),
    doi:10.2202/1544-6115.1027: the moderated t statistic.
-.. [5] A. Noufaily et al., "An improved algorithm for outbreak detection in multiple surveillance systems", Statistics in
-   Medicine 32 (2013) 1206-1222, doi:10.1002/sim.5595: past outbreaks kept out of the baseline.
+.. [5] A. Noufaily et al., "An improved algorithm for outbreak detection in multiple surveillance systems",
+   Statistics in Medicine 32 (2013) 1206-1222, doi:10.1002/sim.5595: past outbreaks kept out of the baseline.
 .. [6] D. Siegmund, *Sequential Analysis*, Springer 1985, doi:10.1007/978-1-4757-1862-1: how often a CUSUM alarms.
 """
 
