@@ -33,7 +33,7 @@ ASKED = """
 SELECT DISTINCT k.finding AS finding, c.src AS src
 FROM keys k
 JOIN contacts c ON c.server = k.server AND c.start < k."end" AND c."end" >= k.start
-ORDER BY finding, src
+ORDER BY finding NULLS LAST, src NULLS LAST
 """
 
 

@@ -11,8 +11,8 @@ WITH seen AS (
         max(c.bytes_out) AS known,
         CASE
             WHEN max(o.measure) = 'requests' THEN CAST(count(*) AS DOUBLE)
-            WHEN max(o.measure) = 'seconds' THEN sum(epoch_us(c."end") - epoch_us(c.start)) / 1e6
-            ELSE CAST(sum(c.bytes_in) AS DOUBLE)
+            WHEN max(o.measure) = 'seconds' THEN CAST(try_sum(unix_micros(c."end") - unix_micros(c.start)) AS DOUBLE) / 1e6
+            ELSE CAST(try_sum(c.bytes_in) AS DOUBLE)
         END AS amount
     FROM contacts c
     CROSS JOIN options o
@@ -61,7 +61,7 @@ pairs AS (
         min_by(x, start) AS x,
         min(period) AS period,
         sqrt(
-            (CAST(sum(x * x) AS DOUBLE) - CAST(sum(x) AS DOUBLE) * CAST(sum(x) AS DOUBLE) / count(*))
+            (CAST(try_sum(x * x) AS DOUBLE) - CAST(try_sum(x) AS DOUBLE) * CAST(try_sum(x) AS DOUBLE) / nullif(count(*), 0))
             / nullif(count(*) - 1, 0)
         ) AS spread
     FROM sized
@@ -70,7 +70,7 @@ pairs AS (
 candidates AS (
     SELECT DISTINCT d.src AS src, d.server AS server
     FROM (
-        SELECT src, server, sum(amount) AS total
+        SELECT src, server, CAST(try_sum(CAST(floor(amount) AS BIGINT)) AS DOUBLE) AS total
         FROM sized
         GROUP BY src, server, date_trunc('day', start)
     ) d
@@ -79,13 +79,13 @@ candidates AS (
 )
 SELECT
     'pair' AS part, w.src AS src, w.server AS server, w.start AS start, w.name AS name,
-    w.amount AS amount, CAST(1 AS BIGINT) AS n, w.x AS total, w.x * w.x AS square
+    w.amount AS amount, CAST(floor(1) AS BIGINT) AS n, w.x AS total, w.x * w.x AS square
 FROM sized w
 JOIN candidates c ON w.src = c.src AND w.server = c.server
 UNION ALL
 SELECT
     'server', NULL, w.server, w.period, NULL,
-    NULL, count(*), CAST(sum(w.x) AS BIGINT), CAST(sum(w.x * w.x) AS BIGINT)
+    NULL, count(*), try_sum(w.x), try_sum(w.x * w.x)
 FROM sized w
 JOIN (SELECT DISTINCT server FROM candidates) s ON w.server = s.server
 LEFT JOIN candidates c ON w.src = c.src AND w.server = c.server
@@ -111,6 +111,6 @@ FROM (SELECT count(DISTINCT src) AS n FROM sized GROUP BY start) a
 UNION ALL
 SELECT
     'counts', NULL, NULL, NULL, NULL,
-    CAST(count(*) FILTER (WHERE NOT judged) AS DOUBLE), count(*) FILTER (WHERE judged), CAST(0 AS BIGINT), CAST(0 AS BIGINT)
+    CAST(count(*) FILTER (WHERE NOT judged) AS DOUBLE), count(*) FILTER (WHERE judged), CAST(floor(0) AS BIGINT), CAST(floor(0) AS BIGINT)
 FROM sized
-ORDER BY part, start NULLS FIRST, src NULLS FIRST, server NULLS FIRST, amount NULLS FIRST
+ORDER BY part NULLS FIRST, start NULLS FIRST, src NULLS FIRST, server NULLS FIRST, amount NULLS FIRST

@@ -14,7 +14,7 @@ WITH toward AS (
     WHERE k.server IS NULL AND i.server IS NULL AND t.server <> t.src
 ),
 seen AS (
-    SELECT finding, minute, server, vantage, bytes_kind, sum(bytes_out) AS bytes_out
+    SELECT finding, minute, server, vantage, bytes_kind, try_sum(bytes_out) AS bytes_out
     FROM toward
     GROUP BY finding, minute, server, vantage, bytes_kind
 ),
@@ -23,8 +23,8 @@ merged AS (
     FROM seen
     GROUP BY finding, minute, server
 )
-SELECT finding, minute, CAST(sum(bytes_out) AS DOUBLE) AS amount
+SELECT finding, minute, CAST(try_sum(bytes_out) AS DOUBLE) AS amount
 FROM merged
 WHERE bytes_out > 0
 GROUP BY finding, minute
-ORDER BY finding, minute
+ORDER BY finding NULLS LAST, minute NULLS LAST

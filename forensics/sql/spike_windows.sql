@@ -21,7 +21,7 @@ WITH seen AS (
         t.vantage AS vantage,
         t.bytes_kind AS bytes_kind,
         max(t.name) AS name,
-        TRY_CAST(sum(t.bytes_out) AS BIGINT) AS bytes_out
+        try_sum(t.bytes_out) AS bytes_out
     FROM traffic t
     CROSS JOIN options o
     JOIN members m ON t.src = m.address
@@ -68,7 +68,7 @@ pairs AS (
         min_by(x, start) AS x,
         min(period) AS period,
         sqrt(
-            (CAST(sum(x * x) AS DOUBLE) - CAST(sum(x) AS DOUBLE) * CAST(sum(x) AS DOUBLE) / count(*))
+            (CAST(try_sum(x * x) AS DOUBLE) - CAST(try_sum(x) AS DOUBLE) * CAST(try_sum(x) AS DOUBLE) / nullif(count(*), 0))
             / nullif(count(*) - 1, 0)
         ) AS spread
     FROM sized
@@ -77,7 +77,7 @@ pairs AS (
 candidates AS (
     SELECT DISTINCT d.src AS src, d.server AS server
     FROM (
-        SELECT src, server, sum(bytes_out) AS total
+        SELECT src, server, try_sum(bytes_out) AS total
         FROM sized
         GROUP BY src, server, date_trunc('day', start)
     ) d
@@ -85,7 +85,7 @@ candidates AS (
     WHERE d.total >= o.least
 ),
 totals AS (
-    SELECT src, start, period, judged, sum(bytes_out) AS total, CAST(floor(1024 * ln(1 + sum(bytes_out))) AS BIGINT) AS x
+    SELECT src, start, period, judged, try_sum(bytes_out) AS total, CAST(floor(1024 * ln(1 + try_sum(bytes_out))) AS BIGINT) AS x
     FROM sized
     WHERE own
     GROUP BY src, start, period, judged
@@ -93,7 +93,7 @@ totals AS (
 senders AS (
     SELECT DISTINCT d.src AS src
     FROM (
-        SELECT src, sum(total) AS total
+        SELECT src, try_sum(total) AS total
         FROM totals
         GROUP BY src, date_trunc('day', start)
     ) d
@@ -102,13 +102,13 @@ senders AS (
 )
 SELECT
     'pair' AS part, w.src AS src, w.server AS server, w.start AS start, w.name AS name,
-    CAST(w.bytes_out AS DOUBLE) AS amount, CAST(1 AS BIGINT) AS n, w.x AS total, w.x * w.x AS square
+    CAST(w.bytes_out AS DOUBLE) AS amount, CAST(floor(1) AS BIGINT) AS n, w.x AS total, w.x * w.x AS square
 FROM sized w
 JOIN candidates c ON w.src = c.src AND w.server = c.server
 UNION ALL
 SELECT
     'server', NULL, w.server, w.period, NULL,
-    NULL, count(*), CAST(sum(w.x) AS BIGINT), CAST(sum(w.x * w.x) AS BIGINT)
+    NULL, count(*), try_sum(w.x), try_sum(w.x * w.x)
 FROM sized w
 JOIN (SELECT DISTINCT server FROM candidates) s ON w.server = s.server
 LEFT JOIN candidates c ON w.src = c.src AND w.server = c.server
@@ -129,13 +129,13 @@ WHERE n >= 6
 UNION ALL
 SELECT
     'terminal', w.src, NULL, w.start, NULL,
-    CAST(w.total AS DOUBLE), CAST(1 AS BIGINT), w.x, w.x * w.x
+    CAST(w.total AS DOUBLE), CAST(floor(1) AS BIGINT), w.x, w.x * w.x
 FROM totals w
 JOIN senders s ON w.src = s.src
 UNION ALL
 SELECT
     'office', NULL, NULL, w.period, NULL,
-    NULL, count(*), CAST(sum(w.x) AS BIGINT), CAST(sum(w.x * w.x) AS BIGINT)
+    NULL, count(*), try_sum(w.x), try_sum(w.x * w.x)
 FROM totals w
 LEFT JOIN senders s ON w.src = s.src
 WHERE s.src IS NULL
@@ -152,4 +152,4 @@ SELECT
     count(*) FILTER (WHERE bytes_out IS NOT NULL AND judged),
     (SELECT count(*) FROM totals WHERE judged), count(*) FILTER (WHERE bytes_out IS NULL)
 FROM windows
-ORDER BY part, start NULLS FIRST, src NULLS FIRST, server NULLS FIRST, amount NULLS FIRST
+ORDER BY part NULLS FIRST, start NULLS FIRST, src NULLS FIRST, server NULLS FIRST, amount NULLS FIRST

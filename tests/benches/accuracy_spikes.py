@@ -11,13 +11,12 @@ uploads by people are left out: they are spikes by any measure of volume. The ru
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from forensics.detectors import volume_spikes
-from forensics.engines import query_text
 from forensics.roles import find_roles
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def measure_spikes(case: Case, truth: Truth, hours: float) -> dict[str, float]:
 
 
 def _windows(case: Case, truth: Truth) -> Windows:
-    frame = case.sql(query_text("series", unit="hour")).to_pandas()
+    frame = volume_spikes.series_by(case, timedelta(hours=1))
     roles = find_roles(case)
     frame = frame[frame["src"].isin(roles.terminals) & frame["bytes_out"].notna()]
     frame = frame[~frame["server"].map(roles.is_inside).astype(bool)].reset_index(drop=True)
