@@ -289,7 +289,8 @@ def _add_findings(graph: nx.MultiDiGraph[str], spikes: pd.DataFrame, relays: pd.
             sessions = f"{count} session{'s' * (count != 1)}"
             text = f"what came in from {before} went on to {after} ({sessions}, p = {chain.p_value:.2g})"
             node["reasons"] = [*node["reasons"], *({text} - set(node["reasons"]))]
-    for src, dst, value in zip(spikes["src"], spikes["dst"], spikes["value"], strict=True):
+    sent = spikes[volume_spikes.is_upload(spikes)]
+    for src, dst, value in zip(sent["src"], sent["dst"], sent["value"], strict=True):
         if graph.has_edge(src, dst, "observed"):
             edge = graph.edges[src, dst, "observed"]
             edge |= {"spike": True, "spike_bytes": edge.get("spike_bytes", 0) + int(value)}

@@ -167,6 +167,7 @@ def rank_relays(
     import pandas as pd
 
     spikes = volume_spikes.detect(case) if spikes is None else spikes
+    spikes = spikes[volume_spikes.is_upload(spikes)]
     found_beacons = beacons.detect(case) if found_beacons is None else found_beacons
     candidates = _candidates(case, set(spikes["dst"]) | set(found_beacons["dst"]))
     office = len(find_roles(case).terminals)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -47,9 +48,19 @@ class Roles:
     gateways: frozenset[str] = frozenset()
 
     def is_inside(self, address: str) -> bool:
-        """Tell whether an address is of the office: a terminal, a proxy, a gateway, or a private address."""
+        """Tell whether an address is of the office: a terminal, a proxy, a gateway, or a private address like theirs.
+
+        A private address is like theirs where one of them is of the same private network (RFC 1918, RFC 4193). One of
+        another network is not the office's: in a laboratory, and behind a VPN, servers of others bear such addresses.
+        """
         known = address in self.terminals or address in self.gateways or address in self.proxies
-        return known or address in self.proxies.values() or _private(address)
+        return (
+            known or address in self.proxies.values() or (_private(address) and _network(address) in self._networks())
+        )
+
+    def _networks(self) -> frozenset[str]:
+        members = (*self.terminals, *self.gateways, *self.proxies.values())
+        return _networks(frozenset(members))
 
 
 def find_roles(case: Case) -> Roles:
@@ -128,6 +139,17 @@ def _gateways(met: dict[str, set[str]], seen_at: dict[str, set[str]], proxies: s
             if len(servers) > max(map(len, others)) and shared >= GATEWAY_SHARE * len(servers):
                 found.add(client)
     return frozenset(found)
+
+
+@lru_cache(maxsize=64)
+def _networks(members: frozenset[str]) -> frozenset[str]:
+    """Return the private networks that these addresses are of."""
+    return frozenset(_network(member) for member in members if _private(member))
+
+
+def _network(address: str) -> str:
+    """Return which of the private networks a private address is of."""
+    return "IPv6" if ":" in address else address.partition(".")[0]
 
 
 def _private(address: str) -> bool:

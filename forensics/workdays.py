@@ -1,19 +1,12 @@
-"""Working days of an office: Monday to Friday but for public holidays; Japan's are known by the law's rules.
+"""Working days: Monday to Friday but for public holidays; Japan's are known by the rules of the law.
 
-Example: 6 May 2015 was a substitute holiday, since 3 May was a Sunday and 4 and 5 May were holidays themselves.
+The Act on National Holidays (Act No. 178 of 1948, as amended) names some days by date, some by weekday and the two
+equinoxes, which are computed here as the almanac has them from 1980 to 2099. Years before 2000 had other rules and are
+refused. Later changes of the law are not known; give `is_workday` your own holidays then.
 
->>> is_workday(date(2015, 5, 6)), is_workday(date(2015, 5, 7))
-(False, True)
+Example::
 
-Another country's or an office's own days off are any set of dates: ``is_workday(day, holidays={date(2025, 12, 29)})``.
-
-References
-----------
-.. [1] Act on National Holidays of Japan (Act No. 178 of 1948), articles 2 and 3, as amended up to 2018.
-.. [2] Act on Special Measures for the Tokyo Olympic and Paralympic Games (Act No. 33 of 2015), article 32, as amended
-   in 2018 and 2020: the moved holidays of 2020 and 2021.
-.. [3] Act on the Day of the Emperor's Accession (Act No. 99 of 2018): the additional holidays of 2019.
-.. [4] National Astronomical Observatory of Japan, *Calendar Requirements*: the days of the equinoxes.
+    is_workday(date(2015, 5, 5), japanese_holidays(2015))  # False: children's day, a Tuesday
 """
 
 from __future__ import annotations
@@ -23,121 +16,141 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterator
 
-__all__ = ["FIRST_YEAR", "LAST_YEAR", "JapaneseHolidays", "is_workday", "japanese_holidays"]
+__all__ = ["FIRST_YEAR", "LAST_YEAR", "holidays_in", "is_workday", "japanese_holidays"]
 
-FIRST_YEAR, LAST_YEAR = 2000, 2035
-"""Years whose holidays are known; in others only weekends are days off."""
+FIRST_YEAR, LAST_YEAR = 2000, 2099
 
-ONE = timedelta(days=1)
-SATURDAY, SUNDAY, MONDAY = 5, 6, 0
+JAPANESE_ZONES = frozenset({"Asia/Tokyo", "Japan"})
 
-FIXED = (
-    (1, 1, FIRST_YEAR, LAST_YEAR),  # New Year's Day
-    (2, 11, FIRST_YEAR, LAST_YEAR),  # National Foundation Day
-    (12, 23, FIRST_YEAR, 2018),  # the Emperor's birthday, of the one who abdicated in 2019
-    (2, 23, 2020, LAST_YEAR),  # the Emperor's birthday
-    (4, 29, FIRST_YEAR, LAST_YEAR),  # Greenery Day, from 2007 on Showa Day
-    (5, 3, FIRST_YEAR, LAST_YEAR),  # Constitution Day
-    (5, 4, 2007, LAST_YEAR),  # Greenery Day; before, a citizens' holiday between two others
-    (5, 5, FIRST_YEAR, LAST_YEAR),  # Children's Day
-    (7, 20, FIRST_YEAR, 2002),  # Marine Day
-    (8, 11, 2016, LAST_YEAR),  # Mountain Day
-    (9, 15, FIRST_YEAR, 2002),  # Respect for the Aged Day
-    (11, 3, FIRST_YEAR, LAST_YEAR),  # Culture Day
-    (11, 23, FIRST_YEAR, LAST_YEAR),  # Labour Thanksgiving Day
-)
-"""Month, day, first and last year."""
+MONDAY, SATURDAY, SUNDAY = 0, 5, 6
+REFORM = 2007
+"""From this year on a holiday on a Sunday moves to the next day that is none, not only to Monday."""
 
-MONDAYS = (
-    (1, 2, FIRST_YEAR),  # Coming of Age Day
-    (7, 3, 2003),  # Marine Day
-    (9, 3, 2003),  # Respect for the Aged Day
-    (10, 2, FIRST_YEAR),  # Sports Day
-)
-"""Month, which Monday of it, first year."""
+MOVED = {2020: ((7, 23), (8, 10), (7, 24)), 2021: ((7, 22), (8, 8), (7, 23))}
+"""Marine, mountain and sports day of the years of the Olympic games, which a law of their own moved."""
 
-MOVED = {
-    2020: {date(2020, 7, 20): date(2020, 7, 23), date(2020, 8, 11): date(2020, 8, 10),
-           date(2020, 10, 12): date(2020, 7, 24)},
-    2021: {date(2021, 7, 19): date(2021, 7, 22), date(2021, 8, 11): date(2021, 8, 8),
-           date(2021, 10, 11): date(2021, 7, 23)},
-}  # fmt: skip
-"""Holidays that the Olympic Games moved."""
-
-ADDED = {2019: (date(2019, 5, 1), date(2019, 10, 22))}
-"""Accession and enthronement."""
+ACCESSION = (date(2019, 5, 1), date(2019, 10, 22))
 
 
-class JapaneseHolidays:
-    """The dates that are public holidays in Japan: ``date(2015, 5, 6) in JapaneseHolidays()``."""
-
-    def __contains__(self, day: object) -> bool:
-        """Tell whether a date is a public holiday; no date of a year that is not known is one."""
-        return isinstance(day, date) and date(day.year, day.month, day.day) in japanese_holidays(day.year)
-
-
-def is_workday(day: date, *, holidays: Container[date] = JapaneseHolidays()) -> bool:
-    """Tell whether a date is a working day: Monday to Friday and no holiday.
+def is_workday(day: date, holidays: Container[date] | None = None) -> bool:
+    """Return whether people work on a day.
 
     Parameters
     ----------
     day
-        The date, in the zone of the office.
+        The day.
     holidays
-        Days off besides weekends; Japan's public holidays where none are given.
+        Days on which nobody works, beside Saturdays and Sundays; Japan's public holidays where they are not given.
 
-    Examples
-    --------
-    >>> is_workday(date(2015, 5, 23)), is_workday(date(2015, 5, 4), holidays=())
-    (False, True)
+    Returns
+    -------
+    bool
+        False on Saturdays, Sundays and holidays.
+
+    Raises
+    ------
+    ValueError
+        No holidays are given and the year is before 2000 or after 2099.
     """
-    return day.weekday() < SATURDAY and day not in holidays
+    return day.weekday() < SATURDAY and day not in (japanese_holidays(day.year) if holidays is None else holidays)
+
+
+def holidays_in(zone: str, years: range) -> frozenset[date]:
+    """Return the public holidays that are known for a time zone: Japan's in its zone, none elsewhere.
+
+    Parameters
+    ----------
+    zone
+        Name of the time zone, as the case has it.
+    years
+        The years; those without known rules have none.
+    """
+    if zone not in JAPANESE_ZONES:
+        return frozenset()
+    known = [year for year in years if FIRST_YEAR <= year <= LAST_YEAR]
+    return frozenset().union(*(japanese_holidays(year) for year in known))
 
 
 @cache
 def japanese_holidays(year: int) -> frozenset[date]:
-    """Return Japan's public holidays of a year; none for years outside of `FIRST_YEAR` to `LAST_YEAR`.
+    """Return the public holidays of Japan in a year, with substitute holidays and days between two holidays.
 
-    Examples
-    --------
-    >>> len(japanese_holidays(2015)), len(japanese_holidays(1999))
-    (17, 0)
+    Parameters
+    ----------
+    year
+        The year, 2000 to 2099.
+
+    Raises
+    ------
+    ValueError
+        The rules of that year are not known.
     """
     if not FIRST_YEAR <= year <= LAST_YEAR:
-        return frozenset()
-    days = {date(year, month, day) for month, day, first, last in FIXED if first <= year <= last}
-    days |= {_monday(year, month, which) for month, which, first in MONDAYS if first <= year}
-    days |= {date(year, 3, _equinox(year, 20.8431)), date(year, 9, _equinox(year, 23.2488))}
-    moved = MOVED.get(year, {})
-    days = {moved.get(day, day) for day in days} | set(ADDED.get(year, ()))
-    return frozenset(days | _substitutes(days) | _between(days))
+        raise ValueError(f"the holidays of {year} are not known; those of {FIRST_YEAR} to {LAST_YEAR} are")
+    named = frozenset(_named(year))
+    between = {
+        day + timedelta(days=1)
+        for day in named
+        if day + timedelta(days=2) in named and (day + timedelta(days=1)).weekday() != SUNDAY
+    }
+    substitutes = {_substitute(day, named) for day in named if day.weekday() == SUNDAY}
+    return named | between | {day for day in substitutes if day is not None}
 
 
-def _monday(year: int, month: int, which: int) -> date:
-    """Return the n-th Monday of a month."""
+def _named(year: int) -> Iterator[date]:
+    """Yield the days that the law names."""
+    yield date(year, 1, 1)
+    yield _nth_monday(year, 1, 2)  # coming of age
+    yield date(year, 2, 11)
+    yield date(year, 3, _equinox(year, 20.8431))
+    yield from (date(year, 4, 29), date(year, 5, 3), date(year, 5, 5))
+    if year >= REFORM:
+        yield date(year, 5, 4)
+    yield date(year, 9, _equinox(year, 23.2488))
+    yield date(year, 9, 15) if year < 2003 else _nth_monday(year, 9, 3)  # noqa: PLR2004  # respect for the aged
+    yield from (date(year, 11, 3), date(year, 11, 23))
+    yield from _summer(year)
+    yield from _reign(year)
+
+
+def _summer(year: int) -> Iterator[date]:
+    """Yield marine day, mountain day and sports day."""
+    if year in MOVED:
+        yield from (date(year, month, day) for month, day in MOVED[year])
+        return
+    yield date(year, 7, 20) if year < 2003 else _nth_monday(year, 7, 3)  # noqa: PLR2004
+    if year >= 2016:  # noqa: PLR2004
+        yield date(year, 8, 11)
+    yield _nth_monday(year, 10, 2)
+
+
+def _reign(year: int) -> Iterator[date]:
+    """Yield the emperor's birthday, and the days of the accession of 2019, a year without birthday."""
+    if year < ACCESSION[0].year:
+        yield date(year, 12, 23)
+    elif year > ACCESSION[0].year:
+        yield date(year, 2, 23)
+    else:
+        yield from ACCESSION
+
+
+def _nth_monday(year: int, month: int, nth: int) -> date:
     first = date(year, month, 1)
-    return first + timedelta(days=(MONDAY - first.weekday()) % 7 + 7 * (which - 1))
+    return first + timedelta(days=(MONDAY - first.weekday()) % 7 + 7 * (nth - 1))
 
 
-def _equinox(year: int, day_1980: float) -> int:
-    """Return the day of the month of an equinox in Japan; the formula is good from 1980 to 2099."""
-    since = year - 1980
-    return int(day_1980 + 0.242194 * since - since // 4)
+def _equinox(year: int, at_1980: float) -> int:
+    """Return the day of the month of an equinox."""
+    return int(at_1980 + 0.242194 * (year - 1980)) - (year - 1980) // 4
 
 
-def _substitutes(days: set[date]) -> set[date]:
-    """Return the substitutes of holidays on Sundays: the next day; from 2007 on, the next that is no holiday."""
-    found = set()
-    for day in (day for day in days if day.weekday() == SUNDAY):
-        other = day + ONE
-        while other in days and day.year >= 2007:  # noqa: PLR2004  # the amendment of 2005
-            other += ONE
-        found |= {other} - days
-    return found
-
-
-def _between(days: set[date]) -> set[date]:
-    """Return the days between two holidays, which are holidays themselves; a Sunday is one anyhow."""
-    return {day + ONE for day in days if day + 2 * ONE in days and (day + ONE).weekday() != SUNDAY} - days
+def _substitute(sunday: date, named: frozenset[date]) -> date | None:
+    """Return the day off for a holiday on a Sunday; None where the law of its time gave none."""
+    day = sunday + timedelta(days=1)
+    while day in named:
+        if day.year < REFORM:
+            return None
+        day += timedelta(days=1)
+    return day

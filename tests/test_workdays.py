@@ -1,47 +1,62 @@
-"""Working days, and Japan's public holidays."""
+"""Working days, and Japan's public holidays by the rules of the law."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 
 import pytest
 
-from forensics.workdays import FIRST_YEAR, LAST_YEAR, is_workday, japanese_holidays
-
-KNOWN = {
-    2000: "1-1 1-10 2-11 3-20 4-29 5-3 5-4 5-5 7-20 9-15 9-23 10-9 11-3 11-23 12-23",
-    2001: "1-1 1-8 2-11 2-12 3-20 4-29 4-30 5-3 5-4 5-5 7-20 9-15 9-23 9-24 10-8 11-3 11-23 12-23 12-24",
-    2006: "1-1 1-2 1-9 2-11 3-21 4-29 5-3 5-4 5-5 7-17 9-18 9-23 10-9 11-3 11-23 12-23",
-    2008: "1-1 1-14 2-11 3-20 4-29 5-3 5-4 5-5 5-6 7-21 9-15 9-23 10-13 11-3 11-23 11-24 12-23",
-    2009: "1-1 1-12 2-11 3-20 4-29 5-3 5-4 5-5 5-6 7-20 9-21 9-22 9-23 10-12 11-3 11-23 12-23",
-    2015: "1-1 1-12 2-11 3-21 4-29 5-3 5-4 5-5 5-6 7-20 9-21 9-22 9-23 10-12 11-3 11-23 12-23",
-    2016: "1-1 1-11 2-11 3-20 3-21 4-29 5-3 5-4 5-5 7-18 8-11 9-19 9-22 10-10 11-3 11-23 12-23",
-    2019: "1-1 1-14 2-11 3-21 4-29 4-30 5-1 5-2 5-3 5-4 5-5 5-6 7-15 8-11 8-12 9-16 9-23 10-14 10-22 11-3 11-4 11-23",
-    2020: "1-1 1-13 2-11 2-23 2-24 3-20 4-29 5-3 5-4 5-5 5-6 7-23 7-24 8-10 9-21 9-22 11-3 11-23",
-    2021: "1-1 1-11 2-11 2-23 3-20 4-29 5-3 5-4 5-5 7-22 7-23 8-8 8-9 9-20 9-23 11-3 11-23",
-    2025: "1-1 1-13 2-11 2-23 2-24 3-20 4-29 5-3 5-4 5-5 5-6 7-21 8-11 9-15 9-23 10-13 11-3 11-23 11-24",
-    2026: "1-1 1-12 2-11 2-23 3-20 4-29 5-3 5-4 5-5 5-6 7-20 8-11 9-21 9-22 9-23 10-12 11-3 11-23",
-}
-"""As the government announced them."""
+from forensics.workdays import holidays_in, is_workday, japanese_holidays
 
 
-@pytest.mark.parametrize("year", KNOWN)
-def test_holidays_are_those_that_were_announced(year: int) -> None:
-    """Substitutes, days between two holidays, moved and additional ones: each of the law's rules is in these years."""
-    assert sorted(japanese_holidays(year)) == [date(year, *map(int, day.split("-"))) for day in KNOWN[year].split()]
+def in_month(year: int, *months: int) -> list[str]:
+    """Return the holidays of some months of a year: month and day."""
+    return [f"{day:%m-%d}" for day in sorted(japanese_holidays(year)) if day.month in months]
 
 
-def test_years_that_are_not_known_have_weekends_alone() -> None:
-    """No holiday is guessed before the first and after the last year."""
-    assert not japanese_holidays(FIRST_YEAR - 1)
-    assert not japanese_holidays(LAST_YEAR + 1)
-    assert is_workday(date(LAST_YEAR + 1, 1, 1))
-    assert len(japanese_holidays(LAST_YEAR)) >= 16
+def test_the_year_of_the_model_case() -> None:
+    """2015: a holiday on a Sunday moves past two others, and a day between two holidays is one."""
+    assert in_month(2015, 5) == ["05-03", "05-04", "05-05", "05-06"]
+    assert in_month(2015, 9) == ["09-21", "09-22", "09-23"]
+    assert len(japanese_holidays(2015)) == 17
 
 
-def test_days_off_can_be_named() -> None:
-    """Another calendar takes the place of Japan's; a time is told by its date."""
-    assert is_workday(date(2015, 5, 5), holidays=())
-    assert not is_workday(date(2015, 5, 7), holidays={date(2015, 5, 7)})
-    assert not is_workday(date(2015, 5, 9), holidays=())
-    assert not is_workday(datetime(2015, 5, 5, 12))  # noqa: DTZ001 - the office's clock
+def test_substitutes_before_2007() -> None:
+    """Until 2006 a Sunday's holiday moves to the Monday alone, and 4 May is free where it lies between two holidays."""
+    assert in_month(2003, 5) == ["05-03", "05-05"]
+    assert in_month(2006, 5) == ["05-03", "05-04", "05-05"]
+    assert in_month(2006, 1) == ["01-01", "01-02", "01-09"]
+
+
+def test_years_with_laws_of_their_own() -> None:
+    """The accession of 2019, and the moved days of 2020 and 2021."""
+    assert in_month(2019, 4, 5) == ["04-29", "04-30", "05-01", "05-02", "05-03", "05-04", "05-05", "05-06"]
+    assert in_month(2019, 2, 10, 12) == ["02-11", "10-14", "10-22"]
+    assert in_month(2020, 7, 8, 10) == ["07-23", "07-24", "08-10"]
+    assert in_month(2021, 7, 8, 10) == ["07-22", "07-23", "08-08", "08-09"]
+
+
+@pytest.mark.parametrize(
+    ("year", "spring", "autumn"), [(2000, 20, 23), (2012, 20, 22), (2015, 21, 23), (2024, 20, 22), (2035, 21, 23)]
+)
+def test_equinoxes(year: int, spring: int, autumn: int) -> None:
+    """The equinoxes are where the almanac has them."""
+    assert {date(year, 3, spring), date(year, 9, autumn)} <= japanese_holidays(year)
+
+
+def test_working_days_and_own_holidays() -> None:
+    """Weekends and holidays are none; who gives holidays of his own has those and no others."""
+    assert is_workday(date(2015, 5, 7))
+    assert not is_workday(date(2015, 5, 9))
+    assert not is_workday(date(2015, 5, 5))
+    assert is_workday(date(2015, 5, 5), ())
+    assert not is_workday(date(2015, 5, 7), {date(2015, 5, 7)})
+
+
+def test_zones_without_rules_have_no_holidays() -> None:
+    """Only Japan's are known; years without rules have none, and asking for one of them is an error."""
+    assert holidays_in("Asia/Tokyo", range(2014, 2017)) == frozenset().union(*map(japanese_holidays, range(2014, 2017)))
+    assert holidays_in("Europe/Paris", range(2014, 2017)) == frozenset()
+    assert holidays_in("Japan", range(1990, 2000)) == frozenset()
+    with pytest.raises(ValueError, match="1999"):
+        japanese_holidays(1999)

@@ -46,6 +46,11 @@ BEHIND = """
 SELECT k.finding AS finding, c.source AS source, c.record AS record
 FROM keys k
 JOIN contacts c ON c.src = k.src AND c.server = k.server AND c.start < k."end" AND c."end" >= k.start
+UNION ALL
+SELECT k.finding, c.source, c.record
+FROM keys k
+JOIN contacts c ON c.src = k.src AND c.start < k."end" AND c."end" >= k.start
+WHERE k.server IS NULL
 """
 
 
@@ -106,7 +111,8 @@ def findings_frame(case: Case, findings: Sequence[dict[str, object]]) -> pd.Data
     findings
         The columns of ``FINDINGS`` but ``source`` and ``record``; the evidence is every contact of the finding's
         ``src`` (and of ``seen_as``, the gateway that spoke for it, where there is one) and ``dst`` between its
-        ``start`` and ``end``, unless ``evidence`` says which sources and records it is.
+        ``start`` and ``end``, with any server where ``dst`` is None, unless ``evidence`` says which sources and records
+        it is.
     """
     keys = [
         {"finding": number, "src": src, "server": f["dst"], "start": f["start"], "end": f["end"]}

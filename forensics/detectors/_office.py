@@ -109,7 +109,7 @@ def quarters_of(case: Case, *, hours: tuple[float, float], holidays: Container[d
 def _workdays(days: np.ndarray, holidays: Container[date]) -> np.ndarray:
     """Return which days are working days; days beyond the calendar are none."""
     distinct, place = np.unique(days, return_inverse=True)
-    known = [1 - EPOCH <= day <= LAST_DAY and is_workday(day_of(day), holidays=holidays) for day in distinct.tolist()]
+    known = [1 - EPOCH <= day <= LAST_DAY and is_workday(day_of(day), holidays) for day in distinct.tolist()]
     return np.array(known, dtype=bool)[place]
 
 

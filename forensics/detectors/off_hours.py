@@ -47,7 +47,7 @@ from forensics.detectors._chance import q_values
 from forensics.detectors._findings import Coverage, findings_frame, records_of, time_text
 from forensics.detectors._office import day_of, office_of, quarters_of
 from forensics.engines import query_text
-from forensics.workdays import JapaneseHolidays, is_workday
+from forensics.workdays import FIRST_YEAR, LAST_YEAR, holidays_in, is_workday
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -80,7 +80,6 @@ LEAST_MEAN = 0.05
 
 QUARTER_MINUTES = 15
 TINY = 1e-300
-HOLIDAYS = JapaneseHolidays()
 LEAST = timedelta(microseconds=1)
 
 
@@ -88,7 +87,7 @@ def detect(
     case: Case,
     *,
     hours: tuple[float, float] = (7, 21),
-    holidays: Container[date] = HOLIDAYS,
+    holidays: Container[date] | None = None,
     least_minutes: int = 60,
     crowd: float = 0.1,
     max_q: float = 0.01,
@@ -102,7 +101,7 @@ def detect(
     hours
         When the first come and the last go on working days. [h]
     holidays
-        Days off besides weekends; by default Japan's public holidays.
+        Days off besides weekends; by default Japan's public holidays where the case's zone is Japan's, else none.
     least_minutes
         Floor: periods with less time with unusual contacts are never a finding. [min]
     crowd
@@ -143,7 +142,7 @@ def coverage(
     case: Case,
     *,
     hours: tuple[float, float] = (7, 21),
-    holidays: Container[date] = HOLIDAYS,
+    holidays: Container[date] | None = None,
     crowd: float = 0.1,
 ) -> Coverage:
     """Return how many periods of terminals could be tested, and how many are learnt from alone.
@@ -176,8 +175,10 @@ class _Periods:
         As `detect`.
     """
 
-    def __init__(self, case: Case, hours: tuple[float, float], holidays: Container[date], crowd: float) -> None:
+    def __init__(self, case: Case, hours: tuple[float, float], holidays: Container[date] | None, crowd: float) -> None:
         office = office_of(case)
+        if holidays is None:
+            holidays = holidays_in(str(case.timezone), range(FIRST_YEAR, LAST_YEAR + 1))
         quarters = quarters_of(case, hours=hours, holidays=holidays)
         terminals: list[str] = office["terminals"]["src"].to_pylist()
         options = pa.table({"habit": [HABIT], "crowd": [max(FEW, int(np.ceil(crowd * len(terminals))))]})
@@ -185,7 +186,7 @@ class _Periods:
         # a period in which nobody had any contact is not known to have been recorded at all
         days = np.unique(quarters["period"].drop_null().to_numpy())
         self._days = days[[_is_date(day) for day in days.tolist()]]
-        self._off = np.array([not is_workday(day_of(d), holidays=holidays) for d in self._days.tolist()], dtype=bool)
+        self._off = np.array([not is_workday(day_of(d), holidays) for d in self._days.tolist()], dtype=bool)
         self._rows: dict[tuple[int, int], dict[str, Any]] = {}
         for row in rows.to_arrow().to_pylist():
             if _is_date(row["period"]):

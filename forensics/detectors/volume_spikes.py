@@ -1,102 +1,117 @@
-r"""Spikes in the volume that a terminal sends to a server.
+r"""Spikes in the volume that a terminal sends: to one server, or to all of its servers together.
 
-For each terminal and server the bytes sent in each window (an hour; a minute where the case is shorter than
-`SHORT_CASE`) are compared with a baseline on the log scale, :math:`x = \ln(1 + \text{bytes})`. Every window sees
-only what came before it:
+The bytes sent in each window (an hour; a minute where the case is shorter than `SHORT_CASE`) are compared with a
+baseline on the log scale, :math:`x = \ln(1 + \text{bytes})`. Every day sees only what came before it (in a short case
+every minute does), and the first `SETTLING` of the case's time is learnt from and not judged. Baselines are nested, and
+each leans on the wider one as if it were two windows: with :math:`n` windows of mean :math:`\bar x`,
 
-1. the pair's own earlier windows, where there are at least ``history`` of them;
-2. else the earlier windows of the other terminals toward the same server, where there are that many: what all
-   terminals send there (a backup, a patch day's telemetry) is no spike of one;
-3. else the first windows of all pairs: what a terminal commonly sends to a server that it has just met. In the first
-   `SETTLING` of the case's time such windows are learnt from and not judged.
+.. math:: c = (n \bar x + 2 c') / (n + 2)
 
-The centre is the median. The spread is moderated: the pair's :math:`1.4826 \cdot \text{MAD}` and the usual spread
-within pairs, which counts as `PRIOR_DEGREES` windows more, are averaged as variances; so a short history is neither
-trusted nor useless. The tail probability is Student's t with as many degrees of freedom, at most 30, since the tails
-of traffic are heavier than normal ones. Over all windows of all pairs the false discovery rate is held at ``max_q``
-(Benjamini-Hochberg), and a window must pass the floor ``least_bytes``. Windows far above their baseline do not enter
-later baselines, so that an attacker cannot teach the detector his own level. Adjacent windows are one finding.
+1. the pair's windows at this hour of the day (and the ones beside it) on days of this type: working days, or weekends
+   and public holidays, in the case's zone;
+2. its windows at this hour on any day; 3. all its windows;
+4. what other terminals sent to that server, which is what a new pair is judged by;
+5. the first windows of all pairs: what a terminal commonly sends to a server that it has just met.
 
-What a gateway sent, where no terminal's own rows show it (a proxy's log without upload sizes), is put to the terminal
-that alone asked for the server in that time; where several did, the finding stays the gateway's.
+The spread is moderated: the pair's own squared deviations and the usual spread within pairs, which counts as 20
+windows, are averaged; while a pair has few windows, the spread between terminals is added. With
+:math:`z = (x - c) / s`, the tail probability is Student's t with as many degrees of freedom as there are windows behind
+it, at most 30, since the tails of traffic are heavier than normal ones.
+
+A **burst** is a window of at least ``least_bytes`` that is unusual by itself. A **drain** is a rise that lasts: the
+CUSUM of the same z as a normal score, at most 4 for one window,
+
+.. math:: S_t = \max(0, S_{t-1} + z_t - 1/2)
+
+must reach ``least_drain``; with the tail probability :math:`e^{-(S + 1.166)} / 2` [6]_. It begins where the sum was
+last zero, and ends at its peak. Over all windows of all pairs and terminals, each tested for both, the false
+discovery rate is held at ``max_q`` (Benjamini-Hochberg); what was screened out for its size counts as tested.
+
+Windows far above their baseline (z above 3.5) do not enter later baselines, so that an attacker cannot teach the
+detector his own level; while a drain is suspected, windows count a fifth. What a series does on three days at the
+same hour is its habit from the fourth on: what it sent at that hour then is its baseline. A habit that began late is
+one finding, from its first night to its last. What half of the office does in the same hour, or toward one server on
+one day, is no spike of one (patch day), but for a terminal that sends ten times what they do. Adjacent windows are
+one finding; its start and end are the minutes in which it was sent.
+
+A terminal's total is a finding, with no ``dst``, only where its pairs by themselves do not explain it: much sent to
+many servers, a little to each. What a gateway sent, where no terminal's own rows show it, is put to the terminal that
+alone asked for the server in that time; where several did, the finding stays the gateway's.
+
+Pairs of which no record says what was sent (a proxy's log in its native form) are compared by requests, by durations
+and by reply sizes, each in the same manner, and the finding says so.
 
 When it misleads
 ----------------
-A five-fold rise of a pair that is always busy is no outlier of an hour; a slow drain below the floor is not seen. A
-large file that a person sends to a new server once is a spike like any other: `forensics.rank_relays` weighs whether
-the server looks like a relay. Directions that the evidence does not observe are not tested; `coverage` says which.
+A large file that a person sends to a new server once is a spike like any other: `forensics.rank_relays` weighs
+whether the server looks like a relay. An attacker who was there before the evidence begins, and sends as much every
+night, is a habit. A rise of a pair that is always busy shows as a drain after some windows, or not at all below a
+factor of three. So few windows that no day came before them are not judged. Without upload bytes, downloads and long
+sessions of people look like uploads. `coverage` says what was tested.
 
 References
 ----------
-.. [1] B. Iglewicz, D. C. Hoaglin, *How to Detect and Handle Outliers*, ASQC 1993: median and MAD as z-score.
+.. [1] B. Iglewicz, D. C. Hoaglin, *How to Detect and Handle Outliers*, ASQC 1993: robust z-scores.
 .. [2] Y. Benjamini, Y. Hochberg, "Controlling the False Discovery Rate", J. R. Stat. Soc. B 57 (1995) 289-300,
    doi:10.1111/j.2517-6161.1995.tb02031.x.
 .. [3] M. Marchetti et al., "Analysis of high volumes of network traffic for Advanced Persistent Threat detection",
    Computer Networks 109 (2016) 127-141, doi:10.1016/j.comnet.2016.05.018.
 .. [4] G. K. Smyth, "Linear Models and Empirical Bayes Methods ...", Stat. Appl. Genet. Mol. Biol. 3 (2004),
    doi:10.2202/1544-6115.1027: the moderated t statistic.
+.. [5] A. Noufaily et al., "An improved algorithm for outbreak detection in multiple surveillance systems",
+   Statistics in Medicine 32 (2013) 1206-1222, doi:10.1002/sim.5595: past outbreaks kept out of the baseline.
+.. [6] D. Siegmund, *Sequential Analysis*, Springer 1985, doi:10.1007/978-1-4757-1862-1: how often a CUSUM alarms.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from forensics.detectors._findings import KEYS, Coverage, findings_frame, size_text, time_text, without_uploads
+from forensics.detectors._findings import Coverage, findings_frame, without_uploads
+from forensics.detectors._spike_baselines import Judged, judge
+from forensics.detectors._spike_reasons import attributed, finding, is_upload, trimmed
+from forensics.detectors._spike_runs import Run, Tested, bursts, crowded, drain_p, drains, unexplained
+from forensics.detectors._spike_windows import (
+    INSTEAD,
+    SENT,
+    SETTLING,
+    SHORT_CASE,
+    Series,
+    Windows,
+    read_windows,
+    window_of,
+)
 from forensics.engines import query_text
 from forensics.roles import Roles, find_roles
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import date
+
     import pandas as pd
 
     from forensics.case import Case
 
-__all__ = ["SCORE", "SHORT_CASE", "TITLE", "VALUE", "coverage", "detect", "series_by", "window_of"]
+__all__ = ["SCORE", "SHORT_CASE", "TITLE", "VALUE", "coverage", "detect", "is_upload", "series_by", "window_of"]
 
 TITLE = "Volumes above what is usual"
-VALUE = "bytes sent [B]"
-SCORE = "greatest robust z of its windows [1]"
+VALUE = "bytes sent; where no record says them, what the reason says [B]"
+SCORE = "greatest robust z of its windows, or the CUSUM of a drain [1]"
 
-SHORT_CASE = timedelta(hours=24)
-"""Cases shorter than this are looked at by the minute, longer ones by the hour."""
+TERMINAL_FLOOR = 10
+"""Times the floor of a pair that a terminal must send to all servers together. [1]"""
 
-MAD_TO_SIGMA = 1.4826
-MOST_DEGREES = 30
+SHORT_FLOOR = 0.1
+"""What a minute of a short case must hold, as a share of the floor of an hour. [1]"""
 
-PRIOR_DEGREES = 10
-"""Windows that the usual spread counts as, beside a pair's own."""
+TYPICAL = 30
+"""What a minute of a short case must hold, over the median of what terminals first sent to a server. [1]"""
 
-FIRST_WINDOWS = 3
-"""Windows of a pair that count as its first meeting with the server."""
-
-MOST_HISTORY = 200
-"""Windows of a baseline, the latest ones; more would only cost time."""
-
-SETTLING = 0.1
-"""Share of the case's time in which a pair without history is not judged. [1]"""
-
-ANTI_POISON = 3.5
-"""Robust z above which a window does not enter later baselines."""
-
-
-ASKED = """
-SELECT DISTINCT k.finding AS finding, c.src AS src
-FROM keys k
-JOIN contacts c ON c.server = k.server AND c.start < k."end" AND c."end" >= k.start
-ORDER BY finding NULLS LAST, src NULLS LAST
-"""
-
-
-def window_of(case: Case) -> timedelta:
-    """Return the window by which a case is looked at: an hour, or a minute where it is shorter than `SHORT_CASE`."""
-    span = case.sql("SELECT min(minute) AS first, max(minute) AS last FROM volumes").to_arrow().to_pylist()[0]
-    if span["first"] is None or span["last"] - span["first"] >= SHORT_CASE:
-        return timedelta(hours=1)
-    return timedelta(minutes=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def series_by(case: Case, window: timedelta) -> pd.DataFrame:
@@ -110,8 +125,9 @@ def detect(
     *,
     least_bytes: int = 1_000_000,
     max_q: float = 0.01,
-    history: int = 6,
+    least_drain: float = 10.0,
     least_spread: float = 0.7,
+    holidays: Collection[date] | None = None,
 ) -> pd.DataFrame:
     """Return the spikes of a case, as findings, in order of time.
 
@@ -120,206 +136,177 @@ def detect(
     case
         The case.
     least_bytes
-        Floor: windows in which a terminal sent less to the server are never a spike. [B]
+        Floor: hours in which a terminal sent less to the server are never a spike, nor are minutes of a short case
+        in which it sent less than a tenth; to all servers together it must be `TERMINAL_FLOOR` times as much. [B]
     max_q
         Greatest expected share of false findings among all findings. [1]
-    history
-        Windows that a baseline needs. [1]
+    least_drain
+        Least CUSUM of a drain, in standard deviations. [1]
     least_spread
         Least spread of a baseline on the log scale: 0.7 is a factor of two. [ln B]
+    holidays
+        Days on which nobody works, beside weekends. Where none are given they are the public holidays of Japan if the
+        case's zone is Japan's, else none.
 
     Returns
     -------
     pandas.DataFrame
         Findings (`forensics.schema.FINDING_COLUMNS`): ``value`` and ``expected`` are bytes sent in the finding's
-        windows [B], ``score`` is the greatest robust z of its windows [1].
+        windows [B], ``score`` is the greatest robust z of its windows, or the CUSUM of a drain [1]. ``dst`` is null
+        where a terminal sent unusually much to its servers together and to none of them by itself. Where no record
+        says what was sent, ``value`` and ``expected`` are requests, seconds or bytes of replies, and the reason says
+        so; `is_upload` tells these findings apart.
 
     Raises
     ------
     ValueError
         An option is out of its range.
     """
-    if least_bytes < 0 or not 0 < max_q < 1 or history < 2 or least_spread <= 0:  # noqa: PLR2004  # a spread needs two
-        raise ValueError("least_bytes >= 0, 0 < max_q < 1, history >= 2 and least_spread > 0 are needed")
-    window = window_of(case)
+    if least_bytes < 0 or not 0 < max_q < 1 or least_drain <= 0 or least_spread <= 0:
+        raise ValueError("least_bytes >= 0, 0 < max_q < 1, least_drain > 0 and least_spread > 0 are needed")
     roles = find_roles(case)
-    series = _series(case, window, roles)
-    if series.empty:
-        return findings_frame(case, [])
-    tested = _tested(series, history=history, least_spread=least_spread)
-    flagged = tested[(tested["q_value"] <= max_q) & (tested["bytes_out"] >= least_bytes)]
-    found = [_finding(case, group, window) for group in _runs(flagged, window)]
-    return findings_frame(case, _attributed(case, found, roles))
+    read = _read(case, roles, least_bytes, holidays)
+    tested = _tested(read, least_bytes, least_drain=least_drain, least_spread=least_spread)
+    found: list[dict[str, Any]] = []
+    for pairs, terminals in tested:
+        flagged = _flagged(pairs, pairs.series.amount, max_q)
+        runs = _runs(pairs, flagged, max_q, least_drain)
+        found += [finding(case, pairs, run, _q(pairs, run)) for run in runs]
+        left = unexplained(terminals.series, pairs.series, pairs.judged, flagged)
+        told = _flagged(terminals, left, max_q)
+        runs = bursts(terminals.series, terminals.judged, told, terminals.windows.window // MICROSECOND)
+        found += [finding(case, terminals, run, _q(terminals, run)) for run in runs]
+    return findings_frame(case, attributed(case, trimmed(case, _strongest(found), roles), roles))
 
 
-def coverage(case: Case, *, history: int = 6, least_spread: float = 0.7) -> Coverage:
+def coverage(case: Case) -> Coverage:
     """Return how many windows could be tested, and how many not, with the reasons.
 
     Rows that do not record what was sent are refused, never taken for zero: the coverage counts them and names their
-    files. A window that other rows of the same pair observe is tested on what those say.
+    files. A window that other rows of the same pair observe is tested on what those say. Pairs of which no row does are
+    tested on requests, durations and reply sizes instead, and it says so.
     """
-    series = _series(case, window_of(case), find_roles(case), observed=False)
-    known = series[series["bytes_out"].notna()]
-    tested = len(_tested(known, history=history, least_spread=least_spread)) if len(known) else 0
+    main, *others = _read(case, find_roles(case), 0, ())
     why = []
     refused, files, sources = without_uploads(case)
     if refused:
         rows = "1 flow of 1 file does" if refused == 1 else f"{refused:,} flows of {files:,} file{'s' * (files > 1)} do"
         why.append(f"{rows} not record what was sent ({sources})")
-    if tested < len(known):
-        why.append(f"pairs without history in the first {SETTLING:.0%} of the time, which is learnt from")
-    return Coverage("volume_spikes", tested, len(series) - tested, "; ".join(why), refused=refused, sources=sources)
+    instead = sum(one.judged for one in others)
+    if instead:
+        names = ", ".join(one.measure.title for one in others if one.judged)
+        why.append(f"pairs without any record of it were tested on {names} instead, {instead:,} windows in all")
+    if main.learnt:
+        why.append(f"{main.learnt:,} windows lie in the first {SETTLING:.0%} of the time, which is learnt from")
+    left = main.learnt + main.unobserved
+    tested = main.judged + main.totals
+    return Coverage("volume_spikes", tested, left, "; ".join(why), refused=refused, sources=sources)
 
 
-def _series(case: Case, window: timedelta, roles: Roles, *, observed: bool = True) -> pd.DataFrame:
-    """Return bytes per terminal, server and window; a gateway's are there only where no terminal's own are."""
-    series = series_by(case, window)
-    series = series[~series["server"].map(roles.is_inside).astype(bool)]
-    direct = series["src"].isin(roles.terminals)
-    behind = series["src"].isin(roles.gateways)
-    terminal_bytes = series[direct & series["bytes_out"].notna()]
-    # What the terminals' own rows show already is not shown again as the gateway's.
-    shown = set(zip(terminal_bytes["server"], terminal_bytes["start"], strict=True))
-    fresh = [(server, start) not in shown for server, start in zip(series["server"], series["start"], strict=True)]
-    series = series[direct | (behind & np.array(fresh, dtype=bool))]
-    if observed:
-        series = series[series["bytes_out"].notna()]
-    return series.sort_values(["start", "src", "server"], kind="stable").reset_index(drop=True)
+def _read(case: Case, roles: Roles, least: float, holidays: Collection[date] | None) -> list[Windows]:
+    """Return the windows of what was sent, and those of other measures where some rows do not say what was sent."""
+    share = SHORT_FLOOR if window_of(case) < timedelta(hours=1) else 1.0
+    main = read_windows(case, roles, SENT, least=share * least, least_total=TERMINAL_FLOOR * least, holidays=holidays)
+    instead = INSTEAD if main.unobserved else ()
+    return [
+        main,
+        *(
+            read_windows(case, roles, one, least=one.floor(share * least), least_total=0, holidays=holidays)
+            for one in instead
+        ),
+    ]
 
 
-def _tested(series: pd.DataFrame, *, history: int, least_spread: float) -> pd.DataFrame:
-    """Return the windows that have a baseline, with expectation, z, p and q of each."""
-    from scipy import stats
+def _tested(
+    read: list[Windows], least_bytes: float, *, least_drain: float, least_spread: float
+) -> list[tuple[Tested, Tested]]:
+    """Return the series of pairs and of terminals of each measure, with q-values over everything that was tested."""
+    from scipy import stats  # noqa: F401  # imported here once, not while the first window waits
 
-    x = np.log1p(series["bytes_out"].to_numpy(dtype=np.float64))
-    baselines = _Baselines(series, x, history=history, least_spread=least_spread)
-    centre, spread, degrees = baselines.of_all()
-    z = (x - centre) / spread
-    tested: pd.DataFrame = series.assign(expected=np.expm1(centre), z=z, p_value=stats.t.sf(z, degrees))
-    tested = tested[~np.isnan(z)]
-    return tested.assign(q_value=stats.false_discovery_control(tested["p_value"]) if len(tested) else [])
-
-
-class _Baselines:
-    """The baselines of all windows, made in order of time: each window sees only what came before it.
-
-    Parameters
-    ----------
-    series
-        Windows in order of time.
-    x
-        Their bytes on the log scale, shape (n,).
-    history, least_spread
-        As `detect`.
-    """
-
-    def __init__(self, series: pd.DataFrame, x: np.ndarray, *, history: int, least_spread: float) -> None:
-        pairs = series.groupby(["src", "server"], sort=False)
-        self._x = x
-        self._pair = pairs.ngroup().to_numpy()
-        self._server = series["server"].astype("category").cat.codes.to_numpy()
-        self._history = history
-        first = x[pairs.cumcount().to_numpy() < FIRST_WINDOWS]
-        usual = x - _group_median(x, self._pair)
-        self._spread = max(_mad(usual[np.bincount(self._pair)[self._pair] >= history]), least_spread)
-        self._pooled = (float(np.median(first)), max(_mad(first), least_spread), float(MOST_DEGREES))
-        time = series["start"].astype("int64").to_numpy()
-        self._judged = time >= time[0] + SETTLING * (time[-1] - time[0])
-        self._calm: defaultdict[int, list[float]] = defaultdict(list)
-        self._met: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
-
-    def of_all(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return centre, spread and degrees of freedom of each window's baseline, each of shape (n,)."""
-        found = np.full((3, len(self._x)), np.nan)
-        for place, (x, pair, server) in enumerate(zip(self._x, self._pair, self._server, strict=True)):
-            baseline = self._of(int(pair), int(server), judged=bool(self._judged[place]))
-            if baseline is not None:
-                found[:, place] = baseline
-            # What lies far above its baseline must not become the baseline of what follows.
-            if baseline is None or x <= baseline[0] + ANTI_POISON * baseline[1]:
-                self._calm[int(pair)].append(float(x))
-                self._met[int(server)].append((int(pair), float(x)))
-        return found[0], found[1], found[2]
-
-    def _of(self, pair: int, server: int, *, judged: bool) -> tuple[float, float, float] | None:
-        """Return the baseline of a pair's next window; None where there is none yet."""
-        own = self._calm[pair][-MOST_HISTORY:]
-        if len(own) >= self._history:
-            return self._moderated(own)
-        others = [x for other, x in self._met[server][-MOST_HISTORY:] if other != pair]
-        if len(others) >= self._history:
-            return self._moderated(others)
-        return self._pooled if judged else None
-
-    def _moderated(self, values: list[float]) -> tuple[float, float, float]:
-        """Return a baseline whose spread leans on that of all pairs, the more the fewer values it has."""
-        known = np.array(values)
-        degrees = len(known) - 1
-        variance = (PRIOR_DEGREES * self._spread**2 + degrees * _mad(known) ** 2) / (PRIOR_DEGREES + degrees)
-        return float(np.median(known)), float(np.sqrt(variance)), float(min(PRIOR_DEGREES + degrees, MOST_DEGREES))
+    parts: list[tuple[Windows, Series, Judged]] = []
+    for windows in read:
+        by_minute = windows.window < timedelta(hours=1)
+        for series, first, usual in (
+            (windows.pairs, windows.first, windows.usual),
+            (windows.terminals, None, least_spread),
+        ):
+            judged = judge(
+                series, first, usual, least_spread=least_spread, suspected=least_drain / 2, by_minute=by_minute
+            )
+            parts.append((windows, series, judged))
+    # A window is tested twice: by itself, and as part of a drain.
+    count = 2 * sum(windows.judged + windows.totals for windows in read)
+    p = np.concatenate([np.where(s.judged, values, np.nan) for _, s, j in parts for values in (j.p, drain_p(j.drain))])
+    q = np.split(_benjamini_hochberg(p, count), np.cumsum([len(s.of) for _, s, _ in parts for _ in range(2)]))
+    tested = [
+        Tested(windows, series, judged, _floor(windows, least_bytes, series), q[2 * n], q[2 * n + 1])
+        for n, (windows, series, judged) in enumerate(parts)
+    ]
+    return list(zip(tested[::2], tested[1::2], strict=True))
 
 
-def _group_median(x: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Return for each value the median of its group."""
-    import pandas as pd
-
-    median: np.ndarray = pd.Series(x).groupby(group).transform("median").to_numpy()
-    return median
-
-
-def _mad(values: np.ndarray) -> float:
-    """Return the median absolute deviation, scaled to the standard deviation of normal values; 0 for no values."""
-    return MAD_TO_SIGMA * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
+def _benjamini_hochberg(p: np.ndarray, count: int) -> np.ndarray:
+    """Return q-values of p-values of which only the candidates' are given; the rest of ``count`` counts as 1."""
+    order = np.argsort(p, kind="stable")  # NaN, not tested, last
+    known = order[: int(np.count_nonzero(~np.isnan(p)))]
+    steps = p[known] * max(count, len(known)) / np.arange(1, len(known) + 1)
+    q = np.full(len(p), np.nan)
+    q[known] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1)
+    return q
 
 
-def _attributed(case: Case, found: list[dict[str, object]], roles: Roles) -> list[dict[str, object]]:
-    """Return the findings with a gateway's put to the terminal that alone asked for the server in that time."""
-    behind = [(number, finding) for number, finding in enumerate(found) if finding["src"] in roles.gateways]
-    keys = [{"finding": number, "server": f["dst"], "start": f["start"], "end": f["end"]} for number, f in behind]
-    rows = case.sql(ASKED, keys=pa.Table.from_pylist(keys, KEYS)).to_arrow().to_pylist()
-    for number, finding in behind:
-        asked = [row["src"] for row in rows if row["finding"] == number and row["src"] in roles.terminals]
-        if len(asked) == 1:
-            seen_as = finding["src"]
-            reason = str(finding["reason"]).replace(f"{seen_as} sent", f"{asked[0]} sent", 1)
-            reason += f" (recorded as {seen_as}'s; of the terminals only {asked[0]} asked for this server then)"
-            found[number] = finding | {"src": asked[0], "seen_as": seen_as, "reason": reason}
-    return found
+def _floor(windows: Windows, least_bytes: float, series: Series) -> float:
+    """Return the least amount of a window that can be a finding."""
+    floor = windows.measure.floor(least_bytes)
+    if series is windows.terminals:
+        floor *= TERMINAL_FLOOR
+    if windows.window >= timedelta(hours=1):
+        return floor
+    return max(SHORT_FLOOR * floor, min(TYPICAL * windows.typical, floor))
 
 
-def _runs(flagged: pd.DataFrame, window: timedelta) -> list[pd.DataFrame]:
-    """Return the flagged windows of each pair in runs: a window between two flagged ones does not part them."""
-    runs = []
-    for _, pair in flagged.groupby(["src", "server"], sort=True):
-        ordered = pair.sort_values("start")
-        parted = (ordered["start"].diff() > 2 * window).cumsum()
-        runs += [run for _, run in ordered.groupby(parted)]
-    return runs
+def _flagged(tested: Tested, amount: np.ndarray, max_q: float) -> np.ndarray:
+    """Return which windows are spikes by themselves: unusual, above the floor, and not what all do at once."""
+    series, judged = tested.series, tested.judged
+    flagged: np.ndarray = (tested.q <= max_q) & (amount >= tested.least) & ~judged.habit
+    if tested.series is tested.windows.terminals:
+        # What is left must be as unusual as the whole was.
+        flagged &= (np.log1p(amount) - judged.centre) / judged.spread >= judged.z[flagged].min(initial=np.inf)
+    flagged &= ~crowded(series, flagged, tested.windows.office)
+    return flagged
 
 
-def _finding(case: Case, run: pd.DataFrame, window: timedelta) -> dict[str, object]:
-    src, server = run["src"].iloc[0], run["server"].iloc[0]
-    start, end = run["start"].iloc[0], run["start"].iloc[-1] + window
-    value, expected = float(run["bytes_out"].sum()), float(run["expected"].sum())
-    named = run["name"].dropna()
-    name = named.iloc[-1] if len(named) else None
-    unit = "hour" if window >= timedelta(hours=1) else "minute"
-    shown = f"{server} ({name})" if name and name != server else server
-    reason = (
-        f"{src} sent {size_text(value)} to {shown} in {len(run)} {unit}{'s' * (len(run) > 1)} from "
-        f"{time_text(start, case.timezone)}; {size_text(expected)} was to be expected"
-    )
-    return {
-        "detector": "volume_spikes",
-        "start": start,
-        "end": end,
-        "src": src,
-        "dst": server,
-        "name": name,
-        "value": value,
-        "expected": expected,
-        "score": float(run["z"].max()),
-        "p_value": float(run["p_value"].min()),
-        "q_value": float(run["q_value"].min()),
-        "reason": reason,
-    }
+def _runs(tested: Tested, flagged: np.ndarray, max_q: float, least_drain: float) -> list[Run]:
+    series, judged = tested.series, tested.judged
+    found = bursts(series, judged, flagged, tested.windows.window // MICROSECOND)
+    if tested.windows.measure is not SENT:
+        return found  # durations of long connections are too heavy-tailed for sums
+    told = np.zeros(len(flagged), dtype=bool)
+    for run in found:
+        told[run.windows] = True
+    alarmed = (tested.drain_q <= max_q) & (judged.drain >= least_drain)
+    return found + drains(series, judged, alarmed, told, tested.least)
+
+
+def _q(tested: Tested, run: Run) -> tuple[float, float]:
+    """Return the least p- and q-value of a run."""
+    if run.kind == "drain":
+        return float(drain_p(tested.judged.drain[run.windows]).min()), float(np.nanmin(tested.drain_q[run.windows]))
+    return float(np.nanmin(tested.judged.p[run.windows])), float(np.nanmin(tested.q[run.windows]))
+
+
+def _strongest(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return findings without those that another measure shows as well, and more strongly."""
+    kept: list[dict[str, Any]] = []
+    for one in sorted(found, key=lambda f: (f["q_value"], f["p_value"], f["start"], f["src"], f["dst"] or "")):
+        alike = (
+            other
+            for other in kept
+            if (other["src"], other["dst"]) == (one["src"], one["dst"])
+            and other["measure"] is not one["measure"]
+            and other["start"] < one["end"]
+            and one["start"] < other["end"]
+        )
+        if not any(alike):
+            kept.append(one)
+    return kept

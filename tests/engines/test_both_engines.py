@@ -15,7 +15,7 @@ import pytest
 import forensics as fx
 from forensics.detectors import all_detectors
 from forensics.detectors._findings import KEYS
-from forensics.detectors.volume_spikes import ASKED
+from forensics.detectors._spike_reasons import ASKED
 from forensics.engines import VIEWS, query_text
 from forensics.origins import REQUESTS
 from forensics.schema import PARTS, TABLES

@@ -52,8 +52,8 @@ def test_quiet_office_has_no_spike(make_case: Callable[..., Case]) -> None:
     assert "learnt from" in volume_spikes.coverage(case).why
 
 
-def test_upload_is_found_with_its_hours_and_evidence(make_case: Callable[..., Case]) -> None:
-    """Uploads in two adjacent hours are one finding that names terminal, server, hours, bytes and lines."""
+def test_upload_is_found_with_its_minutes_and_evidence(make_case: Callable[..., Case]) -> None:
+    """Uploads in two adjacent hours are one finding: terminal, server, first and last minute, bytes and lines."""
     flows = office()
     hour = START + 150 * HOUR
     flows += [flow(hour + 1, "10.0.0.3", RELAY, 40_000_000), flow(hour + HOUR, "10.0.0.3", RELAY, 20_000_000)]
@@ -62,7 +62,7 @@ def test_upload_is_found_with_its_hours_and_evidence(make_case: Callable[..., Ca
     found = volume_spikes.detect(case)
 
     assert list(zip(found["src"], found["dst"], found["value"], strict=True)) == [("10.0.0.3", RELAY, 60_000_000.0)]
-    assert timedelta(hours=2) == found["end"][0] - found["start"][0]
+    assert timedelta(minutes=61) == found["end"][0] - found["start"][0]
     assert f"{len(flows) - 1}-{len(flows)}" == found["record"][0]
     assert found["source"][0] == "access.log"
     assert "60 MB" in found["reason"][0]
@@ -178,7 +178,7 @@ def test_empty_case(make_case: Callable[..., Case]) -> None:
     assert volume_spikes.coverage(case).tested == 0
 
 
-@pytest.mark.parametrize("option", [{"least_bytes": -1}, {"max_q": 0.0}, {"history": 1}, {"least_spread": 0.0}])
+@pytest.mark.parametrize("option", [{"least_bytes": -1}, {"max_q": 0.0}, {"least_drain": 0}, {"least_spread": 0.0}])
 def test_options_out_of_range_are_refused(make_case: Callable[..., Case], option: dict[str, float]) -> None:
     """An option without sense is an error that names what is needed."""
     with pytest.raises(ValueError, match="are needed"):

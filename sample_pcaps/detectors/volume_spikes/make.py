@@ -1,4 +1,4 @@
-"""Volume spikes: a terminal sends 60 MB in an hour to a server it met an hour before."""
+"""Volume spikes: a terminal sends 60 MB in an hour to a server it met an hour before; nightly backups are no spikes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from office import MONDAY, TERMINALS, connection, write_log, write_truth
 
 HERE = Path(__file__).parent
-RELAY, SITES = "203.0.113.77", [f"198.18.3.{n}" for n in range(1, 31)]
+RELAY, BACKUP, SITES = "203.0.113.77", "198.18.9.9", [f"198.18.3.{n}" for n in range(1, 31)]
 DAYS = 19
 BURST = MONDAY + timedelta(days=15, hours=14)
 
 
 def office_day(rng: random.Random, day: datetime) -> list[dict[str, object]]:
-    """People's pages and small uploads on a working day."""
+    """People's pages and small uploads on a working day, and a backup of two terminals every night."""
     rows = []
     if day.weekday() < 5:
         for terminal in TERMINALS:
@@ -25,6 +25,10 @@ def office_day(rng: random.Random, day: datetime) -> list[dict[str, object]]:
                 time = day + timedelta(hours=9, seconds=rng.uniform(0, 9 * 3600))
                 sent = int(rng.lognormvariate(7.2, 1.0))
                 rows.append(connection(time, terminal, rng.choice(SITES), sent=sent, received=rng.randrange(60_000)))
+    for terminal in TERMINALS[:2]:
+        time = day + timedelta(hours=21, seconds=rng.uniform(0, 600))
+        sent = int(rng.lognormvariate(17.5, 0.3))
+        rows.append(connection(time, terminal, BACKUP, sent=sent, received=4000, seconds=120))
     return rows
 
 
@@ -39,7 +43,7 @@ def main() -> None:
     ]
     write_log(HERE / "quiet", "conn", quiet)
     write_log(HERE / "loud", "conn", [*quiet, *burst])
-    write_truth(HERE, [{"src": TERMINALS[6], "dst": RELAY, "start": BURST, "end": BURST + timedelta(hours=1)}])
+    write_truth(HERE, [{"src": TERMINALS[6], "dst": RELAY, "start": BURST, "end": BURST + timedelta(minutes=31)}])
 
 
 if __name__ == "__main__":
