@@ -97,6 +97,13 @@ DIRECT: dict[str, tuple[str, dict[str, pa.Table]]] = {
     "twins": (query_text("twins"), {}),
     "series by hour": (query_text("series"), {"windows": pa.table({"hourly": [True]})}),
     "series by minute": (query_text("series"), {"windows": pa.table({"hourly": [False]})}),
+    "hits of emdivi": (
+        query_text("emdivi_hits"),
+        {
+            "matched": pa.table({"url": ["http://weather.example/page3.html"], "plain": ["read"]}),
+            "options": pa.table({"agent": pa.array([None], pa.string())}),
+        },
+    ),
     "asked": (ASKED, {"keys": KEYS.empty_table()}),
     "seconds": (SECONDS.format(time="start", query="SELECT * FROM flows"), {}),
 }
