@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,11 +51,13 @@ from forensics.engines import query_text
 from forensics.roles import Roles, find_roles
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from forensics.case import Case
 
-__all__ = ["SCORE", "SHORT_CASE", "TITLE", "VALUE", "coverage", "detect", "series_by", "window_of"]
+__all__ = ["SCORE", "SHORT_CASE", "TITLE", "VALUE", "coverage", "detect", "series_by", "series_of", "window_of"]
 
 TITLE = "Volumes above what is usual"
 VALUE = "bytes sent [B]"
@@ -82,6 +84,8 @@ SETTLING = 0.1
 ANTI_POISON = 3.5
 """Robust z above which a window does not enter later baselines."""
 
+SHOWN_WINDOWS = 72
+"""Windows before and after a finding that explain it, at least."""
 
 ASKED = """
 SELECT DISTINCT k.finding AS finding, c.src AS src
@@ -169,6 +173,30 @@ def coverage(case: Case, *, history: int = 6, least_spread: float = 0.7) -> Cove
     if tested < len(known):
         why.append(f"pairs without history in the first {SETTLING:.0%} of the time, which is learnt from")
     return Coverage("volume_spikes", tested, len(series) - tested, "; ".join(why), refused=refused, sources=sources)
+
+
+def series_of(case: Case, finding: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the series around a finding, with the baseline that `detect` has without options.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``start`` of each window, ``value`` and ``expected`` [B]; null where nothing was sent, or there is no baseline.
+        Without rows where the finding's own terminal has none.
+    """
+    import pandas as pd
+
+    window = window_of(case)
+    series = _series(case, window, find_roles(case))
+    series = series.join(_tested(series, history=6, least_spread=0.7)["expected"]) if len(series) else series
+    margin = max(finding["end"] - finding["start"], SHOWN_WINDOWS * window)
+    near = series["start"].between(finding["start"] - margin, finding["end"] + margin, inclusive="left")
+    pair = series[near & (series["src"] == finding["src"]) & (series["server"] == finding["dst"])].set_index("start")
+    if pair.empty:
+        return pd.DataFrame({"start": [], "value": [], "expected": []})
+    whole = pair.reindex(pd.date_range(pair.index.min(), pair.index.max(), freq=window, name="start"))
+    values = {"value": whole["bytes_out"].astype("float64"), "expected": whole["expected"].astype("float64")}
+    return pd.DataFrame(values).reset_index()
 
 
 def _series(case: Case, window: timedelta, roles: Roles, *, observed: bool = True) -> pd.DataFrame:
