@@ -53,7 +53,7 @@ class Plan:
     closed: dict[str, int] = field(default_factory=dict)
 
 
-def plan_of(case: Case, most_flows: int, options: pa.Table) -> Plan:
+def plan_of(case: Case, most_flows: int) -> Plan:
     """Return which connections of a case to open: those to outside servers, the rarest servers first.
 
     Parameters
@@ -62,8 +62,6 @@ def plan_of(case: Case, most_flows: int, options: pa.Table) -> Plan:
         The case.
     most_flows
         Most connections to open.
-    options
-        The table ``options`` of the queries.
     """
     is_inside = find_roles(case).is_inside
     servers = case.sql(query_text("emdivi_servers")).to_arrow().to_pylist()
@@ -76,7 +74,7 @@ def plan_of(case: Case, most_flows: int, options: pa.Table) -> Plan:
                 # all requests of its connections, or, of the last server, as many requests as connections are left
                 chosen.append({"server": row["server"], "most": most if row["connections"] > most else 1 << 40})
     table = pa.Table.from_pylist(chosen, pa.schema([("server", pa.string()), ("most", pa.int64())]))
-    rows = case.sql(query_text("emdivi_flows"), chosen=table, options=options).to_arrow().to_pylist()
+    rows = case.sql(query_text("emdivi_flows"), chosen=table).to_arrow().to_pylist()
     plan, opened, shut = Plan(left=max(0, total - most_flows)), {}, {}
     for source, group in groupby(rows, key=lambda row: row["source"]):
         requests = list(group)
@@ -91,7 +89,7 @@ def plan_of(case: Case, most_flows: int, options: pa.Table) -> Plan:
     return Plan(opened, connections, plan.left, shut)
 
 
-def marks_in(case: Case, plan: Plan, names: Collection[bytes] | None) -> Iterator[dict[str, object]]:
+def marks_in(case: Case, plan: Plan, names: Collection[bytes] | None, agent: str | None) -> Iterator[dict[str, object]]:
     """Yield the marks in the connections of a plan, each with its request, its place and what it says.
 
     Parameters
@@ -102,13 +100,19 @@ def marks_in(case: Case, plan: Plan, names: Collection[bytes] | None) -> Iterato
         The connections.
     names
         Fields to decode; all of them without.
+    agent
+        What the User-Agent must contain; anything without.
     """
+    wanted = (agent or "").encode()
     for requests in plan.requests.values():
-        asked = {row["request"]: row for row in requests}
         for chunk in _chunks(requests):
+            asked: dict[Ends, list[Request]] = {}
+            for row in chunk:
+                asked.setdefault(_ends(row), []).append(row)
             for exchange in _exchanges(case, chunk):
-                row = asked.get(exchange.number)
-                if row is not None:
+                if wanted in exchange.fields.get(b"user-agent", b""):
+                    # where packets came twice or late, another of them may count as the request's first
+                    row = min(asked[exchange.ends], key=lambda one: abs(one["request"] - exchange.number))
                     yield from (
                         {**_place(row), "where": where, "said": said} for where, said in _marks(exchange, names)
                     )
@@ -137,8 +141,7 @@ def _exchanges(case: Case, chunk: Sequence[Request]) -> Iterator[Exchange]:
     from forensics.packets.http_messages import read_exchanges
 
     flows = {_flow_key(row): _flow(row) for row in chunk}
-    ends: list[Ends] = [(row["src"], row["src_port"], row["dst"], row["dst_port"]) for row in chunk]
-    yield from read_exchanges(case.iter_packets(list(flows.values())), ends)
+    yield from read_exchanges(case.iter_packets(list(flows.values())), {_ends(row) for row in chunk})
 
 
 def _chunks(requests: list[Request]) -> Iterator[list[Request]]:
@@ -157,6 +160,10 @@ def _chunks(requests: list[Request]) -> Iterator[list[Request]]:
         held += size
     if chunk:
         yield chunk
+
+
+def _ends(row: Request) -> Ends:
+    return row["src"], row["src_port"], row["dst"], row["dst_port"]
 
 
 def _flow(row: Request) -> Request:

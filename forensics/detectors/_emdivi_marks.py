@@ -22,6 +22,9 @@ __all__ = ["commands_in", "decoded_fields", "hidden_in", "shown", "suspects"]
 SHOWN = 120
 """Characters of evidence that a reason quotes."""
 
+SHORTEST = len(b"GMT(6")
+"""No shorter value is a mark; a hostile text can have very many of them. [B]"""
+
 ROWS = 50_000
 """Texts that are screened at once: the screen takes some 30 bytes for each of their characters."""
 
@@ -41,7 +44,9 @@ for _digit in b"0123456789abcdefABCDEF":
     _HEX[_digit] = int(chr(_digit), 16)
 
 
-def decoded_fields(text: bytes, names: Collection[bytes] | None = None) -> Iterator[tuple[bytes, int, bytes]]:
+def decoded_fields(
+    text: bytes, names: Collection[bytes] | None = None, *, least: int = 0
+) -> Iterator[tuple[bytes, int, bytes]]:
     """Yield the fields of a text as Emdivi's rule decodes them: name, key and what was hidden.
 
     Parameters
@@ -50,6 +55,8 @@ def decoded_fields(text: bytes, names: Collection[bytes] | None = None) -> Itera
         A body, a query or the value of a ``Cookie`` header.
     names
         Fields to decode; all of them without.
+    least
+        Length of the shortest value to decode. [B]
 
     Examples
     --------
@@ -60,7 +67,7 @@ def decoded_fields(text: bytes, names: Collection[bytes] | None = None) -> Itera
     for part in text.split(delimiter):
         written, equals, value = part.partition(b"=")
         # Browsers put a blank behind the delimiter of cookies; whether a sample reckons with it is not published.
-        for name in dict.fromkeys((written, written.strip())) if equals else ():
+        for name in dict.fromkeys((written, written.strip())) if equals and len(value) >= least else ():
             if names is None or name in names:
                 key = reduce(xor, name, 0)
                 yield name, key, bytes(np.frombuffer(unquote_to_bytes(value), dtype=np.uint8) ^ np.uint8(key))
@@ -72,7 +79,9 @@ def hidden_in(text: bytes, names: Collection[bytes] | None = None) -> bytes | No
     A field does where it has a zone, ``GMT(-6)``, or ``GMT`` beside one of the labels ``VER:``, ``NT:`` and ``MEM:``. A
     name whose characters cancel out hides nothing: what other programs send in the clear is no mark.
     """
-    for _, key, plain in decoded_fields(text, names):
+    if not len(_suspicious(pa.array([text], pa.binary()))):
+        return None
+    for _, key, plain in decoded_fields(text, names, least=SHORTEST):
         if key and b"GMT" in plain and (_ZONE.search(plain) or any(label in plain for label in _LABELS)):
             return plain
     return None

@@ -106,7 +106,7 @@ def detect(
         An option is out of its range.
     """
     options, names = _options(most_flows, field_names, user_agent)
-    marks = [*_in_queries(case, names, options), *marks_in(case, plan_of(case, most_flows, options), names)]
+    marks = [*_in_queries(case, names, options), *marks_in(case, plan_of(case, most_flows), names, user_agent)]
     grouped: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
     for mark in marks:
         grouped.setdefault((mark["src"], mark["server"]), []).append(mark)
@@ -131,7 +131,7 @@ def coverage(
     """
     options, _ = _options(most_flows, field_names, user_agent)
     counted = case.sql(COUNTED, options=options).to_arrow().to_pylist()[0]
-    plan = plan_of(case, most_flows, options)
+    plan = plan_of(case, most_flows)
     closed = sum(plan.closed.values())
     tested = counted["queries"] + plan.connections
     unit = "requests with a query, and connections"

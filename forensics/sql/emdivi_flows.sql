@@ -22,8 +22,7 @@ WITH asked AS (
     JOIN flows f ON f.source = r.source AND f.src = r.src AND f.src_port = r.src_port
         AND f.dst = coalesce(r.via, r.dst) AND r.start >= f.start AND r.start <= f."end"
     LEFT JOIN address_of a ON r.name = a.name
-    CROSS JOIN options o
-    WHERE f.frame_bytes_out IS NOT NULL AND (o.agent IS NULL OR instr(r.user_agent, o.agent) > 0)
+    WHERE f.frame_bytes_out IS NOT NULL
 ),
 numbered AS (
     SELECT

@@ -97,13 +97,6 @@ DIRECT: dict[str, tuple[str, dict[str, pa.Table]]] = {
     "twins": (query_text("twins"), {}),
     "series by hour": (query_text("series"), {"windows": pa.table({"hourly": [True]})}),
     "series by minute": (query_text("series"), {"windows": pa.table({"hourly": [False]})}),
-    "hits of emdivi": (
-        query_text("emdivi_hits"),
-        {
-            "matched": pa.table({"url": ["http://weather.example/page3.html"], "plain": ["read"]}),
-            "options": pa.table({"agent": pa.array([None], pa.string())}),
-        },
-    ),
     "asked": (ASKED, {"keys": KEYS.empty_table()}),
     "seconds": (SECONDS.format(time="start", query="SELECT * FROM flows"), {}),
 }
@@ -135,6 +128,7 @@ def everything(case: Case) -> dict[str, Any]:
         **detected,
         "coverage": [detector.coverage(case, **options_of(name)) for name, detector in all_detectors().items()],
         "relays": relays,
+        "explained": fx.explain(case, found.iloc[0]).rows,
         "graph": (list(graph.nodes(data=True)), list(graph.edges(data=True, keys=True)), graph.graph),
         "selected": {name: sorted_rows(selected_flows(case.sql, "a case", rows)) for name, rows in named.items()},
         "requests": sorted_rows(case.sql(REQUESTS, relays=SERVERS_ASKED).to_arrow()),
