@@ -15,6 +15,7 @@ from forensics.detectors.beacons import detect as find_beacons
 from forensics.detectors.volume_spikes import detect as find_spikes
 from forensics.drawing import Drawing, draw_hops
 from forensics.errors import EvidenceError, ForensicsError
+from forensics.explaining import Explanation, explain
 from forensics.hops import build_hop_graph
 from forensics.investigation import write_report
 from forensics.lookup import dissect
@@ -27,6 +28,7 @@ __all__ = [
     "Case",
     "Drawing",
     "EvidenceError",
+    "Explanation",
     "ForensicsError",
     "Limits",
     "__version__",
@@ -34,6 +36,7 @@ __all__ = [
     "community_ids",
     "dissect",
     "draw_hops",
+    "explain",
     "find_beacons",
     "find_spikes",
     "open_case",

@@ -293,7 +293,27 @@ class Case:
         """
         if limit < 1:
             raise ValueError(f"limit is {limit}, it must be 1 or more")
-        return list(islice(read_packets(self._cuts(rows), verify=verify), limit))
+        return list(islice(self.iter_packets(rows, verify=verify), limit))
+
+    def iter_packets(self, rows: Rows, *, verify: bool = False) -> Iterator[Packet]:
+        """Return the captured packets behind rows one by one: as `packets`, but however many there are.
+
+        Parameters
+        ----------
+        rows, verify
+            As for `packets`.
+
+        Yields
+        ------
+        forensics.packets.seek.Packet
+            In the order of captures by name, and of packet numbers.
+
+        Raises
+        ------
+        EvidenceError, QueryError
+            As `packets`.
+        """
+        yield from read_packets(self._cuts(rows), verify=verify)
 
     def export_packets(self, rows: Rows, path: str | os.PathLike[str], *, verify: bool = False) -> int:
         """Write the captured packets behind rows into a pcapng file, for Wireshark or whoever must see them.

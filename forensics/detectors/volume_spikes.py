@@ -65,6 +65,7 @@ References
 
 from __future__ import annotations
 
+import inspect
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ import pyarrow as pa
 
 from forensics.detectors._findings import Coverage, findings_frame, without_uploads
 from forensics.detectors._spike_baselines import Judged, judge
-from forensics.detectors._spike_reasons import attributed, finding, is_upload, trimmed
+from forensics.detectors._spike_reasons import UNSAID, attributed, finding, is_upload, trimmed
 from forensics.detectors._spike_runs import Run, Tested, bursts, crowded, drain_p, drains, unexplained
 from forensics.detectors._spike_windows import (
     INSTEAD,
@@ -89,14 +90,25 @@ from forensics.engines import query_text
 from forensics.roles import Roles, find_roles
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import date
 
     import pandas as pd
 
     from forensics.case import Case
 
-__all__ = ["SCORE", "SHORT_CASE", "TITLE", "VALUE", "coverage", "detect", "is_upload", "series_by", "window_of"]
+__all__ = [
+    "SCORE",
+    "SHORT_CASE",
+    "TITLE",
+    "VALUE",
+    "coverage",
+    "detect",
+    "is_upload",
+    "series_by",
+    "series_of",
+    "window_of",
+]
 
 TITLE = "Volumes above what is usual"
 VALUE = "bytes sent; where no record says them, what the reason says [B]"
@@ -110,6 +122,9 @@ SHORT_FLOOR = 0.1
 
 TYPICAL = 30
 """What a minute of a short case must hold, over the median of what terminals first sent to a server. [1]"""
+
+SHOWN_WINDOWS = 72
+"""Windows before and after a finding that explain it, at least."""
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -201,6 +216,42 @@ def coverage(case: Case) -> Coverage:
     left = main.learnt + main.unobserved
     tested = main.judged + main.totals
     return Coverage("volume_spikes", tested, left, "; ".join(why), refused=refused, sources=sources)
+
+
+def series_of(case: Case, finding: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the series around a finding, with the baseline that `detect` has without options.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``start`` of each window, ``value`` and ``expected`` [B]; null where nothing was sent, or there is no baseline.
+        Without rows where the finding is not of what was sent, or the finding's own terminal has none.
+    """
+    import pandas as pd
+
+    options = inspect.signature(detect).parameters
+    least, drain, spread = (options[name].default for name in ("least_bytes", "least_drain", "least_spread"))
+    [(pairs, terminals)] = _tested(
+        _read(case, find_roles(case), least, None)[:1], least, least_drain=drain, least_spread=spread
+    )
+    tested = terminals if finding["dst"] is None else pairs
+    series, window = tested.series, tested.windows.window
+    number = {key: place for place, key in enumerate(zip(series.src, series.dst, strict=True))}
+    mine = series.of == number.get((finding["src"], finding["dst"]), -1)
+    frame = pd.DataFrame(
+        {
+            "start": pd.to_datetime(series.start[mine], unit="us", utc=True),
+            "value": series.amount[mine].astype(float),
+            "expected": np.expm1(tested.judged.centre[mine]),
+        }
+    )
+    margin = max(finding["end"] - finding["start"], SHOWN_WINDOWS * window)
+    near = frame["start"].between(finding["start"] - margin, finding["end"] + margin, inclusive="left")
+    if UNSAID in finding["reason"] or not near.any():
+        return frame.iloc[:0]
+    near_frame = frame[near].set_index("start")
+    whole = pd.date_range(near_frame.index.min(), near_frame.index.max(), freq=window, name="start")
+    return near_frame.reindex(whole).reset_index()
 
 
 def _read(case: Case, roles: Roles, least: float, holidays: Collection[date] | None) -> list[Windows]:

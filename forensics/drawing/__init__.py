@@ -132,6 +132,7 @@ def draw_volume(
     *,
     expected: Sequence[float | None] | None = None,
     spikes: Sequence[tuple[datetime, datetime]] = (),
+    marked: str = "spike",
     title: str,
     timezone: str,
     source: str,
@@ -148,6 +149,8 @@ def draw_volume(
         Bytes that the baseline expects in each window [B]; None where there is no baseline.
     spikes
         Start and end of each spike.
+    marked
+        What the legend calls those, where they are no spikes.
     title
         What is shown, such as the terminal and the server.
     timezone
@@ -167,6 +170,7 @@ def draw_volume(
     """
     from forensics.drawing import chart
 
-    series = chart.Series(tuple(times), tuple(values), None if expected is None else tuple(expected), tuple(spikes))
+    baseline = None if expected is None else tuple(expected)
+    series = chart.Series(tuple(times), tuple(values), baseline, tuple(spikes), marked)
     paint = partial(chart.to_chart, series, title=title, timezone=timezone, source=source)
     return Drawing(title, {kind: partial(paint, kind) for kind in ("png", "svg")})

@@ -42,6 +42,8 @@ class Series:
         Bytes that the baseline expects [B]; None where there is none.
     spikes
         Start and end of each spike.
+    marked
+        What the legend calls those.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class Series:
     values: Sequence[float]
     expected: Sequence[float | None] | None
     spikes: Sequence[tuple[datetime, datetime]]
+    marked: str = "spike"
 
     def __post_init__(self) -> None:
         """Check the lengths: a shifted baseline would be a false picture."""
@@ -117,7 +120,7 @@ def _plot(axes: Axes, series: Series) -> None:
         base = [float("nan") if e is None else float(e) for e in series.expected]
         axes.step(times, [*base, base[-1]], where="post", color=INK, linewidth=1.4, linestyle="--", label="expected")
     for number, (start, end) in enumerate(series.spikes):
-        label = None if number else "spike"
+        label = None if number else series.marked
         band = axes.axvspan(_days(start), _days(end), facecolor="#ffd9c7", edgecolor=SPIKE, zorder=0, label=label)
         band.set_hatch("///")  # tells the spike without its colour
 

@@ -128,6 +128,7 @@ def everything(case: Case) -> dict[str, Any]:
         **detected,
         "coverage": [detector.coverage(case, **options_of(name)) for name, detector in all_detectors().items()],
         "relays": relays,
+        "explained": fx.explain(case, found.iloc[0]).rows,
         "graph": (list(graph.nodes(data=True)), list(graph.edges(data=True, keys=True)), graph.graph),
         "selected": {name: sorted_rows(selected_flows(case.sql, "a case", rows)) for name, rows in named.items()},
         "requests": sorted_rows(case.sql(REQUESTS, relays=SERVERS_ASKED).to_arrow()),
