@@ -267,6 +267,8 @@ def _assumptions(case: Case, roles: Roles, offsets: dict[str, float]) -> list[st
     count = len(roles.terminals)
     taken = "address was taken for a terminal" if count == 1 else "addresses were taken for terminals"
     text.append(f"{count} {taken} of the office: clients of proxies, and private ones.")
+    if networks := roles.networks():
+        text.append(f"Private addresses of {', '.join(networks)} were taken for the office's own, others for outside.")
     for via, address in sorted(roles.proxies.items()):
         known = "" if via == address else f", which captured connections show to be {address}"
         text.append(

@@ -54,13 +54,11 @@ class Roles:
         another network is not the office's: in a laboratory, and behind a VPN, servers of others bear such addresses.
         """
         known = address in self.terminals or address in self.gateways or address in self.proxies
-        return (
-            known or address in self.proxies.values() or (_private(address) and _network(address) in self._networks())
-        )
+        return known or address in self.proxies.values() or (_private(address) and _network(address) in self.networks())
 
-    def _networks(self) -> frozenset[str]:
-        members = (*self.terminals, *self.gateways, *self.proxies.values())
-        return _networks(frozenset(members))
+    def networks(self) -> tuple[str, ...]:
+        """Return the private networks that the office's own addresses are of, such as ``10.0.0.0/8``."""
+        return _networks(frozenset((*self.terminals, *self.gateways, *self.proxies.values())))
 
 
 def find_roles(case: Case) -> Roles:
@@ -142,14 +140,18 @@ def _gateways(met: dict[str, set[str]], seen_at: dict[str, set[str]], proxies: s
 
 
 @lru_cache(maxsize=64)
-def _networks(members: frozenset[str]) -> frozenset[str]:
+def _networks(members: frozenset[str]) -> tuple[str, ...]:
     """Return the private networks that these addresses are of."""
-    return frozenset(_network(member) for member in members if _private(member))
+    return tuple(sorted({_network(member) for member in members if _private(member)}))
+
+
+_PRIVATE = {"10": "10.0.0.0/8", "172": "172.16.0.0/12", "192": "192.168.0.0/16", "169": "169.254.0.0/16"}
 
 
 def _network(address: str) -> str:
     """Return which of the private networks a private address is of."""
-    return "IPv6" if ":" in address else address.partition(".")[0]
+    first = address.partition(".")[0]
+    return "private IPv6" if ":" in address else _PRIVATE.get(first, f"{first}.0.0.0/8")
 
 
 def _private(address: str) -> bool:

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from forensics.addresses import is_private
 from forensics.detectors._findings import Coverage, findings_frame, records_of, size_text, time_text
 from forensics.detectors._office import office_of, quarters_of
 from forensics.engines import query_text
@@ -105,7 +106,8 @@ def detect(case: Case, *, ports: Sequence[int] = WEB, crowd: float = 0.2) -> pd.
     quarters = quarters_of(case, hours=(0, 24), holidays=())
     rows = case.sql(query_text("proxy_bypass"), ports=table, quarters=quarters, **office_of(case)).to_arrow()
     most = max(FEW, crowd * len(users))
-    kept = [row for row in rows.to_pylist() if row["terminals"] < most]
+    # no proxy is asked for private addresses, whichever network they are of
+    kept = [row for row in rows.to_pylist() if row["terminals"] < most and not is_private(row["server"])]
     found = [_finding(case, row, users[row["src"]]) for row in kept]
     return findings_frame(case, _with_evidence(case, kept, found))
 
