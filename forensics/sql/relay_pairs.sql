@@ -43,7 +43,7 @@ best AS (
 regular AS (
     SELECT
         g.site AS site, g.src AS src,
-        count(CASE WHEN abs(g.gap - least(greatest(round(g.gap / b.period), 1), 3) * b.period) <= b.period / 3
+        count(CASE WHEN abs(g.gap - least(greatest(round(g.gap / nullif(b.period, 0)), 1), 3) * b.period) <= b.period / 3
                    THEN 1 END) AS regular
     FROM spaced g
     JOIN best b ON b.site = g.site AND b.src = g.src AND b.vantage = g.vantage AND b.place = 1

@@ -176,7 +176,9 @@ def _shared(campaign: Campaign, addresses: list[str]) -> list[str]:
     shared = np.flatnonzero(rng.random(len(addresses)) < campaign.hosted)
     houses = rng.choice(shared, len(shared) // _LODGERS + 1) if len(shared) else shared
     result = list(addresses)
-    for place, house in zip(shared.tolist(), rng.choice(houses, len(shared)).tolist() if len(shared) else [], strict=True):
+    for place, house in zip(
+        shared.tolist(), rng.choice(houses, len(shared)).tolist() if len(shared) else [], strict=True
+    ):
         result[place] = addresses[house]
     return result
 

@@ -1,9 +1,9 @@
 """Innocent services that poll as the beacons beat: what a ranking of relays must tell from relays.
 
-Each is polled by one to three terminals, with periods, jitter, missed beats and hours of the beacons' own distribution. A
-third of them begin in the middle of the period, as a program does that somebody installs; one in five answers 404, one
-in four is asked by CONNECT, half of them by the browser itself, as an open page does. Half of them have a page that other
-terminals read, as the relays have.
+Each is polled by one to three terminals, with periods, jitter, missed beats and hours of the beacons' own
+distribution. A third of them begin in the middle of the period, as a program does that somebody installs; one in five
+answers 404, one in four is asked by CONNECT, half of them by the browser itself, as an open page does. Half of them
+have a page that other terminals read, as the relays have.
 """
 
 from __future__ import annotations

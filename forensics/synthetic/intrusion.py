@@ -15,7 +15,17 @@ from . import catalog
 from .beats import beat
 from .options import HOUR, MICROSECONDS
 from .services import read_sites, send
-from .transactions import CONNECT_REQUEST, LEAST_RECEIVED, LEAST_SENT, Bools, Floats, Ints, Rows, lognormal_int, make_rows
+from .transactions import (
+    CONNECT_REQUEST,
+    LEAST_RECEIVED,
+    LEAST_SENT,
+    Bools,
+    Floats,
+    Ints,
+    Rows,
+    lognormal_int,
+    make_rows,
+)
 from .truth import Tally, Transfer, transfers
 
 if TYPE_CHECKING:
@@ -96,9 +106,7 @@ def beacons(cast: Cast, pairs: Pairs, day: int, tally: Tally) -> Rows:
     return rows
 
 
-def _beacon_rows(
-    rng: np.random.Generator, answered_404: float, pairs: Pairs, owner: Ints, time: Ints
-) -> Rows:
+def _beacon_rows(rng: np.random.Generator, answered_404: float, pairs: Pairs, owner: Ints, time: Ints) -> Rows:
     count = len(time)
     ordered = rng.random(count) < 0.06  # noqa: PLR2004 - orders in the body of the reply, results in the next request
     rows = make_rows(
