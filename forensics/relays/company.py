@@ -60,7 +60,8 @@ def suspicion(accused: pd.DataFrame, score: pd.Series[float]) -> pd.Series[float
     p = np.minimum(1 / (1 + np.exp(-score.reindex(accused["site"]).to_numpy(dtype=float))), SUREST)
     doubt = accused.assign(doubt=np.log1p(-p))["doubt"]
     others = doubt.groupby(accused["src"]).transform("sum") - doubt
-    return doubt * 0 + (1 - np.exp(others.to_numpy(dtype=float)))
+    suspected: pd.Series[float] = doubt * 0 + (1 - np.exp(others.to_numpy(dtype=float)))
+    return suspected
 
 
 def company_levels(accused: pd.DataFrame, score: pd.Series[float]) -> pd.Series[str]:
