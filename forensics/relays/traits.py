@@ -56,7 +56,7 @@ SELECT c.src AS src, min(c.start) AS first_seen
 FROM contacts c
 JOIN terminals t ON c.src = t.src
 GROUP BY c.src
-ORDER BY src
+ORDER BY src NULLS FIRST
 """
 
 SPAN = "SELECT min(minute) AS first, max(minute) AS last FROM volumes"

@@ -13,7 +13,7 @@ WITH met AS (
 spaced AS (
     SELECT
         met.*,
-        time - lag(time) OVER (PARTITION BY site, src, vantage ORDER BY time) AS gap
+        time - lag(time) OVER (PARTITION BY site, src, vantage ORDER BY time NULLS FIRST) AS gap
     FROM met
 ),
 counted AS (
@@ -37,7 +37,7 @@ counted AS (
 best AS (
     SELECT
         counted.*,
-        row_number() OVER (PARTITION BY site, src ORDER BY contacts DESC, vantage) AS place
+        row_number() OVER (PARTITION BY site, src ORDER BY contacts DESC NULLS LAST, vantage NULLS FIRST) AS place
     FROM counted
 ),
 regular AS (
@@ -58,4 +58,4 @@ SELECT
 FROM best b
 LEFT JOIN regular r ON b.site = r.site AND b.src = r.src
 WHERE b.place = 1
-ORDER BY site, src
+ORDER BY site NULLS FIRST, src NULLS FIRST

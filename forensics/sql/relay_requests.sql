@@ -8,7 +8,7 @@ WITH programs AS (
     GROUP BY r.src, r.user_agent
 ),
 usual AS (
-    SELECT src, user_agent, row_number() OVER (PARTITION BY src ORDER BY hosts DESC, user_agent) AS place
+    SELECT src, user_agent, row_number() OVER (PARTITION BY src ORDER BY hosts DESC NULLS LAST, user_agent NULLS FIRST) AS place
     FROM programs
 )
 SELECT
@@ -28,4 +28,4 @@ JOIN terminals t ON r.src = t.src
 JOIN hosts h ON coalesce(r.name, r.dst) = h.host
 LEFT JOIN usual u ON r.src = u.src AND u.place = 1
 GROUP BY h.site, r.src
-ORDER BY site, src
+ORDER BY site NULLS FIRST, src NULLS FIRST

@@ -11,4 +11,4 @@ FROM contacts c
 JOIN terminals t ON c.src = t.src
 WHERE c.server <> c.src
 GROUP BY c.server, coalesce(c.name, '')
-ORDER BY server, name
+ORDER BY server NULLS FIRST, name NULLS FIRST

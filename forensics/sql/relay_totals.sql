@@ -8,4 +8,4 @@ WITH seen AS (
 SELECT server, max(bytes_out) AS bytes_out, max(bytes_in) AS bytes_in
 FROM seen
 GROUP BY server
-ORDER BY server
+ORDER BY server NULLS FIRST
