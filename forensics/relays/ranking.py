@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from forensics.detectors import all_detectors
+from forensics.detectors import all_detectors, volume_spikes
 from forensics.engines import query_text
 from forensics.relays.company import propagate
 from forensics.relays.reasons import reasons_of
@@ -134,7 +134,9 @@ def _findings(
     found = dict(given or {})
     found |= {name: one for name, one in (("volume_spikes", spikes), ("beacons", found_beacons)) if one is not None}
     detectors, weighed = all_detectors(), load_weights().levels
-    return found | {name: one.detect(case) for name, one in detectors.items() if name in weighed and name not in found}
+    found |= {name: one.detect(case) for name, one in detectors.items() if name in weighed and name not in found}
+    uploads = found["volume_spikes"]
+    return found | {"volume_spikes": uploads[volume_spikes.is_upload(uploads)]}  # the others count no bytes sent
 
 
 def _met(candidates: Candidates, order: pd.Index[int]) -> pd.DataFrame:

@@ -45,6 +45,9 @@ CERTAIN = 2.6
 SETTLING = 0.1
 """Share of the case's time within which a terminal's standing services show. [1]"""
 
+SUSTAINED = timedelta(hours=2)
+"""A volume spike that lasts longer than this is as good as one that was repeated: no person sends one file so long."""
+
 SHORT = timedelta(hours=24)
 """Cases shorter than this do not tell what is new."""
 
@@ -264,7 +267,8 @@ def _of_findings(candidates: Candidates) -> pd.DataFrame:
         count = found.groupby("site")["src"].nunique().reindex(index).fillna(0)
         level = _cut(count, (0, 1, 2, 4))
         if detector == "volume_spikes":
-            repeated = found.groupby(["site", "src"]).size().groupby("site").max().reindex(index).fillna(0) > 1
+            again = found.duplicated(["site", "src"], keep=False) | ((found["end"] - found["start"]) > SUSTAINED)
+            repeated = again.groupby(found["site"]).any().reindex(index, fill_value=False)
             level = level + np.where(repeated, " repeated", "")
         table[detector] = level
     return table
