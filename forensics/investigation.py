@@ -179,7 +179,7 @@ def investigate(case: Case, *, indicators: Sequence[str | os.PathLike[str]] = ()
         found[name] = detector.detect(case, **options.get(name, {}))
         coverage.append(detector.coverage(case, **options.get(name, {})))
     spikes, ticking = found.pop("volume_spikes"), found.pop("beacons")
-    relays = rank_relays(case, spikes=spikes, found_beacons=ticking)
+    relays = rank_relays(case, spikes=spikes, found_beacons=ticking, findings=found)
     graph = build_hop_graph(case, spikes=spikes, found_beacons=ticking, relays=relays)
     return Investigation(case, spikes, ticking, all_findings(found.values()), relays, graph, tuple(coverage))
 

@@ -7,7 +7,8 @@ the reserved top-level domains of RFC 2606.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ UPSTREAM_RESOLVER = "198.18.0.53"
 _RESERVED = 16  # the office's own part of 203.0.113.0/24
 _FAVOURITES = 12  # servers a terminal goes back to
 _LIFETIMES = (1800, 7200, 28_800, 86_400)  # of DNS answers [s]
+_CHAINED = 3  # first-tier relays that the chains go through: each has an address of its own
+_LODGERS = 8  # mean sites of an address with several
 _TIERS = (0.65, 0.22)  # shares of the first and second tier of relays; the rest is the third
 
 
@@ -78,6 +81,11 @@ class Cast:
         return {name: self.campaign.servers + place for place, name in enumerate(catalog.SERVICES)}
 
     @property
+    def first_gadget(self) -> int:
+        """Index of the first polled gadget among the servers; they come after the relays."""
+        return self.campaign.servers + len(catalog.SERVICES) + len(self.relays)
+
+    @property
     def front(self) -> list[Relay]:
         """The relays the office contacts."""
         return [relay for relay in self.relays if relay.tier == 1]
@@ -97,8 +105,12 @@ def make_cast(campaign: Campaign) -> Cast:
     pool = _relay_addresses(campaign.random("relay addresses"))
     relays = [] if campaign.clean else _relays(campaign, pool)
     servers = campaign.servers + len(catalog.SERVICES)
-    names = [*_web_names(campaign), *catalog.SERVICES, *(relay.name for relay in relays)]
-    addresses = [*_server_addresses(campaign, servers), *(relay.address for relay in relays)]
+    gadgets = [f"poll{number}.gadget.test" for number in range(campaign.gadgets)]
+    names = [*_web_names(campaign), *catalog.SERVICES, *(relay.name for relay in relays), *gadgets]
+    places = _server_addresses(campaign, servers + campaign.gadgets)
+    places[: campaign.servers] = _shared(campaign, places[: campaign.servers])
+    relays = _lodged(campaign, relays, places[: campaign.servers])
+    addresses = [*places[:servers], *(relay.address for relay in relays), *places[servers:]]
     infected, infected_at = _infections(campaign)
     return Cast(
         campaign=campaign,
@@ -156,6 +168,32 @@ def _server_addresses(campaign: Campaign, count: int) -> list[str]:
     # 198.18.0.x is left to the resolver, 198.19.x.x to the strangers who visit the relays.
     places = 256 + campaign.random("server addresses").permutation(65_536 - 256)[np.arange(count) % (65_536 - 256)]
     return [f"198.18.{place // 256}.{place % 256}" for place in places.tolist()]
+
+
+def _shared(campaign: Campaign, addresses: list[str]) -> list[str]:
+    """Put a share of the web servers onto addresses with others, popular and unpopular ones side by side."""
+    rng = campaign.random("shared hosting")
+    shared = np.flatnonzero(rng.random(len(addresses)) < campaign.hosted)
+    houses = rng.choice(shared, len(shared) // _LODGERS + 1) if len(shared) else shared
+    result = list(addresses)
+    for place, house in zip(
+        shared.tolist(), rng.choice(houses, len(shared)).tolist() if len(shared) else [], strict=True
+    ):
+        result[place] = addresses[house]
+    return result
+
+
+def _lodged(campaign: Campaign, relays: list[Relay], addresses: list[str]) -> list[Relay]:
+    """Put a share of the first-tier relays onto addresses that other sites have, too."""
+    rng = campaign.random("lodged relays")
+    shared = sorted(address for address, count in Counter(addresses).items() if count > 1)
+    lodges = (rng.random(len(relays)) < campaign.hosted).tolist()
+    return [
+        replace(relay, address=shared[rng.integers(len(shared))])
+        if lodge and shared and relay.tier == 1 and place >= _CHAINED
+        else relay
+        for place, (relay, lodge) in enumerate(zip(relays, lodges, strict=True))
+    ]
 
 
 def _secure(campaign: Campaign, count: int) -> Ints:

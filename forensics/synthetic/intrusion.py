@@ -14,8 +14,18 @@ import numpy as np
 from . import catalog
 from .beats import beat
 from .options import HOUR, MICROSECONDS
-from .services import send
-from .transactions import CONNECT_REQUEST, LEAST_RECEIVED, LEAST_SENT, Floats, Ints, Rows, lognormal_int, make_rows
+from .services import read_sites, send
+from .transactions import (
+    CONNECT_REQUEST,
+    LEAST_RECEIVED,
+    LEAST_SENT,
+    Bools,
+    Floats,
+    Ints,
+    Rows,
+    lognormal_int,
+    make_rows,
+)
 from .truth import Tally, Transfer, transfers
 
 if TYPE_CHECKING:
@@ -25,7 +35,6 @@ if TYPE_CHECKING:
 
 _OPENING, _CLOSING = 9.0, 18.0  # office hours [h]
 _HEAVY, _LIGHT = 2, 10
-_ANSWERED_404 = 0.85
 _RETIRED = 0.3  # share of pairs given up before the end
 
 
@@ -39,6 +48,7 @@ class Pairs:
     jitter: Floats
     first: Ints  # [us since 1970 UTC]
     last_day: Ints
+    disguised: Bools  # the beacons look like reading
 
 
 def plan_pairs(cast: Cast) -> Pairs:
@@ -63,6 +73,7 @@ def plan_pairs(cast: Cast) -> Pairs:
         jitter=cast.campaign.jitter * rng.uniform(0.5, 1.5, count),
         first=first,
         last_day=np.where(rng.random(count) < _RETIRED, retired, end),
+        disguised=cast.campaign.random("disguised").random(count) < cast.campaign.disguise,
     )
 
 
@@ -90,15 +101,15 @@ def beacons(cast: Cast, pairs: Pairs, day: int, tally: Tally) -> Rows:
         jitter=pairs.jitter,
         missed=cast.campaign.missed,
     )
-    rows = _beacon_rows(rng, pairs, owner, time)
+    rows = _beacon_rows(rng, cast.campaign.answered_404, pairs, owner, time)
     tally.add(rows, owner, pairs.period_s, pairs.jitter)
     return rows
 
 
-def _beacon_rows(rng: np.random.Generator, pairs: Pairs, owner: Ints, time: Ints) -> Rows:
+def _beacon_rows(rng: np.random.Generator, answered_404: float, pairs: Pairs, owner: Ints, time: Ints) -> Rows:
     count = len(time)
     ordered = rng.random(count) < 0.06  # noqa: PLR2004 - orders in the body of the reply, results in the next request
-    return make_rows(
+    rows = make_rows(
         count,
         start=time,
         end=time + lognormal_int(rng, 220_000, 0.5, count),
@@ -108,9 +119,15 @@ def _beacon_rows(rng: np.random.Generator, pairs: Pairs, owner: Ints, time: Ints
         received=LEAST_RECEIVED + lognormal_int(rng, 260, 0.3, count) + ordered * lognormal_int(rng, 2500, 1.1, count),
         page=catalog.BEACON_PAGE,
         number=pairs.server[owner] % 90 + 10,
-        status=np.where(rng.random(count) < _ANSWERED_404, 404, 200),
+        status=np.where(rng.random(count) < answered_404, 404, 200),
         verb=np.where(rng.random(count) < 0.3, catalog.POST, catalog.GET),  # noqa: PLR2004
     )
+    hidden = np.flatnonzero(pairs.disguised[owner])
+    rows["page"][hidden] = rng.choice([2, 3, 4, catalog.SITE_PAGE], len(hidden))
+    rows["number"][hidden] = rng.integers(1, 30, len(hidden))
+    rows["status"][hidden], rows["verb"][hidden] = 200, catalog.GET
+    rows["received"][hidden] = LEAST_RECEIVED + lognormal_int(rng, 5000, 1.2, len(hidden))
+    return rows
 
 
 def uploaders(cast: Cast) -> Ints:
@@ -189,22 +206,5 @@ def visits(cast: Cast, day: int) -> Rows:
     innocent = np.setdiff1d(np.arange(len(cast.terminals)), cast.infected)
     if not (cast.campaign.is_workday(day) and len(innocent) and cast.front):
         return make_rows(0)
-    rng = cast.campaign.random("visits", day)
-    counts = rng.poisson(cast.campaign.innocent_visits / 5, len(cast.front))
-    server = np.repeat([relay.index for relay in cast.front], counts)
-    begin = cast.campaign.midnight(day) + rng.integers(9 * HOUR, 18 * HOUR, len(server))
-    pages = rng.integers(2, 9, len(server))
-    client = np.repeat(rng.choice(innocent, len(server)), pages)
-    count = len(client)
-    start = np.repeat(begin, pages) + np.sort(rng.integers(0, 240 * MICROSECONDS, count))
-    return make_rows(
-        count,
-        start=start,
-        end=start + lognormal_int(rng, 180_000, 0.6, count),
-        client=client,
-        server=np.repeat(server, pages),
-        sent=LEAST_SENT + lognormal_int(rng, 120, 0.5, count),
-        received=LEAST_RECEIVED + np.minimum(lognormal_int(rng, 9000, 1.2, count), 60_000),
-        page=rng.choice([2, 3, 4, catalog.SITE_PAGE], count),
-        number=rng.integers(1, 30, count),
-    )
+    servers = np.array([relay.index for relay in cast.front], np.int64)
+    return read_sites(cast, cast.campaign.random("visits", day), day, servers, innocent)

@@ -6,6 +6,7 @@ import gzip
 from typing import TYPE_CHECKING, Any, Self
 
 from . import catalog
+from .gadgets import AGENT, browser_asks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,6 +67,8 @@ def paths(rows: Rows) -> list[str]:
 def agents(cast: Cast, rows: Rows) -> list[str]:
     """User agent of every row: the service's own program, or the terminal's browser."""
     own = {cast.service[name]: agent for name, agent in catalog.SERVICE_AGENTS.items()}
+    browsed = browser_asks(cast)
+    own |= {cast.first_gadget + n: AGENT % n for n, asked in enumerate(browsed) if not asked}
     browsers = [catalog.AGENTS[agent] for agent in cast.agents]
     pairs = zip(rows["server"].tolist(), rows["client"].tolist(), strict=True)
     return [own.get(server) or browsers[client] for server, client in pairs]

@@ -25,6 +25,7 @@ _CHAIN_RELAYS = 8  # three chains need three first-tier relays and two tiers beh
 _LEAST_SERVERS, _MOST_SERVERS = 20, 100_000
 _LEAST_INFECTED = 3  # as many as chains
 _LEAST_BEATS = 2
+_MOST_GADGETS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,16 @@ class Campaign:
         Factor on the bytes of the planted uploads [1]; at 1 the two main terminals send some 1.5 GB each.
     chain_bytes
         Median payload of a bulk session through a chain [B]; the size of the relay captures follows it.
+    gadgets
+        Further innocent services that one to three terminals poll [1], in the rhythm of the beacons: some begin in the
+        middle of the period, some answer 404 or take POSTs, half of them are asked by the browser itself.
+    hosted
+        Share of the web servers, and of the first-tier relays without a chain, that live on an address with others
+        (shared hosting, content delivery networks) [1].
+    answered_404
+        Share of beacons that are answered with 404 and a body [1].
+    disguise
+        Share of the pairs whose beacons look like reading: no 404, other pages and sizes each time [1].
     clock_error_hours
         Whole hours added to the clock of the last captured relay [h], such as 9 for JST read as UTC.
 
@@ -108,6 +119,10 @@ class Campaign:
     innocent_visits: float = 6.0
     scale: float = 1.0
     chain_bytes: int = 24_000
+    gadgets: int = 0
+    hosted: float = 0.0
+    answered_404: float = 0.85
+    disguise: float = 0.0
     clock_error_hours: int = 0
 
     def __post_init__(self) -> None:
@@ -129,6 +144,10 @@ class Campaign:
                 self.noise, self.innocent_visits, self.one_off_uploads
             )
             >= 0,
+            "gadgets must be 0 to 10,000": 0 <= self.gadgets <= _MOST_GADGETS,
+            "hosted, answered_404 and disguise must be 0 to 1": all(
+                0 <= share <= 1 for share in (self.hosted, self.answered_404, self.disguise)
+            ),
             "scale and chain_bytes must be positive": self.scale > 0 and self.chain_bytes > 0,
         }
         for message, kept in limits.items():

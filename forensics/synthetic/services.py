@@ -9,7 +9,7 @@ import numpy as np
 from . import catalog
 from .beats import beat
 from .options import HOUR, MICROSECONDS
-from .transactions import CONNECT_REQUEST, LEAST_RECEIVED, Ints, Rows, lognormal_int, make_rows
+from .transactions import CONNECT_REQUEST, LEAST_RECEIVED, LEAST_SENT, Ints, Rows, lognormal_int, make_rows
 from .truth import Tally, Transfer, transfers
 
 if TYPE_CHECKING:
@@ -173,4 +173,26 @@ def send(rng: np.random.Generator, *, begin: int, client: int, server: int, size
         page=catalog.SHARE_PAGE,
         number=rng.integers(1, 1000, pieces),
         verb=verb,
+    )
+
+
+def read_sites(cast: Cast, rng: np.random.Generator, day: int, servers: Ints, readers: Ints) -> Rows:
+    """One working day of people who read ordinary sites."""
+    counts = rng.poisson(cast.campaign.innocent_visits / 5, len(servers))
+    server = np.repeat(servers, counts)
+    begin = cast.campaign.midnight(day) + rng.integers(9 * HOUR, 18 * HOUR, len(server))
+    pages = rng.integers(2, 9, len(server))
+    client = np.repeat(rng.choice(readers, len(server)), pages)
+    count = len(client)
+    start = np.repeat(begin, pages) + np.sort(rng.integers(0, 240 * MICROSECONDS, count))
+    return make_rows(
+        count,
+        start=start,
+        end=start + lognormal_int(rng, 180_000, 0.6, count),
+        client=client,
+        server=np.repeat(server, pages),
+        sent=LEAST_SENT + lognormal_int(rng, 120, 0.5, count),
+        received=LEAST_RECEIVED + np.minimum(lognormal_int(rng, 9000, 1.2, count), 60_000),
+        page=rng.choice([2, 3, 4, catalog.SITE_PAGE], count),
+        number=rng.integers(1, 30, count),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import browsing, catalog, intrusion, services
+from . import browsing, catalog, gadgets, intrusion, services
 from .captures import Collector, Studio
 from .cast import OFFICE, OFFICE_RESOLVER, PROXY, RESOLVER, ROUTER, UPSTREAM_RESOLVER, Cast, make_cast, terminal_name
 from .chains import plan_chains, plan_sessions, session_rows
@@ -86,6 +86,7 @@ class _Schedule:
     def __init__(self, cast: Cast, truth: Truth, chain_rows: Rows) -> None:
         self._cast, self._truth, self._chain_rows = cast, truth, chain_rows
         self._polling, self._beacons = Tally(cast), Tally(cast)
+        self._gadgets = gadgets.plan_gadgets(cast)
         self._pairs = None if cast.campaign.clean else intrusion.plan_pairs(cast)
 
     def day(self, day: int) -> Rows:
@@ -93,6 +94,7 @@ class _Schedule:
         cast, truth = self._cast, self._truth
         parts = [
             services.poll(cast, day, self._polling),
+            gadgets.poll_gadgets(cast, self._gadgets, day, self._polling),
             services.update(cast, day),
             services.back_up(cast, day, truth["backups"]),
             services.single_uploads(cast, day, truth["one_off_uploads"]),
