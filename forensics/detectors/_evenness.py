@@ -67,7 +67,7 @@ def even_log_p(intervals: Intervals, grain: Floats, *, apart: float, group: int,
     blur = np.maximum(unit / mean, LEAST)  # no evenness is believed that is finer than the times are
     even: Floats = np.log(shares).sum(axis=1) - group * np.log(shares.mean(axis=1)) - group * blur**2 / 2
     groups: Ints = np.bincount(who, minlength=count)
-    return _log_bound(np.bincount(who, even, count), groups, group)
+    return _log_bound(np.bincount(who, even, count).astype(np.float64), groups, group)
 
 
 def _log_bound(total: Floats, groups: Ints, group: int) -> Floats:

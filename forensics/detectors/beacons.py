@@ -56,13 +56,14 @@ import numpy as np
 from forensics.detectors._clockwork import Measured, measure
 from forensics.detectors._findings import Coverage, findings_frame, period_text, without_uploads
 from forensics.detectors._pairs import STROBE, blocks_of, count_pairs, find_pairs
+from forensics.detectors._rita import rita_scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from forensics.case import Case
 
-__all__ = ["SCORE", "TITLE", "VALUE", "coverage", "detect"]
+__all__ = ["SCORE", "TITLE", "VALUE", "coverage", "detect", "rita_scores"]
 
 TITLE = "Contacts that a clock makes"
 VALUE = "period [s]"
