@@ -11,7 +11,8 @@ and :math:`\prod_i (1 + c_i y) \geq (1 + y)^k` where :math:`\prod_i c_i = 1`. So
 
 .. math:: P\Bigl(\sum T \geq t\Bigr) \leq \exp\Bigl(-\max_{s \geq 0}\,(st - m K(s))\Bigr)
 
-holds for every such process, and not only for a large number of contacts.
+holds for every such process, and not only for a large number of contacts. A group ends where a pause
+comes; so groups may differ in their number of intervals.
 """
 
 from __future__ import annotations
@@ -22,12 +23,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from forensics.detectors._visits import Floats, Intervals, Ints
+    from forensics.detectors._visits import Bools, Floats, Intervals, Ints
 
 __all__ = ["even_log_p"]
 
 LEAST = 1e-4
 """Least share of the mean that an interval counts as, and the finest regularity that is believed. [1]"""
+
+GRID = 120
+"""Values of s that are tried."""
+
+ROWS = 8192
+"""Streams that are looked at together."""
 
 
 def even_log_p(intervals: Intervals, grain: Floats, *, apart: float, group: int, pause: float) -> Floats:
@@ -42,48 +49,59 @@ def even_log_p(intervals: Intervals, grain: Floats, *, apart: float, group: int,
     apart
         What visits are apart at least; as much of each interval is no chance and is taken off. [s]
     group
-        Intervals of a group. [1]
+        Intervals of a group at most. [1]
     pause
-        An interval longer than this ends a group before it is full; a group that lasts longer does not count. [s]
+        An interval longer than this ends a group; a group that lasts longer does not count. [s]
     """
-    count, runs = len(grain), intervals.length <= pause
-    owner = intervals.owner
-    first = runs.copy()
-    first[1:] &= ~runs[:-1] | (owner[1:] != owner[:-1])
-    run = np.cumsum(first) - 1
-    sizes = np.bincount(run[runs], minlength=1)
-    place = np.arange(len(owner)) - np.flatnonzero(first)[run] if len(owner) and first.any() else run
-    full = runs & (place < (sizes // group * group)[run]) if len(owner) and first.any() else runs & False
-    length = intervals.length[full].reshape(-1, group)
-    unit = grain[owner[full]].reshape(-1, group)
+    runs = intervals.length <= pause
+    unit = grain[intervals.owner[runs]]
     # What is left after the visit, less what visits are apart at least: exponential where contacts come at random.
     # Times in whole seconds are apart by the next whole second.
     least = np.where(unit > 0, unit * (np.floor(apart / np.maximum(unit, 1)) + 1), apart)
-    left = length - intervals.busy[full].reshape(-1, group) - least
-    short = length.sum(axis=1) <= pause
-    left, unit, who = left[short], unit[short, 0], owner[full].reshape(-1, group)[short, 0]
-    mean = np.maximum(left.mean(axis=1), np.maximum(0.1 * unit, 1e-6))
-    shares = np.maximum(left, np.maximum(0.1 * unit, LEAST * mean)[:, None]) / mean[:, None]
-    blur = np.maximum(unit / mean, LEAST)  # no evenness is believed that is finer than the times are
-    even: Floats = np.log(shares).sum(axis=1) - group * np.log(shares.mean(axis=1)) - group * blur**2 / 2
-    groups: Ints = np.bincount(who, minlength=count)
-    return _log_bound(np.bincount(who, even, count).astype(np.float64), groups, group)
+    left = np.maximum(intervals.length[runs] - intervals.busy[runs] - least, np.maximum(0.1 * unit, 1e-6))
+    begin = _groups(intervals.owner, runs, group)
+    if not len(begin):
+        return np.zeros(len(grain))
+    size = np.diff(np.append(begin, len(left)))
+    mean = np.add.reduceat(left, begin) / size
+    shares = np.maximum(left / np.repeat(mean, size), LEAST)
+    blur = np.maximum(unit[begin] / mean, LEAST)  # no evenness is believed that is finer than the times are
+    even = np.add.reduceat(np.log(shares), begin) - size * blur**2 / 2
+    kept = (size > 1) & (np.add.reduceat(intervals.length[runs], begin) <= pause)
+    return _log_bound(intervals.owner[runs][begin[kept]], even[kept], size[kept], len(grain), group)
 
 
-def _log_bound(total: Floats, groups: Ints, group: int) -> Floats:
+def _groups(owner: Ints, runs: Bools, group: int) -> Ints:
+    """Return where the groups begin among the intervals that are no pauses."""
+    first = runs.copy()
+    first[1:] &= ~runs[:-1] | (owner[1:] != owner[:-1])
+    begin = np.flatnonzero(first[runs])
+    run = np.cumsum(first[runs]) - 1
+    place = np.arange(len(run)) - begin[run]
+    found: Ints = np.flatnonzero(place % group == 0)
+    return found
+
+
+def _log_bound(owner: Ints, even: Floats, size: Ints, count: int, group: int) -> Floats:
     """Return the bound above, with the best ``s`` of a grid: any other would hold as well and say less."""
-    s, cumulant, mean = _cumulants(group)
-    place = np.clip(np.searchsorted(mean, total / np.maximum(groups, 1)), 0, len(s) - 1)
-    bound: Floats = np.minimum(groups * cumulant[place] - s[place] * total, 0.0)
-    return np.where(groups > 0, bound, 0.0)
+    s, cumulants = _cumulants(group)
+    total = np.bincount(owner, even, count)
+    held = np.bincount(owner * (group + 1) + size, minlength=count * (group + 1)).reshape(count, -1)
+    bound = np.zeros(count)
+    for first in range(0, count, ROWS):
+        rows = slice(first, first + ROWS)
+        bound[rows] = np.minimum((held[rows] @ cumulants - total[rows, None] * s).min(axis=1), 0)
+    return bound
 
 
 @cache
-def _cumulants(group: int) -> tuple[Floats, Floats, Floats]:
-    """Return a grid of ``s`` with K(s) and K'(s), the mean of T under the tilt."""
-    from scipy.special import digamma, gammaln
+def _cumulants(group: int) -> tuple[Floats, Floats]:
+    """Return a grid of ``s`` and K(s) for groups of 0 to ``group`` intervals, shape (group + 1, len(s))."""
+    from scipy.special import gammaln
 
-    s = np.geomspace(1e-3, 1e7, 600)
-    cumulant = gammaln(group) + group * gammaln(1 + s) - gammaln(group + group * s) + group * s * np.log(group)
-    mean = group * (digamma(1 + s) - digamma(group + group * s) + np.log(group))
-    return s, cumulant, mean
+    s = np.geomspace(0.02, 1e7, GRID)
+    k = np.arange(group + 1)[:, None]
+    cumulants = gammaln(np.maximum(k, 1)) + k * gammaln(1 + s) - gammaln(np.maximum(k, 1) + k * s)
+    cumulants += k * s * np.log(np.maximum(k, 1))
+    cumulants[:2] = 0  # one interval is always as long as itself
+    return s, cumulants

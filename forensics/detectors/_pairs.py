@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,14 +121,23 @@ def _block(rows: pa.Table, first: int, grain: Floats) -> Block:
 
 
 def _who(case: Case) -> dict[str, pa.Table]:
-    """Return the terminals, and the servers that are no outside ones."""
+    """Return the terminals, and the servers that are no outside ones: inside, or all that listen."""
     roles = find_roles(case)
     servers = case.sql("SELECT DISTINCT server FROM contacts").to_arrow().column("server").to_pylist()
-    inside = sorted(server for server in servers if roles.is_inside(server))
+    inside = sorted(server for server in servers if roles.is_inside(server) or _is_group(server))
     return {
         "terminals": pa.table({"src": pa.array(sorted(roles.terminals), pa.string())}),
         "inside": pa.table({"server": pa.array(inside, pa.string())}),
     }
+
+
+def _is_group(server: str) -> bool:
+    """Tell whether an address is that of a group or of everybody: announcements by the clock are how networks work."""
+    try:
+        address = ip_address(server)
+    except ValueError:
+        return False
+    return address.is_multicast or server == "255.255.255.255"
 
 
 def _limits(least: int) -> pa.Table:

@@ -110,6 +110,15 @@ def test_pauses_alone_are_not_measured(make_case: Callable[..., Case]) -> None:
     assert len(beacons.detect(make_case(contacts(np.arange(20) * 86_400.0)))) == 0
 
 
+@pytest.mark.parametrize("dst", ["224.0.0.251", "255.255.255.255", "ff02::2", "10.0.0.2"])
+def test_announcements_and_inside_servers_are_not_tested(make_case: Callable[..., Case], dst: str) -> None:
+    """What goes to a group, to everybody or to the office's own servers is no beacon to an outside server."""
+    case = make_case([*contacts(beat(1, 40, 60.0, 0.0), dst=dst), *contacts(browse(1, 20))])
+
+    assert len(beacons.detect(case)) == 0
+    assert (beacons.coverage(case).tested, beacons.coverage(case).not_tested) == (1, 0)
+
+
 def test_empty_case(make_case: Callable[..., Case]) -> None:
     """A case without rows gives no finding and no error."""
     assert len(beacons.detect(make_case([]))) == 0
