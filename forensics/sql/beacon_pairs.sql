@@ -1,12 +1,12 @@
 -- Pairs of terminal and outside server, each at the vantage that saw most of its contacts; of equal ones, the first.
--- Contacts at one microsecond are one. `terminals` and `inside` say who is who; `limits` has the fewest contacts. `grain` is the
+-- `terminals` and `inside` say who is who; `limits` has the fewest contacts. `grain` is the
 -- unit of the times of that vantage: 0 (finer than a second), 1 or 60. [s]
 WITH seen AS (
     SELECT
         c.src AS src,
         c.server AS server,
         c.vantage AS vantage,
-        count(DISTINCT c.start) AS contacts,
+        count(*) AS contacts,
         min(c.start) AS first_seen,
         max(c.start) AS last_seen,
         max(c.name) AS name,
