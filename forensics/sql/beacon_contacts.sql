@@ -6,4 +6,4 @@ SELECT
 FROM contacts c
 JOIN pairs p ON c.src = p.src AND c.server = p.server AND c.vantage = p.vantage
 GROUP BY p.pair, c.start
-ORDER BY pair, start
+ORDER BY pair NULLS LAST, start NULLS LAST

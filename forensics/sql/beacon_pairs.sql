@@ -23,7 +23,7 @@ ranked AS (
         src, server, vantage, contacts, first_seen, last_seen,
         max(name) OVER (PARTITION BY src, server) AS name,
         max(fine) OVER (PARTITION BY vantage) AS fine,
-        row_number() OVER (PARTITION BY src, server ORDER BY contacts DESC, vantage NULLS LAST) AS place
+        row_number() OVER (PARTITION BY src, server ORDER BY contacts DESC NULLS LAST, vantage NULLS LAST) AS place
     FROM seen
 )
 SELECT
@@ -38,4 +38,4 @@ SELECT
 FROM ranked r
 CROSS JOIN limits l
 WHERE r.place = 1 AND r.contacts >= l.least
-ORDER BY src, server
+ORDER BY src NULLS LAST, server NULLS LAST
