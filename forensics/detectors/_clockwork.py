@@ -85,8 +85,8 @@ def measure(block: Block, *, pause: float, least: int) -> Measured:
     kept = like & own[block.owner]
     place = np.cumsum(own) - 1 + block.count
     owner = np.concatenate((block.owner, place[block.owner[kept]]))
-    time = np.concatenate((block.time, block.time[kept]))
-    streams = Streams(owner, time, np.concatenate((block.grain, block.grain[own])))
+    time, until = (np.concatenate((every, every[kept])) for every in (block.time, block.until))
+    streams = Streams(owner, time, until, np.concatenate((block.grain, block.grain[own])))
     log_p, clocks = _test(streams, pause)
     score = np.clip((clocks.regular / np.maximum(clocks.intervals, 1) - clocks.chance) / (1 - clocks.chance), 0, 1)
     # Of a pair's streams the one that tells more stands for it, at the price of having looked twice.

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from forensics.detectors._visits import Floats, Intervals, Ints
+    from forensics.detectors._visits import Bools, Floats, Intervals, Ints
 
 __all__ = ["Clocks", "Level", "best_clocks", "crowded", "no_clocks"]
 
@@ -38,6 +38,9 @@ STEP = 0.0075
 
 BUSY = 3.0
 """A visit that lasts longer than this many times what visits are apart says nothing of when the next is due. [1]"""
+
+IDLE = 2.0
+"""Nor does one with contacts of which so many times the longest takes that long, for wide tolerances. [1]"""
 
 ROWS = 4096
 """Streams that are looked at together."""
@@ -132,25 +135,33 @@ def best_clocks(intervals: Intervals, grain: Floats, level: Level, pause: float)
     count = len(grain)
     best = no_clocks(count)
     runs = intervals.length <= pause
-    total = np.bincount(intervals.owner[runs], minlength=count)
-    useful = runs & (intervals.busy <= BUSY * level.apart)
-    bins = _bin(np.maximum(intervals.length[useful], 1e-6), level)
-    owner = intervals.owner[useful]
-    held = np.bincount(owner, minlength=count) > 0
-    for unit in np.unique(grain):
-        cells = _cells(level, float(unit), pause)
-        chosen = np.flatnonzero((grain == unit) & held)
-        place = np.full(count, -1)
-        for first in range(0, len(chosen), ROWS):
-            who = chosen[first : first + ROWS]
-            place[who] = np.arange(len(who))
-            near = slice(*np.searchsorted(owner, (who[0], who[-1] + 1)))
-            mine = grain[owner[near]] == unit
-            _search(cells, bins[near][mine], place[owner[near][mine]], who, best)
-    best.intervals[:] = total
-    _settle(best, np.bincount(owner, minlength=count))
+    # What transfers take that follow each other is even, too, but never as exact as a narrow tolerance asks for.
+    short = runs & (intervals.busy <= BUSY * level.apart)
+    idle = short & (IDLE * intervals.held <= BUSY * level.apart)
+    totals = []
+    for useful, narrow in ((short, True), (idle, False)):
+        owner = intervals.owner[useful]
+        bins = _bin(np.maximum(intervals.length[useful], 1e-6), level)
+        totals.append(np.bincount(owner, minlength=count))
+        for unit in np.unique(grain):
+            cells = tuple(c for c in _cells(level, float(unit), pause) if (c.tolerance <= CLOSE) == narrow)
+            _search_all(cells, bins, owner, (grain == unit) & (totals[-1] > 0), best)
+    best.intervals[:] = np.bincount(intervals.owner[runs], minlength=count)
+    _settle(best, np.where(best.tolerance <= CLOSE, *totals))
     _refine(best, intervals, runs)
     return best
+
+
+def _search_all(cells: tuple[_Cells, ...], bins: Ints, owner: Ints, wanted: Bools, best: Clocks) -> None:
+    """Search the wanted streams, some at a time."""
+    chosen = np.flatnonzero(wanted)
+    place = np.full(len(wanted), -1)
+    for first in range(0, len(chosen), ROWS):
+        who = chosen[first : first + ROWS]
+        place[who] = np.arange(len(who))
+        near = slice(*np.searchsorted(owner, (who[0], who[-1] + 1)))
+        mine = wanted[owner[near]]
+        _search(cells, bins[near][mine], place[owner[near][mine]], who, best)
 
 
 def _bin(length: Floats, level: Level) -> Ints:

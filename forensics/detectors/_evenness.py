@@ -30,6 +30,9 @@ __all__ = ["even_log_p"]
 LEAST = 1e-4
 """Least share of the mean that an interval counts as, and the finest regularity that is believed. [1]"""
 
+IDLE = 2.0
+"""So many times its contacts must an interval last to be judged. [1]"""
+
 GRID = 120
 """Values of s that are tried."""
 
@@ -53,12 +56,16 @@ def even_log_p(intervals: Intervals, grain: Floats, *, apart: float, group: int,
     pause
         An interval longer than this ends a group; a group that lasts longer does not count. [s]
     """
-    runs = intervals.length <= pause
-    unit = grain[intervals.owner[runs]]
+    unit = grain[intervals.owner]
     # What is left after the visit, less what visits are apart at least: exponential where contacts come at random.
     # Times in whole seconds are apart by the next whole second.
-    least = np.where(unit > 0, unit * (np.floor(apart / np.maximum(unit, 1)) + 1), apart)
-    left = np.maximum(intervals.length[runs] - intervals.busy[runs] - least, np.maximum(0.1 * unit, 1e-6))
+    least = np.where(unit > 0, unit * (np.floor(apart / np.maximum(unit, 1)) + 1), apart) + intervals.busy
+    # Transfers one after the other come when the earlier one has ended, and not at random: those that fill half of
+    # their interval or more belong to no group. What is longer than that is still exponential.
+    own = IDLE * intervals.held
+    runs = (intervals.length <= pause) & (intervals.length > own)
+    left = np.maximum(intervals.length - np.maximum(least, own), np.maximum(0.1 * unit, 1e-6))[runs]
+    unit = unit[runs]
     begin = _groups(intervals.owner, runs, group)
     if not len(begin):
         return np.zeros(len(grain))

@@ -57,6 +57,8 @@ class Block:
         Number of each contact's pair within the block, from 0.
     time
         Start of each contact. [us since 1970]
+    until
+        End of each contact. [us since 1970]
     size
         Bytes sent, NaN where not observed. [B]
     grain
@@ -66,6 +68,7 @@ class Block:
     first: int
     owner: Ints
     time: Ints
+    until: Ints
     size: Floats
     grain: Floats
 
@@ -115,9 +118,9 @@ def blocks_of(case: Case, pairs: Pairs) -> Iterator[Block]:
 
 def _block(rows: pa.Table, first: int, grain: Floats) -> Block:
     owner = rows.column("pair").to_numpy().astype(np.int64) - first
-    time = rows.column("start").cast(pa.int64()).to_numpy()
+    time, until = (rows.column(name).cast(pa.int64()).to_numpy() for name in ("start", "until"))
     size = rows.column("bytes_out").cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return Block(first, owner, time, size, grain)
+    return Block(first, owner, time, until, size, grain)
 
 
 def _who(case: Case) -> dict[str, pa.Table]:

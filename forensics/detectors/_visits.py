@@ -32,12 +32,15 @@ class Streams:
         Number of the stream of each contact, ascending from 0.
     time
         Start of each contact. [us since 1970]
+    until
+        End of each contact. [us since 1970]
     grain
         For each stream, the unit of its times: 0 (finer than it matters), 1 or 60. [s]
     """
 
     owner: Ints
     time: Ints
+    until: Ints
     grain: Floats
 
     @property
@@ -57,17 +60,20 @@ class Intervals:
     length
         From the start of a visit to the start of the next.
     busy
-        How long the earlier visit lasted, from its first contact to its last.
+        From the start of the earlier visit's first contact to the start of its last.
+    held
+        From the start of the earlier visit to the end of its longest contact.
     """
 
     owner: Ints
     length: Floats
     busy: Floats
+    held: Floats
 
     def of(self, wanted: Bools) -> Intervals:
         """Return the intervals of some streams; ``wanted`` has an entry per stream."""
         kept = wanted[self.owner]
-        return Intervals(self.owner[kept], self.length[kept], self.busy[kept])
+        return Intervals(self.owner[kept], self.length[kept], self.busy[kept], self.held[kept])
 
 
 def intervals_between(streams: Streams, apart: float) -> Intervals:
@@ -75,12 +81,13 @@ def intervals_between(streams: Streams, apart: float) -> Intervals:
 
     Examples
     --------
-    >>> one = Streams(np.zeros(4, np.int64), np.array([0, 1_000_000, 60_000_000, 120_000_000]), np.zeros(1))
+    >>> time = np.array([0, 1_000_000, 60_000_000, 120_000_000])
+    >>> one = Streams(np.zeros(4, np.int64), time, time, np.zeros(1))
     >>> intervals_between(one, 2.0).length.tolist(), intervals_between(one, 2.0).busy.tolist()
     ([60.0, 60.0], [1.0, 0.0])
     """
     if not len(streams.time):
-        return Intervals(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+        return Intervals(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0))
     same = streams.owner[1:] == streams.owner[:-1]
     opens = np.concatenate(([True], ~same | (np.diff(streams.time) > apart * 1e6)))
     begin = np.flatnonzero(opens)
@@ -88,7 +95,8 @@ def intervals_between(streams: Streams, apart: float) -> Intervals:
     owner, start = streams.owner[begin], streams.time[begin]
     within = owner[1:] == owner[:-1]
     busy = (streams.time[last] - start)[:-1][within] / 1e6
-    return Intervals(owner[:-1][within], np.diff(start)[within] / 1e6, busy)
+    held = (np.maximum.reduceat(streams.until, begin) - start)[:-1][within] / 1e6
+    return Intervals(owner[:-1][within], np.diff(start)[within] / 1e6, busy, held)
 
 
 def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Floats]:

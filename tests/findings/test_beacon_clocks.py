@@ -24,7 +24,7 @@ def block(intervals: Floats, *, size: Floats | None = None, grain: int = 0) -> B
         time -= time % (grain * 1_000_000)
     owner = np.repeat(np.arange(pairs), count)
     sizes = np.full(pairs * count, np.nan) if size is None else size.ravel()
-    return Block(0, owner, time.ravel(), sizes, np.full(pairs, float(grain)))
+    return Block(0, owner, time.ravel(), time.ravel(), sizes, np.full(pairs, float(grain)))
 
 
 def measured(intervals: Floats, **more: object) -> Measured:
@@ -85,7 +85,8 @@ def test_permuted_clocks_are_chance(missed: float) -> None:
 
 def test_evenness_of_three_intervals_is_that_computed_by_hand() -> None:
     """The bound is exp(-max(sT - K(s))), with K(s) from the gamma function; T of 1, 2, 3 is ln 6 - 3 ln 2."""
-    streams = Streams(np.zeros(4, np.int64), np.array([0, 101, 302, 603]) * 1_000_000, np.zeros(1))
+    time = np.array([0, 101, 302, 603]) * 1_000_000
+    streams = Streams(np.zeros(4, np.int64), time, time, np.zeros(1))
     found = even_log_p(intervals_between(streams, 1.0), streams.grain, apart=1.0, group=3, pause=PAUSE)
 
     total = math.log(6) - 3 * math.log(2) - 3 * 1e-4**2 / 2
@@ -94,13 +95,33 @@ def test_evenness_of_three_intervals_is_that_computed_by_hand() -> None:
     assert found[0] == pytest.approx(-max(grid * total - np.array(cumulant)), rel=0.01)
 
 
+def test_transfers_one_after_the_other_are_no_clock() -> None:
+    """Pieces of a backup come when the one before has ended: their even sizes are not taken for a clock's periods."""
+    rng = np.random.default_rng(11)
+    lasted = rng.gamma(8, 4, (40, 60))
+    intervals = lasted + rng.exponential(4, lasted.shape)
+    time = np.cumsum(intervals, axis=1) - intervals
+    serial, quick = (
+        Block(0, np.repeat(np.arange(40), 60), start, end, np.full(2400, np.nan), np.zeros(40))
+        for start, end in [
+            ((1e6 * time).astype(np.int64).ravel(), (1e6 * (time + part * lasted)).astype(np.int64).ravel())
+            for part in (1.0, 0.01)
+        ]
+    )
+
+    assert (measure(serial, pause=PAUSE, least=6).log_p > math.log(1e-4)).mean() > 0.9
+    assert (measure(quick, pause=PAUSE, least=6).log_p < math.log(1e-4)).mean() > 0.9
+
+
 def test_pauses_belong_to_no_group() -> None:
     """Two runs of three intervals are two groups, whatever lies between them; a pause itself counts for nothing."""
     day = np.array([60.0, 60, 60, 60])
     whole = np.concatenate((day, [50_000.0], day[1:]))[None]
     streams = block(whole)
     found = [
-        even_log_p(intervals_between(Streams(b.owner, b.time, b.grain), 1.0), b.grain, apart=1, group=5, pause=PAUSE)[0]
+        even_log_p(
+            intervals_between(Streams(b.owner, b.time, b.until, b.grain), 1.0), b.grain, apart=1, group=5, pause=PAUSE
+        )[0]
         for b in (streams, block(day[None]))
     ]
 
@@ -184,7 +205,7 @@ def test_times_in_whole_minutes_show_no_clock_of_a_minute() -> None:
 
 def test_nothing_in_nothing_out() -> None:
     """Pairs without an interval have no clock, and p-values of 1."""
-    streams = Streams(np.array([0, 1]), np.array([5, 7]), np.zeros(2))
+    streams = Streams(np.array([0, 1]), np.array([5, 7]), np.array([5, 7]), np.zeros(2))
     between = intervals_between(streams, 2.0)
 
     assert best_clocks(between, streams.grain, LEVELS[1], PAUSE).period.tolist() == pytest.approx(
