@@ -22,19 +22,22 @@ Every period, tolerance and number of multiples that was tried is paid for (Bonf
 is the clock's own: half of it needs twice as many bands for the same intervals, twice of it misses most of them.
 
 Contacts close to each other are one visit (0.2 s for periods up to 20 s, 2 s up to 200 s, 20 s beyond), and what
-visits are apart anyway counts for nothing. Intervals longer than ``pause`` are nights and weekends. Where many but not
-all contacts of a pair sent about as many bytes, these are tested by themselves, too: a clock among a person's visits to
-the same server. Over all pairs tested the false discovery rate is held at ``max_q`` (Benjamini-Hochberg). The score is
-the share of regular intervals beyond chance, :math:`(h - r) / (1 - r)` for the share :math:`h`.
+visits are apart anyway counts for nothing. Nor does a contact that begins right after the earlier one has ended, as the
+pieces of a backup do, but where a narrow tolerance shows the clock. Intervals longer than ``pause`` are nights and
+weekends. Where many but not all contacts of a pair sent about as many bytes, these are tested by themselves, too: a
+clock among a person's visits to the same server. Over all pairs tested the false discovery rate is held at ``max_q``
+(Benjamini-Hochberg). The score is the share of regular intervals beyond chance, :math:`(h - r) / (1 - r)` for the share
+:math:`h`.
 
 When it misleads
 ----------------
 Updates, mail and telemetry poll by the clock, too: a beacon alone accuses nobody; `forensics.rank_relays` weighs how
 many terminals share the server. Periods longer than ``pause`` are not told from habits of the day. A clock with few
-beats, much jitter and many missed beats is missed, and so is one hidden among many visits that send as much. A person
-who turns pages at an even pace for a long time looks like a clock. With much jitter the period is a rough one.
+beats, much jitter and many missed beats is missed. So is one hidden among many visits that send as much, and one that
+ran for an hour among days of other contacts with the same server. A person who turns pages at an even pace for a long
+time looks like a clock. With much jitter the period is a rough one.
 
-`rita_scores` gives the score that RITA would give, for comparison.
+``forensics.detectors.beacons.rita_scores(case)`` gives the scores that RITA would give, for comparison.
 
 References
 ----------
