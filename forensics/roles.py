@@ -129,13 +129,19 @@ def _share(few: set[tuple[str, str]], many: set[tuple[str, str]]) -> float:
 
 def _gateways(met: dict[str, set[str]], seen_at: dict[str, set[str]], proxies: set[str]) -> frozenset[str]:
     """Return clients that met more servers than any client seen elsewhere, and nearly only servers that those met."""
-    found = set()
-    for client, servers in met.items():
-        others = [met[other] for other in met if other not in proxies and not seen_at[other] & seen_at[client]]
-        if len(others) >= GATEWAY_CLIENTS:
-            shared = len(servers & set().union(*others))
-            if len(servers) > max(map(len, others)) and shared >= GATEWAY_SHARE * len(servers):
-                found.add(client)
+    places: defaultdict[frozenset[str], list[str]] = defaultdict(list)
+    for client in met:
+        places[frozenset(seen_at[client])].append(client)
+    found: set[str] = set()
+    # Clients that were seen in the same places are compared with the same others: there are few such places.
+    for place, clients in places.items():
+        elsewhere = [
+            met[c] for other, theirs in places.items() if not other & place for c in theirs if c not in proxies
+        ]
+        if len(elsewhere) >= GATEWAY_CLIENTS:
+            most, all_met = max(map(len, elsewhere)), set().union(*elsewhere)
+            rich = (client for client in clients if len(met[client]) > most)
+            found |= {c for c in rich if len(met[c] & all_met) >= GATEWAY_SHARE * len(met[c])}
     return frozenset(found)
 
 

@@ -176,4 +176,4 @@ def test_all_queries_are_read() -> None:
     code = '"""SELECT a FROM doc."""\nQ = "SELECT a FROM t"\n"""SELECT b FROM doc."""\nf(f"SELECT {x} FROM t")\n'
 
     assert queries(code) == [(2, "SELECT a FROM t"), (4, "SELECT {} FROM t")]
-    assert {place.partition(":")[0] for place in texts()} >= {"relays/traits.py", "views.py", "detectors/beacons.py"}
+    assert {place.partition(":")[0] for place in texts()} >= {"relays/traits.py", "views.py", "detectors/_pairs.py"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,11 +81,11 @@ def test_people_are_no_beacons(make_case: Callable[..., Case], seed: int) -> Non
 
 def test_few_contacts_are_not_tested(make_case: Callable[..., Case]) -> None:
     """A pair with fewer contacts than a test needs is counted as not tested."""
-    case = make_case([*contacts(beat(1, 11, 60.0, 0.0)), *contacts(beat(1, 20, 60.0, 0.0), dst="203.0.113.8")])
+    case = make_case([*contacts(beat(1, 5, 61.3, 0.0)), *contacts(beat(1, 20, 60.0, 0.0), dst="203.0.113.8")])
 
     assert list(beacons.detect(case)["dst"]) == ["203.0.113.8"]
     assert (beacons.coverage(case).tested, beacons.coverage(case).not_tested) == (1, 1)
-    assert "12 contacts" in beacons.coverage(case).why
+    assert "6 contacts" in beacons.coverage(case).why
 
 
 def test_contacts_at_one_moment_are_one(make_case: Callable[..., Case]) -> None:
@@ -100,7 +101,7 @@ def test_one_contact_seen_twice_counts_once(make_case: Callable[..., Case]) -> N
     found = beacons.detect(make_case([*contacts(times), *other]))
 
     assert len(found) == 1
-    assert "49 of 49" in found["reason"][0]
+    assert "of 49 intervals" in found["reason"][0]
     assert found["source"][0] == "access.log; terminal.pcap"
 
 
@@ -109,13 +110,24 @@ def test_pauses_alone_are_not_measured(make_case: Callable[..., Case]) -> None:
     assert len(beacons.detect(make_case(contacts(np.arange(20) * 86_400.0)))) == 0
 
 
+@pytest.mark.parametrize("dst", ["224.0.0.251", "255.255.255.255", "ff02::2", "10.0.0.2"])
+def test_announcements_and_inside_servers_are_not_tested(make_case: Callable[..., Case], dst: str) -> None:
+    """What goes to a group, to everybody or to the office's own servers is no beacon to an outside server."""
+    case = make_case([*contacts(beat(1, 40, 60.0, 0.0), dst=dst), *contacts(browse(1, 20))])
+
+    assert len(beacons.detect(case)) == 0
+    assert (beacons.coverage(case).tested, beacons.coverage(case).not_tested) == (1, 0)
+
+
 def test_empty_case(make_case: Callable[..., Case]) -> None:
     """A case without rows gives no finding and no error."""
     assert len(beacons.detect(make_case([]))) == 0
 
 
-@pytest.mark.parametrize("option", [{"least_contacts": 3}, {"tolerance": 0.5}, {"max_q": 1.0}])
-def test_options_out_of_range_are_refused(make_case: Callable[..., Case], option: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "option", [{"least_contacts": 3}, {"least_score": 1.5}, {"max_q": 1.0}, {"pause": timedelta(seconds=9)}]
+)
+def test_options_out_of_range_are_refused(make_case: Callable[..., Case], option: dict[str, object]) -> None:
     """An option without sense is an error that names what is needed."""
     with pytest.raises(ValueError, match="are needed"):
         beacons.detect(make_case([]), **option)  # type: ignore[arg-type]  # wrong on purpose

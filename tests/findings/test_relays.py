@@ -86,7 +86,7 @@ def test_threshold_decides_who_is_listed(make_case: Callable[..., Case]) -> None
 def test_short_cases_do_not_ask_when_the_clock_began(make_case: Callable[..., Case]) -> None:
     """In a case of an hour a beacon is a candidate although it ticks from start to end."""
     rows = [request(n / 60, 1, BEACONED, 300) for n in range(60)]
-    rows += [request(0.1, terminal, "198.18.0.1", 300) for terminal in range(1, 9)]
+    rows += [request(0.1007, terminal, "198.18.0.1", 300) for terminal in range(1, 9)]
 
     ranked = rank_relays(make_case(rows))
 

@@ -1,0 +1,123 @@
+"""All tests of one block of pairs: how even their intervals are, and which period they keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forensics.detectors._comb import Clocks, Level, best_clocks, crowded, no_clocks
+from forensics.detectors._evenness import even_log_p
+from forensics.detectors._visits import MOST_ALIKE, Bools, Floats, Ints, Streams, alike_sizes, intervals_between
+
+if TYPE_CHECKING:
+    from forensics.detectors._pairs import Block
+
+__all__ = ["Measured", "measure"]
+
+LEVELS = (Level(0.2, 2.0, 20.0), Level(2.0, 20.0, 200.0), Level(20.0, 200.0, 1e9))
+"""What counts as one visit grows with the period that is looked for: a page and its pictures, a session."""
+
+GROUPS = (5, 15)
+"""Intervals that are compared with each other: few, for rates that change; more, for what is hardly regular."""
+
+EVEN_PRICE = float(np.log(2 * len(GROUPS) * len(LEVELS)))
+COMB_PRICE = float(np.log(2 * len(LEVELS)))
+"""Half of the error goes to each kind of test, in equal shares to its levels and groups. (Bonferroni) [ln]"""
+
+SCREEN = float(np.log(0.05))
+"""Streams that no test for evenness and no crowd of intervals finds below this get no search for a period. [ln]"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of each pair, arrays of one length.
+
+    Parameters
+    ----------
+    log_p
+        Logarithm of its p-value.
+    period
+        Its best period; NaN where none was looked for. [s]
+    tolerance
+        How far regular intervals lie from it at most, as a share of it. [1]
+    regular, intervals
+        Regular intervals, and all that are no pauses.
+    score
+        Share of regular intervals beyond what chance gives. [1]
+    alike
+        Share of its contacts that sent about as many bytes. [1]
+    chosen
+        Whether those contacts alone were judged.
+    """
+
+    log_p: Floats
+    period: Floats
+    tolerance: Floats
+    regular: Ints
+    intervals: Ints
+    score: Floats
+    alike: Floats
+    chosen: Bools
+
+    @classmethod
+    def joined(cls, parts: list[Measured]) -> Measured:
+        """Return what was measured of the pairs of all blocks."""
+        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+
+
+def measure(block: Block, *, pause: float, least: int) -> Measured:
+    """Return what the pairs of a block show.
+
+    Parameters
+    ----------
+    block
+        The contacts.
+    pause
+        Longer intervals are pauses. [s]
+    least
+        Contacts that a stream of like sizes must have. [1]
+    """
+    like, alike = alike_sizes(block.owner, block.size, block.count)
+    held = np.bincount(block.owner[like], minlength=block.count)
+    own = (held >= least) & (alike <= MOST_ALIKE)
+    kept = like & own[block.owner]
+    place = np.cumsum(own) - 1 + block.count
+    owner = np.concatenate((block.owner, place[block.owner[kept]]))
+    time, until = (np.concatenate((every, every[kept])) for every in (block.time, block.until))
+    streams = Streams(owner, time, until, np.concatenate((block.grain, block.grain[own])))
+    log_p, clocks = _test(streams, pause)
+    score = np.clip((clocks.regular / np.maximum(clocks.intervals, 1) - clocks.chance) / (1 - clocks.chance), 0, 1)
+    # Of a pair's streams the one that tells more stands for it, at the price of having looked twice.
+    pick = np.arange(block.count)
+    second = np.flatnonzero(own)
+    wins = log_p[place[second]] < log_p[second]
+    pick[second[wins]] = place[second[wins]]
+    log_p = np.minimum(log_p[pick] + np.where(own, np.log(2), 0), 0)
+    return Measured(
+        log_p=log_p,
+        period=clocks.period[pick],
+        tolerance=clocks.tolerance[pick],
+        regular=clocks.regular[pick],
+        intervals=clocks.intervals[pick],
+        score=np.nan_to_num(score[pick]),
+        alike=alike,
+        chosen=pick >= block.count,
+    )
+
+
+def _test(streams: Streams, pause: float) -> tuple[Floats, Clocks]:
+    """Return the logarithm of each stream's p-value, and its best clock."""
+    even, clocks = np.zeros(streams.count), no_clocks(streams.count)
+    found = [intervals_between(streams, level.apart) for level in LEVELS]
+    for level, intervals in zip(LEVELS, found, strict=True):
+        for group in GROUPS:
+            log_p = even_log_p(intervals, streams.grain, apart=level.apart, group=group, pause=pause)
+            even = np.minimum(even, log_p)
+    wanted = even < SCREEN
+    for level, intervals in zip(LEVELS, found, strict=True):
+        wanted |= crowded(intervals, streams.count, level, pause) < SCREEN
+    for level, intervals in zip(LEVELS, found, strict=True):
+        clocks = clocks.better(best_clocks(intervals.of(wanted), streams.grain, level, pause))
+    return np.minimum(np.minimum(even + EVEN_PRICE, clocks.log_p + COMB_PRICE), 0), clocks

@@ -1,0 +1,287 @@
+r"""The period of a clock: intervals that fall near a period or, where beats are missed, near a whole multiple of it.
+
+For a period :math:`P` and a tolerance :math:`t`, an interval is *regular* when it lies within
+:math:`\min(t\sqrt{k}, \tfrac12) P` of :math:`kP` for a :math:`k \leq K`. Contacts that come at random, at a rate
+:math:`\lambda` that may change from each to the next, reach such an interval with at most the probability
+
+.. math:: r = \max_\lambda \sum_{k=1}^{K} \frac{e^{-\lambda a_k} - e^{-\lambda b_k}}{1 - e^{-\lambda c}}
+
+where :math:`[a_k, b_k]` are the bands and :math:`c` is the pause, all less the shift by which visits are apart anyway,
+and widened by the unit of the times. So the number of regular intervals is at most binomial with :math:`r`, whatever
+the rates were. Periods lie on a grid as fine as the tolerance; what was tried is paid for (Bonferroni), each
+tolerance and each :math:`K` with the same share. Half of the true period needs twice as many bands for the same
+intervals, twice the period misses most of them: the best period is the clock's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from forensics.detectors._visits import Bools, Floats, Intervals, Ints
+
+__all__ = ["Clocks", "Level", "best_clocks", "crowded", "no_clocks"]
+
+TOLERANCES = (0.03, 0.08, 0.2, 0.45)
+"""How far an interval may lie from the period, as a share of it. [1]"""
+
+BEATS = (1, 3, 8)
+"""Up to how many beats an interval may last: one, or some missed ones."""
+
+STEP = 0.0075
+"""Width of the bins of intervals. [ln s]"""
+
+BUSY = 3.0
+"""A visit that lasts longer than this many times what visits are apart says nothing of when the next is due. [1]"""
+
+IDLE = 2.0
+"""Nor does one with contacts of which so many times the longest takes that long, for wide tolerances. [1]"""
+
+ROWS = 4096
+"""Streams that are looked at together."""
+
+CLOSE = 0.1
+"""Up to this tolerance the intervals within it say what the period is. [1]"""
+
+ROUNDS = 8
+"""Times that the period is moved to the mean of the intervals around it."""
+
+ROUNDED = -600.0
+"""Logarithms of tails below this are lost to rounding; the bound stands for them."""
+
+RATES = np.geomspace(0.01, 20, 80)
+"""Rates of chance contacts, over the period's own rate, over which the worst is taken. [1]"""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Periods for which contacts within ``apart`` of each other are one visit. [s]"""
+
+    apart: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """The best period of each stream, arrays of one length.
+
+    Parameters
+    ----------
+    log_p
+        Logarithm of the bound on its p-value, for all periods tried; 0 where none was.
+    period
+        The period; NaN where none was found. [s]
+    tolerance
+        The tolerance that showed it best. [1]
+    regular, intervals
+        Regular intervals, and all that are no pauses.
+    chance
+        Probability of a regular interval by chance, at most. [1]
+    """
+
+    log_p: Floats
+    period: Floats
+    tolerance: Floats
+    regular: Ints
+    intervals: Ints
+    chance: Floats
+
+    def better(self, other: Clocks) -> Clocks:
+        """Return the better clock of each stream."""
+        pick = other.log_p < self.log_p
+        names = ("log_p", "period", "tolerance", "regular", "intervals", "chance")
+        return Clocks(*(np.where(pick, getattr(other, name), getattr(self, name)) for name in names))
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Periods tried with one tolerance and one K; ``low`` and ``high`` are edges of bins, shape (periods, K)."""
+
+    periods: Floats
+    tolerance: float
+    low: npt.NDArray[np.int64]
+    high: npt.NDArray[np.int64]
+    chance: Floats
+    price: float
+
+
+def no_clocks(count: int) -> Clocks:
+    """Return that no stream has a clock."""
+    period, tolerance, chance = np.full((3, count), np.nan)
+    regular, intervals = np.zeros((2, count), np.int64)
+    return Clocks(np.full(count, np.inf), period, tolerance, regular, intervals, chance)
+
+
+def best_clocks(intervals: Intervals, grain: Floats, level: Level, pause: float) -> Clocks:
+    """Return the best period of each stream within a level.
+
+    Parameters
+    ----------
+    intervals
+        Intervals between visits, of all streams.
+    grain
+        The unit of each stream's times. [s]
+    level
+        Which periods to try.
+    pause
+        Longer intervals are pauses and do not count. [s]
+    """
+    count = len(grain)
+    best = no_clocks(count)
+    runs = intervals.length <= pause
+    # What transfers take that follow each other is even, too, but never as exact as a narrow tolerance asks for.
+    short = runs & (intervals.busy <= BUSY * level.apart)
+    idle = short & (IDLE * intervals.held <= BUSY * level.apart)
+    totals = []
+    for useful, narrow in ((short, True), (idle, False)):
+        owner = intervals.owner[useful]
+        bins = _bin(np.maximum(intervals.length[useful], 1e-6), level)
+        totals.append(np.bincount(owner, minlength=count))
+        for unit in np.unique(grain):
+            cells = tuple(c for c in _cells(level, float(unit), pause) if (c.tolerance <= CLOSE) == narrow)
+            _search_all(cells, bins, owner, (grain == unit) & (totals[-1] > 0), best)
+    best.intervals[:] = np.bincount(intervals.owner[runs], minlength=count)
+    _settle(best, np.where(best.tolerance <= CLOSE, *totals))
+    _refine(best, intervals, runs)
+    return best
+
+
+def _search_all(cells: tuple[_Cells, ...], bins: Ints, owner: Ints, wanted: Bools, best: Clocks) -> None:
+    """Search the wanted streams, some at a time."""
+    chosen = np.flatnonzero(wanted)
+    place = np.full(len(wanted), -1)
+    for first in range(0, len(chosen), ROWS):
+        who = chosen[first : first + ROWS]
+        place[who] = np.arange(len(who))
+        near = slice(*np.searchsorted(owner, (who[0], who[-1] + 1)))
+        mine = wanted[owner[near]]
+        _search(cells, bins[near][mine], place[owner[near][mine]], who, best)
+
+
+def _bin(length: Floats, level: Level) -> Ints:
+    """Return the bin of each interval; 0 is all that is too short."""
+    start = np.log(level.least * (1 - max(TOLERANCES)) * 0.9)
+    place: Ints = np.maximum(np.floor((np.log(length) - start) / STEP), 0).astype(np.int64)
+    return place
+
+
+def _edge(place: npt.NDArray[np.int64], level: Level) -> Floats:
+    start = np.log(level.least * (1 - max(TOLERANCES)) * 0.9)
+    edges: Floats = np.exp(start + place * STEP)
+    return edges
+
+
+@cache
+def _cells(level: Level, unit: float, pause: float) -> tuple[_Cells, ...]:
+    """Return all periods tried within a level, with the probability of a regular interval by chance."""
+    last = int(_bin(np.array([pause]), level)[0]) + 1
+    found = []
+    for tolerance in TOLERANCES:
+        most = min(level.most, pause / (1 + tolerance))
+        if most <= level.least:
+            continue
+        steps = int(np.ceil(np.log(most / level.least) / (tolerance / 2)))
+        periods = level.least * np.exp(tolerance / 2 * np.arange(steps))
+        for beats in BEATS:
+            k = np.arange(1, beats + 1)
+            half = np.minimum(tolerance * np.sqrt(k), 0.5)
+            low, high = _bin(periods[:, None] * (k - half), level), _bin(periods[:, None] * (k + half), level) + 1
+            low[:, 1:] = np.maximum(low[:, 1:], high[:, :-1])  # no interval counts twice
+            low, high = np.minimum(low, last), np.minimum(np.maximum(low, high), last)
+            chance = _chance((_edge(low, level), _edge(high, level)), periods, (1 + BUSY) * level.apart, unit, pause)
+            found.append(_Cells(periods, tolerance, low, high, chance, np.log(steps * len(TOLERANCES) * len(BEATS))))
+    return tuple(found)
+
+
+def _chance(bands: tuple[Floats, Floats], periods: Floats, shift: float, unit: float, pause: float) -> Floats:
+    """Return the greatest probability, over all rates, of an interval in the bands."""
+    first, last = np.maximum(bands[0] - shift - unit, 0), np.maximum(bands[1] - shift + unit, 0)
+    first[:, 1:] = np.maximum(first[:, 1:], last[:, :-1])  # bands that touch once widened are one
+    last = np.minimum(np.maximum(last, first), pause)
+    first = np.minimum(first, pause)
+    rate = (RATES / periods[:, None])[:, :, None]
+    within = (np.exp(-rate * first[:, None]) - np.exp(-rate * last[:, None])).sum(axis=2)
+    chance: Floats = (within / -np.expm1(-rate[:, :, 0] * pause)).max(axis=1)
+    return np.clip(chance, 1e-9, 0.999)
+
+
+def _search(cells: tuple[_Cells, ...], bins: Ints, place: Ints, who: Ints, best: Clocks) -> None:
+    """Write the best cell of some streams where it is better than what they have."""
+    width = max(int(c.high.max()) for c in cells) + 2 if cells else 1
+    held = np.bincount(np.minimum(bins, width - 1) * len(who) + place, minlength=width * len(who))
+    below = np.zeros((width + 1, len(who)), np.int32)
+    np.cumsum(held.reshape(width, len(who)), axis=0, out=below[1:])
+    total = below[-1].astype(np.float64)
+    for c in cells:
+        regular = (below[c.high] - below[c.low]).sum(axis=1)
+        log_p = c.price + _tail(regular, total, c.chance[:, None])
+        top = log_p.argmin(axis=0)
+        value = log_p[top, np.arange(len(who))]
+        wins = value < best.log_p[who]
+        chosen, top = who[wins], top[wins]
+        best.log_p[chosen] = value[wins]
+        best.period[chosen], best.tolerance[chosen], best.chance[chosen] = c.periods[top], c.tolerance, c.chance[top]
+        best.regular[chosen] = regular[top, np.flatnonzero(wins)]
+
+
+def _tail(regular: npt.NDArray[np.int64], total: Floats, chance: Floats) -> Floats:
+    """Return Chernoff's bound of the binomial tail: the logarithm of P(at least so many)."""
+    share = regular / np.maximum(total, 1)
+    miss = np.maximum(1 - share, 1e-300)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = np.where(regular > 0, share * np.log(share / chance), 0) + miss * np.log(
+            miss / np.maximum(1 - chance, 1e-12)
+        )
+    tail: Floats = np.where(share > chance, -total * apart, 0.0)
+    return tail
+
+
+def _settle(best: Clocks, total: Ints) -> None:
+    """Replace the bounds by the binomial tails themselves."""
+    from scipy import stats
+
+    known = np.isfinite(best.log_p)
+    chernoff = _tail(best.regular[known], total[known].astype(np.float64), best.chance[known])
+    with np.errstate(divide="ignore"):
+        exact = stats.binom.logsf(best.regular[known] - 1, total[known], best.chance[known])
+    best.log_p[known] += np.where(exact > ROUNDED, np.minimum(exact, chernoff), chernoff) - chernoff
+
+
+def _refine(best: Clocks, intervals: Intervals, runs: npt.NDArray[np.bool_]) -> None:
+    """Replace periods of the grid by the mean of the intervals around them.
+
+    What lies symmetrically around the true period has its mean there; so the window moves toward it, step by step.
+    """
+    count = len(best.period)
+    owner, length = intervals.owner[runs], intervals.length[runs]
+    # Where intervals scatter widely, the bands that chance explains least lie beyond the middle.
+    half = np.where(best.tolerance > CLOSE, 0.5, best.tolerance)
+    for _ in range(ROUNDS):
+        near = np.abs(length - best.period[owner]) <= (half * best.period)[owner]
+        held = np.bincount(owner[near], minlength=count)
+        total = np.bincount(owner[near], length[near], count)
+        best.period[held > 0] = (total / np.maximum(held, 1))[held > 0]
+
+
+def crowded(intervals: Intervals, count: int, level: Level, pause: float) -> Floats:
+    """Return a rough measure of how much the intervals of each stream crowd somewhere: 0, or below where they do.
+
+    It is a screen and no test: the fullest two of wide bins, against what chance gives at most.
+    """
+    width = 0.2
+    kept = (intervals.length <= pause) & (intervals.length >= level.least * (1 - max(TOLERANCES)))
+    owner = intervals.owner[kept]
+    step = np.floor(np.log(intervals.length[kept] / level.least) / width).astype(np.int64)
+    cells, held = np.unique(owner * 1000 + step + 100, return_counts=True)
+    place = np.minimum(np.searchsorted(cells, cells + 1), max(len(cells) - 1, 0))
+    both = held + np.where(cells[place] == cells + 1, held[place], 0) if len(cells) else held
+    fullest = np.zeros(count, np.int64)
+    np.maximum.at(fullest, cells // 1000, both)
+    total = np.bincount(intervals.owner[intervals.length <= pause], minlength=count).astype(np.float64)
+    return _tail(fullest, total, np.full(count, 2 * width / np.e))
