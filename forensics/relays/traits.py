@@ -45,7 +45,7 @@ CERTAIN = 2.6
 SETTLING = 0.1
 """Share of the case's time within which a terminal's standing services show. [1]"""
 
-SUSTAINED = timedelta(hours=2)
+SUSTAINED = timedelta(hours=1)
 """A volume spike that lasts longer than this is as good as one that was repeated: no person sends one file so long."""
 
 SHORT = timedelta(hours=24)
