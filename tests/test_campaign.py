@@ -147,6 +147,6 @@ def test_a_clean_office_has_no_chain(tmp_path: Path) -> None:
     assert found.graph.graph["statement"].startswith("no relay observed")
     assert {data["tier"] for _, _, data in found.graph.edges(data=True)} <= {"observed"}
     for coverage in found.coverage:
-        assert coverage.tested > 0
+        assert coverage.tested > 0 or coverage.why  # without lists there are no indicators to test
         assert coverage.detector in text
         assert f"{coverage.tested:,}" in text or str(coverage.tested) in text

@@ -4,7 +4,7 @@ A sample tells its server about its terminal in fields ``name=value``, parted by
 ``&``; the value is written as in URLs. With :math:`n_1, ..., n_k` the characters of a field's name, each byte
 :math:`v` of its value is
 
-.. math:: p = v \oplus n_1 \oplus n_2 \oplus \dots \oplus n_k
+.. math:: p = v \oplus n_1 \oplus n_2 \oplus \ldots \oplus n_k
 
 in the clear [1]_. Fields stand in the body of a request, else in its ``Cookie`` header [2]_, or in the query of its
 URL. A mark is a field that reads like ``?VER: t20.09... | NT: ... | MEM: 128M | GMT(-6)``: with the zone, or ``GMT``

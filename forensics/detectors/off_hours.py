@@ -15,7 +15,7 @@ with the mean :math:`\mu` and the variance :math:`\mu + \mu^2 / r` of those peri
 own :math:`n` periods, with :math:`S` in all, has a mean of its own, for which :math:`\mu` counts as `PRIOR` periods:
 
 .. math:: p = P(Y \ge y), \quad Y \sim \text{NB}(r, m), \quad
-   m = \max\Big(\mu, \frac{S + \text{PRIOR} \cdot \mu}{n + \text{PRIOR}}\Big)
+   m = \max\left(\mu, \frac{S + \text{PRIOR} \cdot \mu}{n + \text{PRIOR}}\right)
 
 so who often works late must be later still to be noticed. Over all periods of all terminals Benjamini-Hochberg holds
 the false discovery rate at ``max_q``. The first `HABIT` periods of a case only tell habits; of those that follow, the

@@ -9,7 +9,7 @@ from the office. Most rare servers are none: people read a page once. Three thin
   before the first meeting, and :math:`k` the days with a meeting. If the server were an old habit, its days would be
   any :math:`k` of the :math:`n`, and the probability that all fall behind the first :math:`b` is
 
-.. math:: p = \binom{n - b}{k} \Big/ \binom{n}{k}
+.. math:: p = \binom{n - b}{k} / \binom{n}{k}
 
 Over all servers tested Benjamini-Hochberg holds the false discovery rate at ``max_q``. A server whose smallest possible
 p, :math:`1 / \binom{n}{k}`, could not be a finding among so many is not one of the tests [3]_. The score is

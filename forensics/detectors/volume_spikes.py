@@ -9,7 +9,8 @@ each leans on the wider one as if it were two windows: with :math:`n` windows of
 
 1. the pair's windows at this hour of the day (and the ones beside it) on days of this type: working days, or weekends
    and public holidays, in the case's zone;
-2. its windows at this hour on any day; 3. all its windows;
+2. its windows at this hour on any day;
+3. all its windows;
 4. what other terminals sent to that server, which is what a new pair is judged by;
 5. the first windows of all pairs: what a terminal commonly sends to a server that it has just met.
 
