@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from forensics.case import Case
     from forensics.engines import Engine
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.long,  # Spark takes seconds for each of a hundred queries, and the rest of the tests have to wait
+    pytest.mark.timeout(3600),
+]
 
 EVIDENCE = ("relay-1.pcap.gz", "relay-2.pcap", "access.log")
 LOUD = Path(__file__).parents[2] / "sample_pcaps" / "detectors"
