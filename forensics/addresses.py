@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import lru_cache
 from unicodedata import normalize
 
-__all__ = ["address_text", "host_name", "ipv6_text", "is_private"]
+__all__ = ["address_text", "host_name", "ipv6_text", "is_private", "packed_text"]
 
 
 @lru_cache(maxsize=65536)
@@ -42,6 +42,22 @@ def address_text(text: str) -> str | None:
     return str(mapped or address)
 
 
+def packed_text(packed: bytes) -> str:
+    """Return the canonical text of an address as packets hold it.
+
+    Parameters
+    ----------
+    packed
+        4 bytes of an IPv4 address, or 16 of an IPv6 address.
+
+    Examples
+    --------
+    >>> packed_text(bytes([192, 0, 2, 1]))
+    '192.0.2.1'
+    """
+    return ".".join(map(str, packed)) if len(packed) == 4 else ipv6_text(packed)
+
+
 _GROUPS = struct.Struct(">8H")
 _ZEROS = re.compile(r"\b0(?::0)+\b")
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -63,7 +79,7 @@ def ipv6_text(packed: bytes) -> str:
     '192.0.2.1'
     """
     if packed.startswith(_MAPPED):
-        return ".".join(map(str, packed[12:]))
+        return packed_text(packed[12:])
     text = "{:x}:{:x}:{:x}:{:x}:{:x}:{:x}:{:x}:{:x}".format(*_GROUPS.unpack(packed))
     longest = max(_ZEROS.finditer(text), key=lambda run: run.end() - run.start(), default=None)  # the first of equals
     if longest is None:

@@ -6,14 +6,13 @@ Each direction of a connection is put together by sequence numbers, up to its fi
 from __future__ import annotations
 
 import re
-import socket
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import dpkt
 
-from forensics.addresses import ipv6_text
+from forensics.addresses import packed_text
 from forensics.errors import EvidenceError
 
 if TYPE_CHECKING:
@@ -156,15 +155,11 @@ def _segments(packet: Packet) -> Iterator[_Segment]:
     ends: tuple[str, str] | None = None
     while isinstance(layer, dpkt.Packet):
         if isinstance(layer, dpkt.ip.IP | dpkt.ip6.IP6):
-            ends = _address(layer.src), _address(layer.dst)
+            ends = packed_text(layer.src), packed_text(layer.dst)
         elif isinstance(layer, dpkt.tcp.TCP) and ends:
             payload = layer.data if isinstance(layer.data, bytes) else bytes(layer.data)
             yield _Segment((ends[0], layer.sport, ends[1], layer.dport), layer.seq, layer.flags, payload)
         layer = layer.data
-
-
-def _address(packed: bytes) -> str:
-    return ipv6_text(packed) if len(packed) > 4 else socket.inet_ntoa(packed)
 
 
 def _exchanges(ends: Ends, up: _Side, down: _Side) -> Iterator[Exchange]:
