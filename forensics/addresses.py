@@ -106,7 +106,8 @@ def host_name(text: str) -> str | None:
     """
     name = _END.sub("", text.lstrip().lower())
     if not name.isascii():
-        name = _END.sub("", normalize("NFKC", name).lower())  # letters of full width are letters
+        # Letters of full width are letters, and an accent that stands alone stands on a blank.
+        name = _END.sub("", normalize("NFKC", name).lower().lstrip())
         with suppress(UnicodeError):  # no lawful IDN: the text itself is what was observed
             name = _END.sub("", name.encode("idna").decode("ascii"))
     return name or None
