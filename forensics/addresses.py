@@ -55,8 +55,11 @@ def packed_text(packed: bytes) -> str:
     >>> packed_text(bytes([192, 0, 2, 1]))
     '192.0.2.1'
     """
-    return ".".join(map(str, packed)) if len(packed) == 4 else ipv6_text(packed)
+    return ".".join(map(str, packed)) if len(packed) < _LONG else ipv6_text(packed)
 
+
+_LONG = 16
+"""Bytes of an IPv6 address."""
 
 _GROUPS = struct.Struct(">8H")
 _ZEROS = re.compile(r"\b0(?::0)+\b")

@@ -248,7 +248,7 @@ class Case:
         return failed
 
     def _evidence(self, evidence: Sequence[EvidenceLike]) -> list[EvidenceFile]:
-        return [file for file in find_evidence(*evidence, beside=companion_names()) if not self._is_own(file)]
+        return [file for file in find_evidence(*evidence, beside=companion_names) if not self._is_own(file)]
 
     def _is_own(self, file: EvidenceFile) -> bool:
         return file.path is not None and self._store.holds(file.path)

@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from forensics.formats._description import TableDescription
     from forensics.formats._encodings import Originals
 
-__all__ = ["HEAD_BYTES", "Evidence", "Format", "Hints", "all_formats"]
+__all__ = ["HEAD_BYTES", "Evidence", "Format", "Hints", "all_formats", "format_named", "format_names"]
 
 HEAD_BYTES = 64 * 1024
 """How much of a file's start `Format.declines` is shown. [B]"""
+
+CAPTURES = ("pcap", "pcapng", "snoop")
+"""Formats that are asked before the others."""
 
 _notes_lock = Lock()
 """One for all files: copies of an `Evidence` share their notes, and a note is added to in no time."""
@@ -201,7 +204,22 @@ class Format(Protocol):
 
 
 @cache
+def format_names() -> tuple[str, ...]:
+    """Return the names of all formats in the order in which they are asked: captures, then by name.
+
+    A few bytes tell a capture, and most evidence is of them: the modules of all others need not be loaded then.
+    Modules whose name begins with ``_`` are helpers, not formats.
+    """
+    names = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return tuple(sorted(names, key=lambda name: (name not in CAPTURES, name)))
+
+
+def format_named(name: str) -> Format:
+    """Return a format by its name, one of `format_names`."""
+    return cast("Format", importlib.import_module(f"{__name__}.{name}"))
+
+
+@cache
 def all_formats() -> dict[str, Format]:
-    """Return every format by name, sorted; modules whose name begins with ``_`` are helpers, not formats."""
-    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-    return {name: cast("Format", importlib.import_module(f"{__name__}.{name}")) for name in names}
+    """Return every format by name, sorted."""
+    return {name: format_named(name) for name in sorted(format_names())}

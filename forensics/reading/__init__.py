@@ -15,7 +15,7 @@ from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.errors import EvidenceError, ForensicsError, TimezoneNeededError, UnknownFormatError, YearNeededError
-from forensics.formats import HEAD_BYTES, Evidence, all_formats
+from forensics.formats import HEAD_BYTES, Evidence, format_named, format_names
 from forensics.formats._encodings import restored
 from forensics.reading.checking import check_batch
 from forensics.reading.compression import outer_compression
@@ -248,10 +248,8 @@ def _batches(
 def _recognise(source: str, file: EvidenceFile, head: bytes, options: ReadOptions) -> tuple[Format, Hints]:
     """Return the format that claims the file, with the hints it goes by."""
     declined: dict[str, str] = {}
-    known = all_formats()
-    asked = [TABLE] if options.table else sorted(known, key=lambda name: not known[name].EXACT_VOLUMES)
-    for name in asked:  # captures first: a few bytes tell them, and most evidence is of them
-        fmt = known[name]
+    for name in [TABLE] if options.table else format_names():
+        fmt = format_named(name)
         hints = options.hints(_companions(file, fmt))
         reason = fmt.declines(head, hints)
         if reason is None:
@@ -334,4 +332,4 @@ def _ended(source: str, expanded: ExpandedStream) -> EvidenceError | None:
 
 def companion_names() -> frozenset[str]:
     """Return the names of files that say how to read the logs beside them."""
-    return frozenset(name for fmt in all_formats().values() for name in fmt.COMPANIONS)
+    return frozenset(file for name in format_names() for file in format_named(name).COMPANIONS)

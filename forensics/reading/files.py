@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from forensics.errors import EvidenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 __all__ = ["EvidenceFile", "EvidenceLike", "find_evidence"]
 
@@ -70,7 +70,7 @@ class EvidenceFile:
         return beside if beside.is_file() else None
 
 
-def find_evidence(*evidence: EvidenceLike, beside: Collection[str] = ()) -> list[EvidenceFile]:
+def find_evidence(*evidence: EvidenceLike, beside: Callable[[], Collection[str]] = frozenset) -> list[EvidenceFile]:
     r"""Return the evidence files that are meant, each once.
 
     A folder stands for every file below it, sorted by path; hidden files and folders are left out, links to folders
@@ -85,7 +85,8 @@ def find_evidence(*evidence: EvidenceLike, beside: Collection[str] = ()) -> list
     *evidence
         Paths, folders, globs, open binary files.
     beside
-        Names of files that, in a folder or a glob, only say how to read others; named by themselves they are evidence.
+        Gives names of files that, in a folder or a glob, only say how to read others; named by themselves they are
+        evidence. It is asked only where there is a folder or a glob.
 
     Raises
     ------
@@ -101,12 +102,13 @@ def find_evidence(*evidence: EvidenceLike, beside: Collection[str] = ()) -> list
     return list(found.values())
 
 
-def _expand(item: EvidenceLike, beside: Collection[str]) -> list[EvidenceFile]:
+def _expand(item: EvidenceLike, beside: Callable[[], Collection[str]]) -> list[EvidenceFile]:
     if not isinstance(item, str | os.PathLike):
         return [EvidenceFile(name=_stream_name(item), stream=item)]
     path = Path(item)
     if path.is_dir():
-        files = [EvidenceFile(_name(file, path), file) for file in _files_below(path) if file.name not in beside]
+        passed = beside()
+        files = [EvidenceFile(_name(file, path), file) for file in _files_below(path) if file.name not in passed]
         if not files:
             raise EvidenceError(_shown(path), "the folder holds no file")
         return files
@@ -116,7 +118,8 @@ def _expand(item: EvidenceLike, beside: Collection[str]) -> list[EvidenceFile]:
         problem = "is no regular file: open it yourself and hand over the file object, or copy what it gives to a file"
         raise EvidenceError(_shown(path), problem)
     if glob.has_magic(str(path)):
-        files = [EvidenceFile(name, file) for name, file in _matches(path) if file.name not in beside]
+        passed = beside()
+        files = [EvidenceFile(name, file) for name, file in _matches(path) if file.name not in passed]
         if not files:
             raise EvidenceError(_shown(path), "no file matches this pattern")
         return files

@@ -102,7 +102,9 @@ class Other(Tiny):
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """The only two formats there are."""
     fmt = Tiny()
-    monkeypatch.setattr(reading, "all_formats", lambda: {"other": Other(), "tiny": cast("Format", fmt)})
+    known = {"other": Other(), "tiny": cast("Format", fmt)}
+    monkeypatch.setattr(reading, "format_names", lambda: tuple(known))
+    monkeypatch.setattr(reading, "format_named", known.__getitem__)
     return fmt
 
 

@@ -6,11 +6,15 @@ import io
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from forensics.errors import EvidenceError
 from forensics.reading.files import EvidenceFile, find_evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def names(*evidence: object, beside: tuple[str, ...] = ()) -> list[str]:
+def names(*evidence: object, beside: Callable[[], Collection[str]] = frozenset) -> list[str]:
     """Return the names of the files that are found."""
     return [file.name for file in find_evidence(*evidence, beside=beside)]  # type: ignore[arg-type]
 
@@ -45,13 +49,13 @@ def test_a_folder_is_every_file_below_it(folder: Path) -> None:
 
 def test_companions_are_no_evidence_in_folders(folder: Path) -> None:
     """A squid.conf is left out of folders and globs, and lies beside its log; named by itself it is evidence."""
-    files = {file.name: file for file in find_evidence(folder, beside=("squid.conf",))}
+    files = {file.name: file for file in find_evidence(folder, beside=lambda: {"squid.conf"})}
 
     assert "gw1/squid.conf" not in files
     assert files["gw1/access.log"].companion("squid.conf") == folder / "gw1/squid.conf"
     assert files["gw2/access.log"].companion("squid.conf") is None
-    assert names(f"{folder}/gw1/*", beside=("squid.conf",)) == ["access.log", "deep/x.log"]
-    assert names(folder / "gw1/squid.conf", beside=("squid.conf",)) == ["squid.conf"]
+    assert names(f"{folder}/gw1/*", beside=lambda: {"squid.conf"}) == ["access.log", "deep/x.log"]
+    assert names(folder / "gw1/squid.conf", beside=lambda: {"squid.conf"}) == ["squid.conf"]
 
 
 def test_links_to_folders_are_not_followed(folder: Path) -> None:

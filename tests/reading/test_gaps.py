@@ -51,7 +51,8 @@ class Stamped(Tiny):
 def stamped(monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """The only format there is."""
     fmt = Stamped()
-    monkeypatch.setattr(reading, "all_formats", lambda: {"tiny": cast("Format", fmt)})
+    monkeypatch.setattr(reading, "format_names", lambda: ("tiny",))
+    monkeypatch.setattr(reading, "format_named", lambda _: cast("Format", fmt))
     return fmt
 
 
