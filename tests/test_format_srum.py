@@ -20,7 +20,8 @@ from dissect.esedb import EseDB
 import forensics as fx
 from forensics.errors import EvidenceError, MissingToolError
 from forensics.formats import Evidence, Hints, srum
-from forensics.formats._esedb import CATALOG, IN_MEMORY, LONG
+from forensics.formats._copied import IN_MEMORY
+from forensics.formats._esedb import CATALOG, LONG
 
 FOLDER = Path(__file__).resolve().parents[1] / "sample_pcaps" / "formats"
 sys.path.append(str(FOLDER))

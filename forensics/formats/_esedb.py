@@ -22,12 +22,12 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import contextmanager
-from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
 from forensics.errors import EvidenceError, MissingToolError
+from forensics.formats._copied import copied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,9 +44,6 @@ PAGE_SIZES = (2048, 4096, 8192, 16384, 32768)
 CATALOG = 256 << 10
 """Most that the catalog may have. A lawful one has a tenth of it, and hostile ones take their time. [B]"""
 
-IN_MEMORY = 32 << 20
-"""A larger file is read from a temporary copy, since its pages stand in any order. [B]"""
-
 KEPT = 64
 """How many pages the package keeps in memory."""
 
@@ -59,7 +56,6 @@ LONG = 512
 LONG_VALUES = 65_536
 """How many long values of a table are kept."""
 
-_COPY = 1 << 20
 _DELETED = 2
 _NEW_CHECKSUM = 0x2000
 _SEVEN_BIT, _SEVEN_BIT_WIDE = 1, 2
@@ -101,26 +97,19 @@ def opened(evidence: Evidence) -> Iterator[Database]:
         raise MissingToolError(
             "SRUM databases are read by the package dissect.esedb: pip install 'forensics[host]'"
         ) from None
-    damage: EvidenceError | None = None
-    with SpooledTemporaryFile(IN_MEMORY) as copy:
+    with copied(evidence) as copy:  # pages stand in any order
         try:
-            while part := evidence.stream.read(_COPY):
-                copy.write(part)
-        except EvidenceError as error:
-            damage = error
-        copy.seek(0)
-        try:
-            pages = _Pages(cast("BinaryIO", copy), evidence.source)
+            pages = _Pages(copy.file, evidence.source)
             # In this mode the package tells compressed values from others, and unpacks none.
             found = EseDB(pages, impacket_compat=True)
         except EvidenceError as error:
-            raise damage or error from None
+            raise copy.damage or error from None
         except Exception as error:
-            raise damage or EvidenceError(evidence.source, f"its catalog cannot be read: {_short(error)}") from error
+            problem = f"its catalog cannot be read: {_short(error)}"
+            raise copy.damage or EvidenceError(evidence.source, problem) from error
         pages.limit = None
         yield Database(found, pages, evidence.source)
-    if damage is not None:
-        raise damage
+    copy.check()
 
 
 class _Pages:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 import re
-from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.errors import EvidenceError, MissingToolError
+from forensics.formats._copied import copied
 from forensics.formats._event_json import event_of
 from forensics.formats._events import Damage, UnreadableError
 
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["MAGIC", "evtx_events"]
 
 MAGIC = b"ElfFile\0"
-
-IN_MEMORY = 32 << 20
-"""A larger file is read from a temporary copy, since records are not found in one go. [B]"""
-
-CHUNK = 1 << 20
 
 _RECORD = re.compile(r"record number (\d+)")
 
@@ -51,17 +46,9 @@ def evtx_events(evidence: Evidence, times: EventTimes) -> Iterator[Event | Damag
         from evtx import PyEvtxParser
     except ImportError:
         raise MissingToolError("EVTX files are read by the package evtx: pip install 'forensics[host]'") from None
-    damage: EvidenceError | None = None
-    with SpooledTemporaryFile(IN_MEMORY) as copy:
-        try:
-            while part := evidence.stream.read(CHUNK):
-                copy.write(part)
-        except EvidenceError as error:
-            damage = error
-        copy.seek(0)
-        yield from _read(PyEvtxParser, cast("BinaryIO", copy), evidence.source, times)
-    if damage is not None:
-        raise damage
+    with copied(evidence) as copy:  # records are not found in one go
+        yield from _read(PyEvtxParser, copy.file, evidence.source, times)
+    copy.check()
 
 
 def _read(parser: type, copy: BinaryIO, source: str, times: EventTimes) -> Iterator[Event | Damage]:

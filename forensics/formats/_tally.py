@@ -11,7 +11,9 @@ from threading import Lock
 __all__ = ["LISTED", "Tally"]
 
 LISTED = 50
-"""Names that are told apart in the notes of a file; more are ``(others)``."""
+"""Names that are told apart in the notes of a file: the first in their order; all others are ``(others)``."""
+
+_OTHERS = "(others)"
 
 
 class Tally:
@@ -19,14 +21,19 @@ class Tally:
 
     def __init__(self) -> None:
         self._counts = Counter[str]()
+        self._others = 0
         self._lock = Lock()
 
     def add(self, name: str, count: int = 1) -> None:
         """Add to the count of a name."""
-        if count:
-            with self._lock:
-                self._counts[name if name in self._counts or len(self._counts) < LISTED else "(others)"] += count
+        if not count:
+            return
+        with self._lock:
+            self._counts[name] += count
+            if len(self._counts) > LISTED:  # which names are kept must not depend on which thread came first
+                self._others += self._counts.pop(max(self._counts))
 
     def told(self) -> dict[str, int]:
         """Return the counts, in the order of the names."""
-        return dict(sorted(self._counts.items()))
+        others = {_OTHERS: self._others} if self._others else {}
+        return dict(sorted((self._counts | others).items()))

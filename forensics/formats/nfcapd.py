@@ -45,6 +45,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from forensics.errors import EvidenceError, MissingToolError
 from forensics.formats._blocks import blocks, in_order
+from forensics.formats._copied import copied_to_disk
 from forensics.formats._delimited import Dialect, delimited
 from forensics.formats._nfdump_rows import Layout, sheet_of
 from forensics.formats._sheet import Vocabularies
@@ -106,13 +107,12 @@ def parse(evidence: Evidence) -> Iterator[tuple[str, pa.RecordBatch]]:
     evidence.notes["records"] = 0
     words, commas = Vocabularies(), Dialect(b",")
     clock = Clock(replace(evidence, notes={}), zone_of_log=UTC)
-    with _kept(evidence) as (path, damage), _printed(program, path, evidence.source) as lines:
+    with copied_to_disk(evidence) as (path, copy), _printed(program, path, evidence.source) as lines:
         cuts = (delimited(block, commas, layout.width) for block in blocks(replace(evidence, stream=lines)))
         for batches in in_order(lambda cut: list(sheet_of(cut, layout, evidence, clock, words.own).batches()), cuts):
             yield from batches
         _tell_breaks(program, path, evidence)
-    if damage is not None:
-        raise damage
+    copy.check()
 
 
 def _version(program: str) -> str:
@@ -129,19 +129,6 @@ def _tell_breaks(program: str, path: str, evidence: Evidence) -> None:
             who = f"source {number} (version {version}) of {exporter}"
             met = f"nfcapd met breaks in the sequence numbers of {who}: {int(failures):,}"
             evidence.gap("sequence", None, None, f"{met}; there it lost datagrams, or the exporter began anew")
-
-
-@contextmanager
-def _kept(evidence: Evidence) -> Iterator[tuple[str, EvidenceError | None]]:
-    """Yield the path of a file with the bytes of the evidence, and what ended them too early."""
-    with tempfile.NamedTemporaryFile(prefix="nfcapd.") as file:
-        damage: EvidenceError | None = None
-        try:
-            shutil.copyfileobj(evidence.stream, file, CHUNK)
-        except EvidenceError as error:
-            damage = error
-        file.flush()
-        yield file.name, damage
 
 
 @contextmanager
