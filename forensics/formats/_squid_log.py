@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from forensics.formats._blocks import blocks, in_order
 from forensics.formats._head import body_of
 from forensics.formats._lines import complete_lines, text_of
-from forensics.formats._sheet import Sheet, Vocabulary
+from forensics.formats._sheet import Sheet, Vocabularies
 from forensics.formats._squid_cut import cut_by, whole_lines
 from forensics.formats._squid_rows import Reader
 from forensics.formats._squid_sheet import columns_of, put_lines
@@ -75,7 +75,7 @@ class Log:
 
     def __init__(self, evidence: Evidence, known: tuple[Layout, ...], passed: re.Pattern[str] | None = None) -> None:
         self._evidence, self._known, self._passed = evidence, known, passed
-        self._clock, self._words = Clock(evidence), Vocabulary()
+        self._clock, self._words = Clock(evidence), Vocabularies()
         self._met = set[str]()
         evidence.notes["records"] = 0
 
@@ -93,10 +93,10 @@ class Log:
         return Piece(heads.whole(cut_by(bare, columns.plan, columns.wanted)), leading, columns, headed=True)
 
     def read(self, piece: Piece) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Yield the rows of a block; blocks come in their order, since errors name the first line."""
+        """Yield the rows of a block; several threads may at a time."""
         known = (piece.leading, *(layout for layout in self._known if layout is not piece.leading))
         slow = _OneByOne(self._evidence, known, self._clock, self._met, self._passed, headed=piece.headed)
-        sheet = Sheet(piece.cut, self._evidence, self._words, slow.read)
+        sheet = Sheet(piece.cut, self._evidence, self._words.own, slow.read)
         if piece.columns is not None:
             put_lines(sheet, piece.columns, self._evidence, self._clock)
         if sheet.good.any():
@@ -110,9 +110,9 @@ class Log:
         return max(self._known, key=lambda layout: sum(layout.split(text) is not None for text in texts))
 
     def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Yield the rows of all blocks: some are cut while one is read."""
-        for piece in in_order(self.cut, blocks(self._evidence)):
-            yield from self.read(piece)
+        """Yield the rows of all blocks, in their order; errors come in it too, and name the first line."""
+        for batches in in_order(lambda block: list(self.read(self.cut(block))), blocks(self._evidence)):
+            yield from batches
 
     def finish(self) -> None:
         """Complete the notes of the file."""
