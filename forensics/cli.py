@@ -111,6 +111,13 @@ class Table(StrEnum):
     PARQUET = "parquet"
 
 
+class Language(StrEnum):
+    """Languages of the report."""
+
+    ENGLISH = "en"
+    JAPANESE = "ja"
+
+
 @app.command("investigate")
 def investigate_command(
     evidence: Evidence,
@@ -130,6 +137,12 @@ def investigate_command(
         str, typer.Option("--engine", help="What reads and queries: duckdb, or Spark by its URL: local[4], spark://...")
     ] = "duckdb",
     indicators: Indicators = None,
+    language: Annotated[Language, typer.Option("--language", help="Language of the report.")] = Language.ENGLISH,
+    defang: Annotated[
+        bool,
+        typer.Option("--defang", help="Write addresses in the report as 203[.]0[.]113[.]7: nobody opens them."),
+    ] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print the report into report.pdf, too, by Chromium.")] = False,
 ) -> None:
     """Read evidence, find spikes, beacons and relays, and write the report with the hop graph.
 
@@ -143,7 +156,8 @@ def investigate_command(
         opened = read(*evidence, **told, engine=engine)
     else:
         opened = open_case(case, timezone=timezone, engine=engine).add(*evidence, **told)
-    _tell(investigate(opened, indicators=indicators or ()), out)
+    found = investigate(opened, indicators=indicators or ())
+    _tell(found, out, found.write(out, language=language, defang=defang, pdf=pdf))
 
 
 @app.command("flows")
@@ -257,7 +271,8 @@ def demo_command(
     samples = sample_folder()
     for name, zone, title in SAMPLES:
         _say(f"Investigating the sample {name!r} ...")
-        _tell(investigate(read(*sample_evidence(samples / name), timezone=zone, title=title)), out / name)
+        found = investigate(read(*sample_evidence(samples / name), timezone=zone, title=title))
+        _tell(found, out / name, found.write(out / name))
 
 
 def sample_folder() -> Path:
@@ -300,9 +315,8 @@ def sample_evidence(folder: Path) -> list[Path]:
     return [folder / entry["file"] for entry in (*truth["captures"], *truth["logs"])]
 
 
-def _tell(found: Investigation, out: Path) -> None:
-    """Write the report and say in a few lines what was found and where it is."""
-    report = found.write(out)
+def _tell(found: Investigation, out: Path, report: Path) -> None:
+    """Say in a few lines what was found and where the report is."""
     for sentence in found.sentences():
         _say(sentence)
     _say("")

@@ -10,6 +10,7 @@
     │   └── YearNeededError      times without a year, and no ``year=`` was given              (ValueError)
     ├── CaseError                a case: not one, another schema, damaged, in use, not writable, unknown time zone
     ├── QueryError               a query that the engine refuses                               (ValueError)
+    ├── ReportError              a report that could not be printed                            (RuntimeError)
     └── MissingToolError         an outside program or an optional package is not installed    (RuntimeError)
 
 The command line prints the message of any of them and ends with exit code 2; every other exception is a bug.
@@ -29,6 +30,7 @@ __all__ = [
     "ForensicsError",
     "MissingToolError",
     "QueryError",
+    "ReportError",
     "TimezoneNeededError",
     "UnknownFormatError",
     "YearNeededError",
@@ -116,6 +118,10 @@ class CaseError(ForensicsError):
 
 class QueryError(ForensicsError, ValueError):
     """A query that the engine refuses; the message is the engine's own."""
+
+
+class ReportError(ForensicsError, RuntimeError):
+    """A report that could not be printed; the message says what the printing program said."""
 
 
 class MissingToolError(ForensicsError, RuntimeError):

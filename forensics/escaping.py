@@ -48,32 +48,32 @@ CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; 
 """What every page may do: show what it holds. A page with a script of its own adds ``script-src 'unsafe-inline'``."""
 
 
-def html_template(source: str) -> Template:
+def html_template(source: str, nothing: str = "not observed") -> Template:
     """The template of a page in which every value is escaped unless it is marked as markup of ours.
 
     Parameters
     ----------
     source
         The text of a jinja2 template.
+    nothing
+        What None reads.
 
     Returns
     -------
     jinja2.Template
-        A template in which a missing value is an error and None reads *not observed*.
+        A template in which a missing value is an error.
     """
     from jinja2 import Environment, StrictUndefined
 
+    def shown(value: object) -> object:
+        if value is None:
+            return nothing
+        return terminal_safe(value) if type(value) is str else value  # markup of ours is a subclass of str
+
     settings = Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True, lstrip_blocks=True
     )
     return settings.from_string(source)
-
-
-def _shown(value: object) -> object:
-    """A value as a page shows it."""
-    if value is None:
-        return "not observed"
-    return terminal_safe(value) if type(value) is str else value  # markup of ours is a subclass of str
 
 
 def _code_point(character: str) -> str:

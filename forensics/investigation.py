@@ -22,8 +22,10 @@ from forensics.drawing import draw_hops, draw_volume
 from forensics.flow_files import write_flows
 from forensics.hops import build_hop_graph
 from forensics.relays import RELAY_COLUMNS, rank_relays
-from forensics.report import ReportData, save_report, write_csv
+from forensics.report import ReportData, save_pdf, save_report, write_csv
+from forensics.report.sentences import statement_of, summary_of
 from forensics.report.tables import plain
+from forensics.report.words import ENGLISH, words_of
 from forensics.roles import Roles, find_roles
 from forensics.schema import FINDING_COLUMNS
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forensics.case import Case
+    from forensics.report.words import Words
 
 __all__ = ["Investigation", "investigate", "write_report"]
 
@@ -71,50 +74,61 @@ class Investigation:
     graph: nx.MultiDiGraph[str]
     coverage: tuple[Coverage, ...]
 
-    def sentences(self) -> list[str]:
+    def sentences(self, words: Words = ENGLISH) -> list[str]:
         """Return the findings in plain words, the most important first.
+
+        Parameters
+        ----------
+        words
+            The language.
 
         Returns
         -------
         list of str
             Sentences. They hold text of the evidence as it is; escape them for where they are shown.
         """
-        text = [f"{str(self.graph.graph['statement']).capitalize()}."]
-        text += [f"{chain['reason']}: {' -> '.join(chain['hops'])}." for chain in self.graph.graph["chains"]]
-        text += [
-            f"{reason}."
-            for reason in self.spikes.sort_values("value", ascending=False, kind="stable")["reason"].head(3)
-        ]
-        text += [
-            f"{self._kind(row['dst'])} no. {row['rank']}: {row['dst']}"
-            f"{f' ({names})' if (names := row['names']) else ''}, {row['reasons']}."
-            for row in self.relays.head(3).to_dict("records")
-        ]
+        largest = self.spikes.sort_values("value", ascending=False, kind="stable").head(3)
+        zone = str(self.case.timezone)
+        text = summary_of(self.graph, _rows(largest), _rows(self.relays.head(3)), zone, words)
         unread = [row for row in _sources(self.case) if row["error"]]
-        text += [f"Not read, or not to its end: {row['source']} ({headline(row['error'])})." for row in unread[:SAID]]
+        told = "Not read, or not to its end: {source} ({why})."
+        text += [words(told, source=row["source"], why=headline(row["error"])) for row in unread[:SAID]]
         more = len(unread) - SAID
-        text += [f"{more} more files were not read, or not to their end."] if more > 0 else []
+        text += [words("{more:,} more files were not read, or not to their end.", more=more)] if more > 0 else []
         return text
 
-    def _kind(self, server: str) -> str:
-        """Return what a ranked server is called: a rank is no proof, a chain through it is."""
-        passes_on = server in self.graph and self.graph.nodes[server].get("passes_on")
-        return "Relay" if passes_on else "Candidate"
-
-    def write(self, folder: str | os.PathLike[str]) -> Path:
+    def write(
+        self, folder: str | os.PathLike[str], *, language: str = "en", defang: bool = False, pdf: bool = False
+    ) -> Path:
         """Write report, pictures and tables into a folder.
 
         Parameters
         ----------
         folder
             Where to write; made where it does not exist. Other files in it stay as they are.
+        language
+            Language of the report: ``en`` or ``ja``.
+        defang
+            Whether the report writes addresses and names so that nobody opens them by mistake (``203[.]0[.]113[.]7``).
+            Pictures and tables beside it have them as they are.
+        pdf
+            Whether Chromium prints the report into ``report.pdf``, too.
 
         Returns
         -------
         pathlib.Path
             The report.
+
+        Raises
+        ------
+        ValueError
+            There is no report in that language.
+        MissingToolError
+            ``pdf`` is asked for, and no Chromium is installed.
+        ReportError
+            Chromium did not print the report.
         """
-        out = Path(folder)
+        words, out = words_of(language), Path(folder)
         out.mkdir(parents=True, exist_ok=True)
         drawing = draw_hops(self.graph)
         for kind in ("png", "svg", "html", "graphml"):
@@ -125,28 +139,29 @@ class Investigation:
         write_csv(out / "beacons.csv", FINDING_COLUMNS, _rows(self.beacons))
         write_csv(out / "findings.csv", FINDING_COLUMNS, _rows(self.others))
         write_csv(out / "relays.csv", RELAY_COLUMNS, _rows(self.relays))
-        report = save_report(self._report(), out / "report.html")
-        _write_manifest(self, out)
+        report = save_report(self._report(words), out / "report.html", words=words, defang=defang)
+        printed = [save_pdf(report, out / "report.pdf").name] if pdf else []
+        _write_manifest(self, out, [*WRITTEN, *printed])
         return report
 
-    def _report(self) -> ReportData:
+    def _report(self, words: Words) -> ReportData:
         settings = _settings(self.case)
         offsets = clock_offsets(self.case)
         return ReportData(
             title=self.case.title,
             timezone=str(self.case.timezone),
             made_by=f"forensics {__version__}",
-            statement=str(self.graph.graph["statement"]),
-            summary=self.sentences(),
+            statement=statement_of(self.graph, words),
+            summary=self.sentences(words),
             graph=self.graph,
             spikes=_rows(self.spikes),
             beacons=_rows(self.beacons),
             others=_rows(self.others),
             relays=_rows(self.relays),
-            charts=list(_charts(self)),
+            charts=list(_charts(self, words)),
             sources=[row | {"clock_offset": offsets.get(row["source"])} for row in _sources(self.case)],
             coverage=[asdict(one) for one in self.coverage],
-            assumptions=_assumptions(self.case, find_roles(self.case), offsets),
+            assumptions=_assumptions(self.case, find_roles(self.case), offsets, words),
             settings=settings,
             settings_hash=_hash(settings),
             reproduce=f"forensics investigate EVIDENCE... --out report --timezone {self.case.timezone}",
@@ -184,7 +199,9 @@ def investigate(case: Case, *, indicators: Sequence[str | os.PathLike[str]] = ()
     return Investigation(case, spikes, ticking, all_findings(found.values()), relays, graph, tuple(coverage))
 
 
-def write_report(case: Case, folder: str | os.PathLike[str]) -> Path:
+def write_report(
+    case: Case, folder: str | os.PathLike[str], *, language: str = "en", defang: bool = False, pdf: bool = False
+) -> Path:
     """Investigate a case and write the report, the pictures and the tables.
 
     Parameters
@@ -193,21 +210,37 @@ def write_report(case: Case, folder: str | os.PathLike[str]) -> Path:
         The case.
     folder
         Where to write; made where it does not exist.
+    language
+        Language of the report: ``en`` or ``ja``.
+    defang
+        Whether the report writes addresses and names so that nobody opens them by mistake (``203[.]0[.]113[.]7``).
+    pdf
+        Whether Chromium prints the report into ``report.pdf``, too.
 
     Returns
     -------
     pathlib.Path
         The report. Beside it lie ``hops.png``, ``.svg``, ``.html``, ``.graphml``, ``flows.parquet``, ``spikes.csv``,
         ``beacons.csv``, ``findings.csv``, ``relays.csv`` and ``manifest.json``. The same case gives the same bytes.
+
+    Raises
+    ------
+    ValueError
+        There is no report in that language.
+    MissingToolError
+        ``pdf`` is asked for, and no Chromium is installed.
+    ReportError
+        Chromium did not print the report.
     """
-    return investigate(case).write(folder)
+    words_of(language)  # before the work, not behind it
+    return investigate(case).write(folder, language=language, defang=defang, pdf=pdf)
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _charts(found: Investigation) -> list[tuple[str, str]]:
+def _charts(found: Investigation, words: Words) -> list[tuple[str, str]]:
     """Return a chart of the volume toward each relay that received spikes, over the whole time of the case."""
     import pandas as pd
 
@@ -220,7 +253,7 @@ def _charts(found: Investigation) -> list[tuple[str, str]]:
         toward = _toward(found, series[(series["server"] == dst) & series["bytes_out"].notna()], set(spikes["src"]))
         summed = toward.groupby("start")["bytes_out"].sum().reindex(whole, fill_value=0)
         senders = toward["src"].nunique()
-        title = f"Sent to {dst} by {senders} address{'es' * (senders != 1)}"
+        title = words("Sent to {server}; senders: {senders:,}", server=dst, senders=senders)
         chart = draw_volume(
             [time.to_pydatetime() for time in summed.index],
             [float(value) for value in summed],
@@ -257,37 +290,33 @@ def _sources(case: Case) -> list[dict[str, Any]]:
     return rows
 
 
-def _assumptions(case: Case, roles: Roles, offsets: dict[str, float]) -> list[str]:
+def _assumptions(case: Case, roles: Roles, offsets: dict[str, float], words: Words) -> list[str]:
     """Return in sentences what was taken for granted."""
     rows = _sources(case)
-    text = [f"Times in this report are told in {case.timezone}."]
-    text += [
-        f"{row['source']}: its times carry no zone; {row['timezone']} was assumed." for row in rows if row["timezone"]
-    ]
-    count = len(roles.terminals)
-    taken = "address was taken for a terminal" if count == 1 else "addresses were taken for terminals"
-    text.append(f"{count} {taken} of the office: clients of proxies, and private ones.")
+    text = [words("Times in this report are told in {zone}.", zone=case.timezone)]
+    told = "{source}: its times carry no zone; {zone} was assumed."
+    text += [words(told, source=row["source"], zone=row["timezone"]) for row in rows if row["timezone"]]
+    told = "Addresses taken for terminals of the office: {count:,}; they are clients of proxies, and private ones."
+    text.append(words(told, count=len(roles.terminals)))
     if networks := roles.networks():
-        text.append(f"Private addresses of {', '.join(networks)} were taken for the office's own, others for outside.")
+        told = "Private addresses of {networks} were taken for the office's own, others for outside."
+        text.append(words(told, networks=", ".join(networks)))
     for via, address in sorted(roles.proxies.items()):
-        known = "" if via == address else f", which captured connections show to be {address}"
-        text.append(
-            f"Requests through the proxy {via}{known} were counted as their client's with the server asked for."
-        )
-    text += [
-        f"{address} was taken for a gateway that speaks for several terminals." for address in sorted(roles.gateways)
-    ]
-    text += [
-        f"{source}: its clock differs by {offset:+.3f} s from the reference."
-        for source, offset in sorted(offsets.items())
-    ]
+        known = "" if via == address else words(", which captured connections show to be {address},", address=address)
+        told = "Requests through the proxy {proxy}{known} were counted as their client's with the server asked for."
+        text.append(words(told, proxy=via, known=known))
+    told = "{address} was taken for a gateway that speaks for several terminals."
+    text += [words(told, address=address) for address in sorted(roles.gateways)]
+    told = "{source}: its clock differs by {offset:+.3f} s from the reference."
+    text += [words(told, source=source, offset=offset) for source, offset in sorted(offsets.items())]
     alone = [row["source"] for row in rows if row["format"] and row["source"] not in offsets]
     if alone:
-        text.append(f"The clocks of {', '.join(alone)} could not be compared with another and were taken to be right.")
+        told = "The clocks of {sources} could not be compared with another and were taken to be right."
+        text.append(words(told, sources=", ".join(alone)))
     return text
 
 
-def _write_manifest(found: Investigation, out: Path) -> None:
+def _write_manifest(found: Investigation, out: Path, written: Sequence[str]) -> None:
     """Write what was read, what was found and what was written, with the SHA-256 of each file."""
     settings = _settings(found.case)
     sources = [
@@ -307,6 +336,6 @@ def _write_manifest(found: Investigation, out: Path) -> None:
             "relays": len(found.relays),
         },
         "evidence_bytes": size_text(float(sum(row["size"] for row in sources))),
-        "files": {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in WRITTEN},
+        "files": {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in sorted(written)},
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", "utf-8")

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import pytest
 import forensics as fx
 from forensics import cli
 from forensics.investigation import WRITTEN
+from forensics.report.pdf import BROWSERS
 from forensics.schema import FINDING_COLUMNS, TABLES
 
 if TYPE_CHECKING:
@@ -250,6 +252,21 @@ def test_log_records_cannot_act_on_the_terminal() -> None:
     record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "a bug in %s\n\x1b[31mred", ("b\u202e",), None)
 
     assert cli._Visible().format(record) == "a bug in b<U+202E>\n<U+001B>[31mred"
+
+
+def test_the_report_in_other_forms(run: Callable[..., tuple[int, str, str]], log: Path, tmp_path: Path) -> None:
+    """--language, --defang and --pdf reach the report; the manifest lists the PDF."""
+    out = tmp_path / "out"
+    if not any(map(shutil.which, BROWSERS)):
+        pytest.skip("no Chromium on the PATH (apt install chromium)")
+
+    code, _, errors = run("investigate", log, "--out", out, "--language", "ja", "--defang", "--pdf")
+
+    assert (code, errors) == (0, "")
+    assert "概要" in (out / "report.html").read_text("utf-8")
+    assert "[.]" in (out / "report.html").read_text("utf-8")
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF-")
+    assert "report.pdf" in json.loads((out / "manifest.json").read_text("utf-8"))["files"]
 
 
 @pytest.mark.parametrize("command", ["investigate", "flows", "demo"])

@@ -15,6 +15,7 @@ from forensics.errors import (
     ForensicsError,
     MissingToolError,
     QueryError,
+    ReportError,
     TimezoneNeededError,
     UnknownFormatError,
     YearNeededError,
@@ -29,6 +30,7 @@ EVERY = [
     YearNeededError("a.log", "line 1 carries no year"),
     CaseError("not a case"),
     QueryError("no such table"),
+    ReportError("Chromium did not print it"),
     MissingToolError("tshark is not installed"),
 ]
 

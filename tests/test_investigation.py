@@ -148,7 +148,7 @@ def test_sentences_say_the_most_important_first(found: Investigation) -> None:
 
     assert sentences[0] == "No relay observed passing traffic on; 1 relay candidate."
     assert sentences[1].startswith("10.0.0.3 sent 7 MB to 203.0.113.7 in 1 minute from 2015-05-11 ")
-    assert any(line.startswith("Candidate no. 1: 203.0.113.7, ") for line in sentences)
+    assert any(line.startswith("Candidate no. 1: 203.0.113.7; ") for line in sentences)
 
 
 def test_the_report_tells_what_was_assumed_and_tested(written: Path) -> None:
@@ -159,7 +159,7 @@ def test_the_report_tells_what_was_assumed_and_tested(written: Path) -> None:
         "Asia/Tokyo",
         "volume_spikes",
         "beacons",
-        "addresses were taken for terminals",
+        "Addresses taken for terminals of the office",
         "forensics investigate",
     ):
         assert part in text

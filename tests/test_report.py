@@ -143,7 +143,7 @@ def test_the_report_says_what_it_did_not_find() -> None:
         "No regular contact was found.",
     ):
         assert sentence in text
-    assert "from 0 evidence files" in text
+    assert "evidence files: 0." in text
 
 
 def test_the_graph_is_drawn_inside() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from forensics.report.data import ReportData
 from forensics.report.page import render_report, save_report
+from forensics.report.pdf import save_pdf
 from forensics.report.tables import write_csv
 
-__all__ = ["ReportData", "render_report", "save_report", "write_csv"]
+__all__ = ["ReportData", "render_report", "save_pdf", "save_report", "write_csv"]

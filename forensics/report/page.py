@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from forensics.detectors import all_detectors
 from forensics.drawing import draw_hops
-from forensics.drawing.style import format_bytes, format_p, format_range, format_time
+from forensics.drawing.style import format_bytes, format_p, format_time, zone_name
 from forensics.escaping import CONTENT_POLICY, html_template
 from forensics.reading.gaps import gaps_of
+from forensics.report.defanging import defanged_report
 from forensics.report.tables import plain
+from forensics.report.words import ENGLISH
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from forensics.report.data import ReportData, Rows
+    from forensics.report.words import Words
 
 __all__ = ["render_report", "save_report"]
 
@@ -35,7 +38,7 @@ _MOST_OTHERS = 25
 Row = dict[str, Any]
 
 
-def save_report(data: ReportData, path: str | PathLike[str]) -> Path:
+def save_report(data: ReportData, path: str | PathLike[str], *, words: Words = ENGLISH, defang: bool = False) -> Path:
     """Write the report.
 
     Parameters
@@ -44,6 +47,10 @@ def save_report(data: ReportData, path: str | PathLike[str]) -> Path:
         What stands in it.
     path
         The file, such as ``report.html``.
+    words
+        The language it is written in.
+    defang
+        Whether addresses and names are written so that nobody opens them by mistake.
 
     Returns
     -------
@@ -51,17 +58,21 @@ def save_report(data: ReportData, path: str | PathLike[str]) -> Path:
         The file that was written.
     """
     target = Path(path)
-    target.write_bytes(render_report(data).encode())
+    target.write_bytes(render_report(data, words=words, defang=defang).encode())
     return target
 
 
-def render_report(data: ReportData) -> str:
+def render_report(data: ReportData, *, words: Words = ENGLISH, defang: bool = False) -> str:
     """The report as one HTML page that needs no other file and no network.
 
     Parameters
     ----------
     data
-        What stands in it.
+        What stands in it. Its sentences are in the language already.
+    words
+        The language it is written in.
+    defang
+        Whether addresses and names are written so that nobody opens them by mistake.
 
     Returns
     -------
@@ -70,16 +81,22 @@ def render_report(data: ReportData) -> str:
     """
     from markupsafe import Markup
 
+    data = defanged_report(data) if defang else data
+    nothing = words("not observed")
     source = (files("forensics.report") / "report.html.j2").read_text("utf-8")
     facts = data.graph.graph
     relays, spikes, beacons = (_rows(rows) for rows in (data.relays, data.spikes, data.beacons))
     sources = [_source(row) for row in _rows(data.sources)]
     graph = draw_hops(data.graph).render("svg").decode()
     width, height = map(float, graph.split('viewBox="0 0 ', 1)[1].split('"', 1)[0].split())
-    return html_template(source).render(
+    return html_template(source, nothing).render(
         data=data,
+        say=words,
+        number=words.number,
+        language=words.language,
+        defanged=defang,
         policy=CONTENT_POLICY,
-        range=format_range(facts.get("start"), facts.get("end"), data.timezone),
+        range=_range(facts.get("start"), facts.get("end"), data.timezone, words),
         shape="tall" if height > width else "broad",
         graph=Markup(graph),  # noqa: S704 - ours, every text in it escaped
         chains=_rows(facts.get("chains") or ()),
@@ -95,11 +112,19 @@ def render_report(data: ReportData) -> str:
         settings=[(name, json.dumps(data.settings[name], default=str)) for name in sorted(data.settings)],
         coverage=_rows(data.coverage),
         items=_items,
-        words=lambda value: ", ".join(map(str, _items(value))) or "none observed",
-        bytes=format_bytes,
-        time=lambda moment: format_time(moment, data.timezone),
+        words=lambda value: ", ".join(map(str, _items(value))) or words("none observed"),
+        bytes=lambda count: nothing if count is None else format_bytes(count),
+        time=lambda moment: nothing if moment is None else format_time(moment, data.timezone),
         p=lambda value: None if value is None else format_p(value).removeprefix("p = "),
     )
+
+
+def _range(start: datetime | None, end: datetime | None, zone: str, words: Words) -> str:
+    """The time range with its zone, to the minute."""
+    if start is None or end is None:
+        return words("not observed")
+    first, last = (format_time(moment, zone)[:-3] for moment in (start, end))
+    return words("{first} to {last} ({zone})", first=first, last=last, zone=zone_name(zone, start))
 
 
 def _rows(rows: Rows) -> list[Row]:
