@@ -165,7 +165,7 @@ def test_the_report_tells_what_was_assumed_and_tested(written: Path) -> None:
         assert part in text
     assert "The clocks of access.log could not be compared" in text
     assert "Requests through the proxy access were counted as their client" in text
-    assert "Sent to 203.0.113.7 by 1 address<" in text
+    assert "Sent to 203.0.113.7; senders: 1<" in text
 
 
 def test_unread_files_are_told(log: Path, tmp_path: Path) -> None:
