@@ -16,6 +16,7 @@ from forensics.detectors.volume_spikes import detect as find_spikes
 from forensics.drawing import Drawing, draw_hops
 from forensics.errors import EvidenceError, ForensicsError
 from forensics.explaining import Explanation, explain
+from forensics.exports import write_graph
 from forensics.hops import build_hop_graph
 from forensics.investigation import write_report
 from forensics.lookup import dissect
@@ -43,5 +44,6 @@ __all__ = [
     "rank_relays",
     "read",
     "read_table",
+    "write_graph",
     "write_report",
 ]
