@@ -200,7 +200,7 @@ def test_networkx_reads_graphml_and_gexf(suffix: str, make: Any) -> None:  # noq
     """Nodes, edges, roles and tiers come back as they were."""
     graph = make()
     made, ids = io.BytesIO(content(graph, suffix)), node_ids(graph)
-    back = nx.read_graphml(made, force_multigraph=True) if suffix == ".graphml" else nx.read_gexf(made)
+    back: Any = nx.read_graphml(made, force_multigraph=True) if suffix == ".graphml" else nx.read_gexf(made)
 
     assert set(back) == set(ids.values())
     assert tiers(back) == tiers(graph, ids)
@@ -249,7 +249,7 @@ def test_gexf_calls_mixed_values_text() -> None:
 def test_networkx_reads_node_link(make: Any) -> None:  # noqa: ANN401 - a maker
     """Nothing is flattened: lists, evidence and nulls come back."""
     graph = make()
-    back = nx.node_link_graph(json.loads(content(graph, ".json")), edges="edges")
+    back: Any = nx.node_link_graph(json.loads(content(graph, ".json")), edges="edges")
     ids = node_ids(graph)
 
     assert set(back) == set(ids.values())

@@ -92,7 +92,7 @@ def flat(attributes: Mapping[str, Any]) -> dict[str, Plain]:
 
 def _flat(value: object) -> Plain | None:
     """Return one value, None for one that is left out."""
-    plain = nested(value)
+    plain: Plain | list[Any] | dict[str, Any] | None = nested(value)
     if not isinstance(plain, (list, dict)):
         return plain
     if isinstance(plain, list) and all(isinstance(one, str) for one in plain):

@@ -42,7 +42,6 @@ _CONTEXT = {
     "uco-core": f"{_UCO}core/",
     "uco-observable": f"{_UCO}observable/",
     "uco-types": f"{_UCO}types/",
-    "uco-vocabulary": f"{_UCO}vocabulary/",
     "xsd": "http://www.w3.org/2001/XMLSchema#",
 }
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
@@ -101,9 +100,9 @@ def _node(name: str, data: Mapping[str, Any]) -> Made:
 def _edge(edge: Edge, ids: Mapping[str, str], files: dict[str, Made]) -> list[Made]:
     """Return an edge, its traffic where it was observed, and where in which files it is; adds the files."""
     data = nested(dict(edge.data))
-    ends = [{"@id": _address(ids[node])["@id"]} for node in (edge.tail, edge.head)]
+    source, target = ({"@id": _address(ids[node])["@id"]} for node in (edge.tail, edge.head))
     observed = data.get("tier") == "observed"
-    relation = _relationship(edge.id, *ends, "Connected_To" if observed else "Related_To")
+    relation = _relationship(edge.id, source, target, "Connected_To" if observed else "Related_To")
     more = {
         "uco-core:tag": data.get("tier"),
         "uco-core:description": _reason(data),
@@ -111,7 +110,7 @@ def _edge(edge: Edge, ids: Mapping[str, str], files: dict[str, Made]) -> list[Ma
         "uco-core:endTime": _time(data.get("end")),
     }
     made = [relation | {key: value for key, value in more.items() if value}]
-    held = _flow(edge.id, *ends, data) if observed else made[0]
+    held = _flow(edge.id, source, target, data) if observed else made[0]
     made += [held] if observed else []
     for number, entry in enumerate(data.get("evidence") or ()):
         file = _file(entry)
@@ -161,7 +160,7 @@ def _file(entry: Mapping[str, Any]) -> Made:
     facets = [_thing("uco-observable:FileFacet", [name, digest], {"uco-observable:fileName": name})]
     if _SHA256.fullmatch(digest):
         told = {
-            "uco-types:hashMethod": {"@type": "uco-vocabulary:HashNameVocab", "@value": "SHA256"},
+            "uco-types:hashMethod": "SHA256",
             "uco-types:hashValue": {"@type": "xsd:hexBinary", "@value": digest},
         }
         held = {"uco-observable:hash": [_thing("uco-types:Hash", [name, digest], told)]}

@@ -24,10 +24,10 @@ TITLE = "Cytoscape JSON"
 
 
 def render(graph: MultiDiGraph[str]) -> dict[str, bytes]:
-    """Return the file; the ids of edges and what Cytoscape needs to know of them go before attributes of that name."""
+    """Return the file; ids are numbers of ours, since a node and an edge must not share one: ``name`` is the node."""
     ids = node_ids(graph)
     nodes = [
-        {"data": flat(graph.nodes[node]) | {"id": f"n{number}", "name": name, "value": name}}
+        {"data": flat(graph.nodes[node]) | {"id": f"n{number}", "value": f"n{number}", "name": name}}
         for number, (node, name) in enumerate(ids.items())
     ]
     places = {node: f"n{number}" for number, node in enumerate(ids)}

@@ -49,7 +49,7 @@ def render(graph: MultiDiGraph[str]) -> dict[str, bytes]:
     for edge in edges_of(graph):
         data = flat(edge.data)
         tier = str(data.get("tier", ""))
-        shown = {"label": _label(tier), "style": _STYLES.get(tier, "solid")}
+        shown = {"key": edge.id, "label": _label(tier), "style": _STYLES.get(tier, "solid")}
         lines.append(f"  {_quoted(ids[edge.tail])} -> {_quoted(ids[edge.head])} [{_listed(shown, data)}];")
     return {SUFFIX: ("\n".join([*lines, "}"]) + "\n").encode()}
 

@@ -114,7 +114,7 @@ class _Bundle:
         if data.get("country"):
             self._relate("located-at", infrastructure, self._state("location", country=said(data["country"])))
         if data.get("as_number"):
-            told = {"number": int(data["as_number"])}
+            told: Made = {"number": int(data["as_number"])}
             told |= {"name": said(data["as_name"])} if data.get("as_name") else {}
             self._relate("belongs-to", place, self._keep(observable("autonomous-system", told, ["number"])))
 
