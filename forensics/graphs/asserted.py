@@ -104,7 +104,7 @@ def _rows(name: str, content: bytes, zone: tzinfo) -> list[dict[str, Any]]:
             )
         return [_row(name, reader.line_num, row, zone) for row in reader]
     except csv.Error as error:
-        raise EvidenceError(name, f"line {reader.line_num}: {error}") from error
+        raise EvidenceError(name, f"line {reader.reader.line_num}: {error}") from error
 
 
 def _row(name: str, line: int, row: dict[str, Any], zone: tzinfo) -> dict[str, Any]:

@@ -2,9 +2,9 @@ r"""Servers that the infected terminals share, and hardly anybody else uses.
 
 Infected is what the detectors found at a listed server: the terminals of findings whose server is a relay of the graph,
 and those at which a chain begins. A server outside that at least ``least`` of them met, and of all terminals at most
-`MOST_SHARE` (or as few as `least`), may belong to the same operation: another relay, or where it fetched its tools. It
-may be a page that one department reads, too. If the :math:`i` infected were any of the :math:`n` terminals, the
-probability that :math:`k` or more of the :math:`m` who met the server are infected is that of drawing without
+`MOST_SHARE` (or as many as are infected), may belong to the same operation: another relay, or where it fetched its
+tools. It may be a page that one department reads, too. If the :math:`i` infected were any of the :math:`n` terminals,
+the probability that :math:`k` or more of the :math:`m` who met the server are infected is that of drawing without
 replacement,
 
 .. math:: p = \sum_{j \ge k} \binom{i}{j} \binom{n - i}{m - j} / \binom{n}{m}
@@ -88,7 +88,7 @@ def shared_servers(
     tables = {
         "terminals": pa.table({"src": pa.array(sorted(roles.terminals), pa.string())}),
         "infected": pa.table({"src": pa.array(sorted(infected), pa.string())}),
-        "options": pa.table({"least": [least], "most": [max(least, int(MOST_SHARE * everybody))]}),
+        "options": pa.table({"least": [least], "most": [max(least, len(infected), int(MOST_SHARE * everybody))]}),
     }
     rows = case.sql(query_text("shared_servers"), **tables).to_arrow().to_pylist()
     rows = [row for row in rows if row["server"] not in known and not roles.is_inside(row["server"])]
