@@ -59,7 +59,11 @@ def _add(
     parent: ET.Element, tag: str, rows: Sequence[tuple[dict[str, str], Mapping[str, Plain]]], times: tuple[str, str]
 ) -> None:
     """Add the attributes that the rows have, then the rows."""
-    kinds = {key: _kind([values[key] for _, values in rows if key in values]) for _, row in rows for key in row}
+    columns: dict[str, list[Plain]] = {}
+    for _, values in rows:
+        for key, value in values.items():
+            columns.setdefault(key, []).append(value)
+    kinds = {key: _kind(values) for key, values in columns.items()}
     declared = ET.SubElement(parent, "attributes", {"class": tag, "mode": "static"})
     numbers = {key: str(number) for number, key in enumerate(sorted(kinds))}
     for key, number in numbers.items():

@@ -109,7 +109,8 @@ def graph_at(graph: nx.MultiDiGraph[str], time: datetime) -> nx.MultiDiGraph[str
     for _, _, data in part.edges(data=True):
         if data["end"] is None or data["end"] > time:
             data.update(end=None, bytes_out=None, bytes_in=None, connections=None, spike=None, goes_on=True)
-            data.pop("spike_bytes", None)
+            for counted in ("spike_bytes", "seen_by", "differences"):
+                data.pop(counted, None)
     for node, data in part.nodes(data=True):
         last = graph.nodes[node]["last_seen"]
         if last is None or last > time:

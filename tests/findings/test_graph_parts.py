@@ -75,7 +75,9 @@ def test_roles_are_filtered() -> None:
 )
 def test_times_are_filtered(start: float | None, end: float | None, kept: set[tuple[str, str]]) -> None:
     """Edges stay whose time overlaps the one asked for, its ends included; one without a time only where none is."""
-    bounds = {key: None if day is None else T0 + day * DAY for key, day in (("start", start), ("end", end))}
+    bounds: dict[str, Any] = {
+        key: None if day is None else T0 + day * DAY for key, day in (("start", start), ("end", end))
+    }
 
     assert set(filter_graph(grown(), **bounds).edges()) == kept
 
@@ -97,7 +99,7 @@ def test_a_part_says_that_it_is_one() -> None:
         "tiers observed, matched, roles relay)"
     )
     part.nodes[RELAY]["role"] = part.edges[RELAY, NEXT, "observed"]["tier"] = "changed"
-    assert dict(whole.nodes(data=True)) == dict(grown().nodes(data=True))
+    assert list(whole.nodes(data=True)) == list(grown().nodes(data=True))
     assert list(whole.edges(data=True)) == list(grown().edges(data=True))
     assert whole.graph == grown().graph
 

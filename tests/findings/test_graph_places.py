@@ -85,12 +85,14 @@ NETWORKS = database(
 )
 
 
-def nodes(*files: Path) -> tuple[dict[str, tuple[object, ...]], Any]:
+def nodes(*files: Path) -> tuple[dict[str, tuple[Any, ...]], Any]:
     """Return what the nodes of a graph get from files, and what the graph says of the files."""
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     graph.add_nodes_from([RELAY, NEXT, OLD, NAMED])
     add_places(graph, files)
-    places = {node: (d["country"], d["as_number"], d["as_name"]) for node, d in graph.nodes(data=True)}
+    places: dict[str, tuple[Any, ...]] = {}
+    for node, data in graph.nodes(data=True):
+        places[node] = (data["country"], data["as_number"], data["as_name"])
     return places, graph.graph["geoip"]
 
 
