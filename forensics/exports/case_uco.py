@@ -53,10 +53,12 @@ Made = dict[str, Any]
 def render(graph: MultiDiGraph[str]) -> dict[str, bytes]:
     """Return the file."""
     ids = node_ids(graph)
-    things: list[Made] = [_node(name, nested(graph.nodes[node])) for node, name in ids.items()]
+    nodes = {node: _node(name, nested(graph.nodes[node])) for node, name in ids.items()}
+    ends = {node: {"@id": thing["@id"]} for node, thing in nodes.items()}
+    things: list[Made] = [*nodes.values()]
     files: dict[str, Made] = {}
     for edge in edges_of(graph):
-        things += _edge(edge, ids, files)
+        things += _edge(edge, ends, files)
     things += [files[key] for key in sorted(files)]
     things.append(_whole(nested(graph.graph), sorted(file["@id"] for file in files.values())))
     return {SUFFIX: json_bytes({"@context": _CONTEXT, "@graph": things})}
@@ -97,10 +99,10 @@ def _node(name: str, data: Mapping[str, Any]) -> Made:
     return _address(name) | {key: value for key, value in told.items() if value}
 
 
-def _edge(edge: Edge, ids: Mapping[str, str], files: dict[str, Made]) -> list[Made]:
+def _edge(edge: Edge, ends: Mapping[str, Made], files: dict[str, Made]) -> list[Made]:
     """Return an edge, its traffic where it was observed, and where in which files it is; adds the files."""
     data = nested(dict(edge.data))
-    source, target = ({"@id": _address(ids[node])["@id"]} for node in (edge.tail, edge.head))
+    source, target = ends[edge.tail], ends[edge.head]
     observed = data.get("tier") == "observed"
     relation = _relationship(edge.id, source, target, "Connected_To" if observed else "Related_To")
     more = {

@@ -77,6 +77,7 @@ class _Bundle:
         self._author: str | None = None
         self._author = self._state("identity", name="forensics", identity_class="system")
         self._nodes: dict[str, str] = {}
+        self._places: dict[str, str] = {}
 
     def _keep(self, thing: Made) -> str:
         self.objects[thing["id"]] = thing
@@ -92,7 +93,7 @@ class _Bundle:
     def add_node(self, node: str, data: Mapping[str, Any]) -> None:
         """Add a node, its names, its country and its network."""
         thing = address(node)
-        place = self._keep(thing)
+        place = self._places[node] = self._keep(thing)
         first, last = (data.get(key) for key in ("first_seen", "last_seen"))
         self._nodes[node] = self._state(
             "infrastructure",
@@ -141,7 +142,7 @@ class _Bundle:
 
     def _count(self, edge: Edge, references: list[Made]) -> None:
         """Add the traffic of an observed edge and how often it was observed."""
-        ends = [self._keep(address(node)) for node in (edge.tail, edge.head)]
+        ends = [self._places[node] for node in (edge.tail, edge.head)]
         data = nested(dict(edge.data))
         start, end = (time_text(edge.data[key]) for key in ("start", "end"))
         told: Made = {"start": start, "end": end, "is_active": False, "src_ref": ends[0], "dst_ref": ends[1]}
