@@ -28,7 +28,7 @@ WORDS = {
     "reject": "A record that could not be read, kept with its reason and its raw bytes.",
     "relay": "A server between a terminal and the attackers; also called hop server.",
     "set": "The files in which one log was kept over time, as rotation names them; they are of one vantage.",
-    "shared": "Several terminals use the same rare server: a tier of an edge.",
+    "shared": "Infected terminals use the same rare server, more than chance explains: a tier of an edge.",
     "silence": "A time without a record in which, by the log's own rhythm, there should be some.",
     "source": "One evidence file.",
     "spike": "An unusual volume from one terminal to one server in one span of time.",

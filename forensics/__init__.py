@@ -16,6 +16,8 @@ from forensics.detectors.volume_spikes import detect as find_spikes
 from forensics.drawing import Drawing, draw_hops
 from forensics.errors import EvidenceError, ForensicsError
 from forensics.explaining import Explanation, explain
+from forensics.exports import write_graph
+from forensics.graphs.filters import filter_graph, graph_at
 from forensics.hops import build_hop_graph
 from forensics.investigation import write_report
 from forensics.lookup import dissect
@@ -37,11 +39,14 @@ __all__ = [
     "dissect",
     "draw_hops",
     "explain",
+    "filter_graph",
     "find_beacons",
     "find_spikes",
+    "graph_at",
     "open_case",
     "rank_relays",
     "read",
     "read_table",
+    "write_graph",
     "write_report",
 ]

@@ -85,6 +85,17 @@ Indicators = Annotated[
     ),
 ]
 
+Asserted = Annotated[
+    Path | None,
+    typer.Option(
+        "--asserted", help="CSV file of edges on the analyst's word: src, dst, reason, and start, end where known."
+    ),
+]
+GeoIP = Annotated[
+    list[Path] | None,
+    typer.Option("--geoip", help="MaxMind-format file (.mmdb) of countries or networks; may be given again and again."),
+]
+
 SAMPLES = (
     ("lab", "UTC", "Sample: a small office, recorded"),
     ("campaign", "Asia/Tokyo", "Sample: a campaign of three weeks, made up"),
@@ -137,6 +148,8 @@ def investigate_command(
         str, typer.Option("--engine", help="What reads and queries: duckdb, or Spark by its URL: local[4], spark://...")
     ] = "duckdb",
     indicators: Indicators = None,
+    asserted: Asserted = None,
+    geoip: GeoIP = None,
     language: Annotated[Language, typer.Option("--language", help="Language of the report.")] = Language.ENGLISH,
     defang: Annotated[
         bool,
@@ -156,7 +169,7 @@ def investigate_command(
         opened = read(*evidence, **told, engine=engine)
     else:
         opened = open_case(case, timezone=timezone, engine=engine).add(*evidence, **told)
-    found = investigate(opened, indicators=indicators or ())
+    found = investigate(opened, indicators=indicators or (), asserted=asserted, geoip=geoip or ())
     _tell(found, out, found.write(out, language=language, defang=defang, pdf=pdf))
 
 

@@ -4,9 +4,14 @@ Edges carry a tier that says how they are known, and is never upgraded:
 
 ``observed``
     a record names both ends;
+``shared``
+    so many infected terminals and so few others met a server that it may belong to the operation
+    (`forensics.graphs.shared`);
 ``matched``
     what came in to a relay on one connection went out on another: a statement about timing and volume, with its
-    p-value (`forensics.chains`).
+    p-value (`forensics.chains`);
+``asserted``
+    the analyst says so (`forensics.graphs.asserted`).
 
 Example::
 
@@ -30,11 +35,17 @@ from forensics.chains import find_chains
 from forensics.detectors import beacons, volume_spikes
 from forensics.engines import query_text
 from forensics.evidence import record_ranges
+from forensics.graphs.asserted import add_asserted
+from forensics.graphs.geoip import add_places
+from forensics.graphs.names import add_names, count_findings
+from forensics.graphs.result import state_result
+from forensics.graphs.shared import infected_terminals, shared_servers
 from forensics.origins import chains_from_terminals
 from forensics.relays import rank_relays
 from forensics.roles import Roles, find_roles
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping
 
     import networkx as nx
@@ -56,6 +67,10 @@ def build_hop_graph(
     spikes: pd.DataFrame | None = None,
     found_beacons: pd.DataFrame | None = None,
     relays: pd.DataFrame | None = None,
+    findings: Mapping[str, pd.DataFrame] | None = None,
+    asserted: str | os.PathLike[str] | None = None,
+    geoip: Iterable[str | os.PathLike[str]] = (),
+    shared_by: int = 3,
 ) -> nx.MultiDiGraph[str]:
     """Return the hop graph of a case.
 
@@ -69,6 +84,14 @@ def build_hop_graph(
         Findings of `forensics.find_beacons`, where they are there already.
     relays
         Rows of `forensics.rank_relays`, where they are there already.
+    findings
+        Findings of other detectors, by the detector's name.
+    asserted
+        CSV file of edges on the analyst's word: ``src``, ``dst``, ``reason`` and, where known, ``start``, ``end``.
+    geoip
+        Files in MaxMind's format (``.mmdb``) with countries or networks of addresses.
+    shared_by
+        Infected terminals that make a server ``shared``, at least.
 
     Returns
     -------
@@ -76,11 +99,19 @@ def build_hop_graph(
         Nodes are addresses (names where no address is known) with ``role`` (``terminal``, ``proxy``, ``relay``,
         ``upstream``, ``other``), ``names``, ``first_seen``, ``last_seen``, ``bytes_out``, ``bytes_in`` (of a server
         what others sent to it and got from it, of a client what it sent and got) [B], ``reasons``, ``rank``, ``score``,
-        ``spikes``, and ``passes_on`` where a chain goes through. Edges, keyed by tier, have ``tier``, ``start``,
-        ``end``, ``bytes_out``, ``bytes_in`` [B] (None where not observed), ``bytes_kind``, ``connections``, ``via``,
-        ``spike`` (and, where true, ``spike_bytes``: what the spikes sent [B]), ``reason``, ``p_value`` and
-        ``evidence``. The graph itself has ``title``, ``timezone``, ``start``, ``end``, ``chains``, ``statement`` and
-        ``left_out``, the number of other servers.
+        ``spikes``, ``findings`` (how many of each detector), ``names_seen`` (its names over time), ``country``,
+        ``as_number``, ``as_name``, ``passes_on`` where a chain goes through, and ``asserted`` where only an assertion
+        names it. Edges, keyed by tier, have ``tier``, ``start``, ``end``, ``bytes_out``, ``bytes_in`` [B] (None where
+        not observed), ``bytes_kind``, ``connections``, ``via``, ``spike`` (and, where true, ``spike_bytes``: what the
+        spikes sent [B]), ``reason``, ``p_value`` and ``evidence``. The graph itself has ``title``, ``timezone``,
+        ``start``, ``end``, ``chains``, ``statement``, ``geoip`` and ``left_out``, the number of other servers.
+
+    Raises
+    ------
+    EvidenceError
+        A file of assertions or of countries is not as it should be; the message says where.
+    MissingToolError
+        A file of countries was given, and the package that reads it is not installed.
     """
     import networkx as nx
 
@@ -95,11 +126,19 @@ def build_hop_graph(
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     starts = {chain.hops[:2] for chain in chains}
     _add_links(graph, _links(case, listed | ends), roles, listed | ends, starts)
+    found = {"volume_spikes": spikes, "beacons": found_beacons, **(findings or {})}
+    infected = infected_terminals(roles, listed, found.values()) | {start for start, _ in starts} & roles.terminals
+    _add_shared(graph, case, roles, infected, shared_servers(case, roles, infected, listed | ends, shared_by))
     _add_chains(graph, case, chains)
     _add_proxies(graph, roles)
     _describe(graph, roles, listed, ends)
     _add_findings(graph, spikes, relays, chains)
-    _title(graph, case, chains)
+    state_result(graph, case, chains)
+    count_findings(graph, found)
+    if asserted is not None:
+        add_asserted(graph, asserted, case.timezone)
+    add_names(graph, case)
+    add_places(graph, geoip)
     return graph
 
 
@@ -146,6 +185,21 @@ def _add_links(
     for (src, server), rows in sorted(pairs.items()):
         if src not in roles.gateways or server not in seen_through or (src, server) in starts:
             _add_edge(graph, src, server, rows, roles)
+
+
+def _add_shared(
+    graph: nx.MultiDiGraph[str], case: Case, roles: Roles, infected: set[str], shared: Mapping[str, str]
+) -> None:
+    """Add an edge from every infected terminal to every server that they share."""
+    pairs: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for link in _links(case, set(shared)) if shared else []:
+        if link["src"] in infected:
+            pairs[link["src"], link["server"]].append(link)
+    for (src, server), rows in sorted(pairs.items()):
+        _add_edge(graph, src, server, rows, roles)
+        edge = graph.edges[src, server, "observed"]
+        graph.remove_edge(src, server, "observed")
+        graph.add_edge(src, server, key="shared", **(edge | {"tier": "shared", "reason": shared[server]}))
 
 
 def _add_edge(graph: nx.MultiDiGraph[str], src: str, server: str, rows: list[Row], roles: Roles) -> None:
@@ -263,11 +317,15 @@ def _describe(graph: nx.MultiDiGraph[str], roles: Roles, relays: set[str], ends:
 
 
 def _volume(graph: nx.MultiDiGraph[str], node: str, *, server: bool) -> Row:
-    """Return a node's bytes: of a server those sent to it, of a client its own; observed ones before matched ones."""
+    """Return a node's bytes: of a server those sent to it, of a client its own; observed ones before others."""
     toward = [data for _, _, data in graph.in_edges(node, data=True)]
     away = [data for _, _, data in graph.out_edges(node, data=True)]
     first, second = (toward, away) if server else (away, toward)
-    groups = [[e for e in edges if e["tier"] == tier] for tier in ("observed", "matched") for edges in (first, second)]
+    groups = [
+        [e for e in edges if e["tier"] == tier]
+        for tier in ("observed", "shared", "matched")
+        for edges in (first, second)
+    ]
     group = next(group for group in groups if group)
     kinds = sorted({edge["bytes_kind"] for edge in group})
     totals = {("", kind): _total(edge for edge in group if edge["bytes_kind"] == kind) for kind in kinds}
@@ -296,40 +354,3 @@ def _add_findings(graph: nx.MultiDiGraph[str], spikes: pd.DataFrame, relays: pd.
             edge |= {"spike": True, "spike_bytes": edge.get("spike_bytes", 0) + int(value)}
             graph.nodes[src]["spikes"] += 1
             graph.nodes[dst]["spikes"] += 1
-
-
-def _title(graph: nx.MultiDiGraph[str], case: Case, chains: list[Chain]) -> None:
-    times = [(data["start"], data["end"]) for _, _, data in graph.edges(data=True)]
-    count = sum(data["role"] == "relay" for _, data in graph.nodes(data=True))
-    servers = case.sql("SELECT count(DISTINCT server) AS n FROM traffic").to_arrow().column("n")[0].as_py()
-    graph.graph.update(
-        title=case.title,
-        timezone=str(case.timezone),
-        start=min((start for start, _ in times), default=None),
-        end=max((end for _, end in times), default=None),
-        chains=[_way(chain) for chain in chains],
-        statement=_statement(graph, chains),
-        left_out=max(servers - count, 0),
-    )
-
-
-def _statement(graph: nx.MultiDiGraph[str], chains: list[Chain]) -> str:
-    """Return the main result: relays whose passing on is on record, apart from servers that are only candidates."""
-    passing = len({relay for chain in chains for relay in chain.relays})
-    alike = sum(data["role"] == "relay" for _, data in graph.nodes(data=True)) - passing
-    shown = f"at least {passing} relay{'s' * (passing != 1)} observed passing traffic on"
-    look = f"{alike} {'other ' if passing else ''}relay candidate{'s' if alike != 1 else ''}"
-    if passing:
-        return f"{shown}; {look}" if alike else shown
-    return f"no relay observed passing traffic on; {look}" if alike else "no relay observed"
-
-
-def _way(chain: Chain) -> Row:
-    count = len(chain.sessions)
-    matching = "1 session matches" if count == 1 else f"{count} sessions match"
-    return {
-        "hops": list(chain.hops),
-        "p_value": chain.p_value,
-        "sessions": count,
-        "reason": f"{matching} in timing and volume at {', '.join(chain.relays)}",
-    }

@@ -161,14 +161,23 @@ class Investigation:
             charts=list(_charts(self, words)),
             sources=[row | {"clock_offset": offsets.get(row["source"])} for row in _sources(self.case)],
             coverage=[asdict(one) for one in self.coverage],
-            assumptions=_assumptions(self.case, find_roles(self.case), offsets, words),
+            assumptions=[
+                *_assumptions(self.case, find_roles(self.case), offsets, words),
+                *_from_others(self.graph, words),
+            ],
             settings=settings,
             settings_hash=_hash(settings),
             reproduce=f"forensics investigate EVIDENCE... --out report --timezone {self.case.timezone}",
         )
 
 
-def investigate(case: Case, *, indicators: Sequence[str | os.PathLike[str]] = ()) -> Investigation:
+def investigate(
+    case: Case,
+    *,
+    indicators: Sequence[str | os.PathLike[str]] = (),
+    asserted: str | os.PathLike[str] | None = None,
+    geoip: Sequence[str | os.PathLike[str]] = (),
+) -> Investigation:
     """Run every detector on a case, rank the relays and build the hop graph.
 
     Parameters
@@ -177,6 +186,10 @@ def investigate(case: Case, *, indicators: Sequence[str | os.PathLike[str]] = ()
         The case.
     indicators
         Files of indicators to look for: CSV, text, STIX 2.1 or MISP.
+    asserted
+        CSV file of edges on the analyst's word, for `forensics.build_hop_graph`.
+    geoip
+        Files in MaxMind's format with countries or networks of addresses, for the same.
 
     Returns
     -------
@@ -186,7 +199,9 @@ def investigate(case: Case, *, indicators: Sequence[str | os.PathLike[str]] = ()
     Raises
     ------
     EvidenceError
-        A file of indicators cannot be read.
+        A file of indicators, of assertions or of countries cannot be read.
+    MissingToolError
+        A file of countries was given, and the package that reads it is not installed.
     """
     options: dict[str, dict[str, Any]] = {"indicators": {"lists": indicators}}
     found, coverage = {}, []
@@ -195,7 +210,8 @@ def investigate(case: Case, *, indicators: Sequence[str | os.PathLike[str]] = ()
         coverage.append(detector.coverage(case, **options.get(name, {})))
     spikes, ticking = found.pop("volume_spikes"), found.pop("beacons")
     relays = rank_relays(case, spikes=spikes, found_beacons=ticking, findings=found)
-    graph = build_hop_graph(case, spikes=spikes, found_beacons=ticking, relays=relays)
+    known: dict[str, Any] = {"spikes": spikes, "found_beacons": ticking, "relays": relays, "findings": found}
+    graph = build_hop_graph(case, **known, asserted=asserted, geoip=geoip)
     return Investigation(case, spikes, ticking, all_findings(found.values()), relays, graph, tuple(coverage))
 
 
@@ -314,6 +330,16 @@ def _assumptions(case: Case, roles: Roles, offsets: dict[str, float], words: Wor
         told = "The clocks of {sources} could not be compared with another and were taken to be right."
         text.append(words(told, sources=", ".join(alone)))
     return text
+
+
+def _from_others(graph: nx.MultiDiGraph[str], words: Words) -> list[str]:
+    """Return in sentences what the graph has from elsewhere than the evidence."""
+    told = "Countries and networks of addresses are those of {file} ({type}, SHA-256 {sha256}), made on {day}."
+    text = [words(told, day=f"{entry['built']:%Y-%m-%d}", **entry) for entry in graph.graph["geoip"]]
+    said = [data["evidence"] for _, _, data in graph.edges(data=True) if data["tier"] == "asserted"]
+    files = sorted({(entry["source"], entry["sha256"]) for evidence in said for entry in evidence})
+    told = "Edges of the graph that stand on the analyst's word alone, those of {file} (SHA-256 {sha256}): {count}."
+    return text + [words(told, file=name, sha256=sha256, count=len(said)) for name, sha256 in files]
 
 
 def _write_manifest(found: Investigation, out: Path, written: Sequence[str]) -> None:

@@ -191,6 +191,11 @@ def test_a_reader_that_has_seen_enough(log: Path) -> None:
         (["flows", "{tmp}/evidence", "--output", "{tmp}"], "Is a directory"),
         (["investigate", "{tmp}/evidence", "--out", "{tmp}/unknown.bin"], "File exists"),
         (["investigate", "{tmp}/evidence", "--case", "{tmp}/evidence", "--out", "{tmp}/out"], "is not a case"),
+        (
+            ["investigate", "{tmp}/evidence", "--asserted", "{tmp}/unknown.bin", "--out", "{tmp}/out"],
+            "has no column src",
+        ),
+        (["investigate", "{tmp}/evidence", "--geoip", "{tmp}/unknown.bin", "--out", "{tmp}/out"], "is damaged"),
         (["flows"], "Missing argument"),
         (["flows", "{tmp}/evidence", "--format", "xlsx"], "xlsx"),
         (["investigate", "{tmp}/evidence"], "--out"),

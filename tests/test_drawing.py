@@ -19,7 +19,6 @@ import pytest
 
 from forensics.drawing import canvas, draw_hops, draw_volume, hops, layout, legend, marks
 from forensics.drawing.chart import Series
-from forensics.drawing.graphml import clean_attrs
 from forensics.drawing.grouping import group_terminals
 from forensics.drawing.model import _card, build_plan
 from forensics.drawing.scene import Outline, Text, shorten_curve, text_width
@@ -506,34 +505,6 @@ def test_graphml_comes_back_as_it_was() -> None:
     assert back.graph["start"] == "2026-05-08T00:00:00Z"
     assert json.loads(back.graph["chains"])[0]["sessions"] == 4
     assert len(set(ids)) == len(ids) == graph.number_of_edges()
-
-
-def test_attributes_are_cleaned_for_graph_formats() -> None:
-    """Missing values vanish, times are ISO 8601 in UTC, lists are joined, NumPy's numbers are plain ones."""
-    import numpy as np
-    import pandas as pd
-
-    given: dict[str, Any] = {
-        "a": None,
-        "b": float("nan"),
-        "c": pd.NaT,
-        "d": np.int64(3),
-        "e": np.float64(0.5),
-        "f": ["x", "y"],
-    }
-    given |= {"g": T0, "h": [{"t": T0, "n": np.int64(1)}], "i": True, "j": {"b", "a"}, "k": "n\0l", "l": object}
-
-    assert clean_attrs(given) == {
-        "d": 3,
-        "e": 0.5,
-        "f": "x; y",
-        "g": "2026-05-08T00:00:00Z",
-        "h": '[{"n": "1", "t": "2026-05-08T00:00:00Z"}]',
-        "i": True,
-        "j": "a; b",
-        "k": "n<U+0000>l",
-        "l": "<class 'object'>",
-    }
 
 
 def test_the_page_holds_places_facts_and_evidence() -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -279,3 +280,19 @@ def test_every_detector_runs_and_lists_of_indicators_are_looked_for(case: Case, 
 
     assert "indicators" in set(found.others["detector"])
     assert {one.detector for one in found.coverage} == set(all_detectors())
+
+
+def test_what_comes_from_elsewhere_is_said(case: Case, tmp_path: Path) -> None:
+    """The report names the file of assertions and those of countries; the graph has the edges."""
+    said = tmp_path / "said.csv"
+    said.write_text("src,dst,reason\n203.0.113.7,boss.example,a letter\n", "utf-8")
+    found = investigate(case, asserted=said)
+    built = datetime(2015, 6, 1, tzinfo=UTC)
+    found.graph.graph["geoip"] = [{"file": "c.mmdb", "type": "Country", "sha256": "ab", "built": built}]
+
+    page = found.write(tmp_path / "out").read_text("utf-8")
+
+    assert found.graph.edges["203.0.113.7", "boss.example", "asserted"]["reason"] == "a letter"
+    assert "the analyst's word alone, those of said.csv" in page.replace("&#39;", "'")
+    assert "are those of c.mmdb (Country, SHA-256 ab), made on 2015-06-01." in page
+    assert "boss.example" in (tmp_path / "out" / "hops.graphml").read_text("utf-8")

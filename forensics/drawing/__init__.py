@@ -110,7 +110,8 @@ def draw_hops(graph: MultiDiGraph[str]) -> Drawing:
     >>> draw_hops(graph).save("hops.svg")  # doctest: +SKIP
     PosixPath('hops.svg')
     """
-    from forensics.drawing import canvas, graphml, hops, page, svg
+    from forensics.drawing import canvas, hops, page, svg
+    from forensics.exports import graphml
 
     picture = cache(partial(hops.draw_scene, graph))
     title, statement, when = hops.heading(graph)
@@ -121,7 +122,7 @@ def draw_hops(graph: MultiDiGraph[str]) -> Drawing:
             "svg": lambda: svg.to_svg(picture().scene).encode(),
             "pdf": lambda: canvas.to_pdf(picture().scene),
             "html": lambda: page.to_page(graph, picture()).encode(),
-            "graphml": lambda: graphml.to_graphml(graph),
+            "graphml": lambda: graphml.render(graph)[graphml.SUFFIX],
         },
     )
 

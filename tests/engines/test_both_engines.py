@@ -95,11 +95,17 @@ def check_alike(one: list[tuple[str, pa.Table]], other: list[tuple[str, pa.Table
 
 
 SERVERS_ASKED = pa.table({"server": ["192.0.2.80", "198.51.100.20"]})
+SHARED_ASKED = {
+    "terminals": pa.table({"src": ["192.0.2.2", "192.0.2.11", "198.51.100.14", "203.0.113.21"]}),
+    "infected": pa.table({"src": ["192.0.2.2", "198.51.100.14"]}),
+    "options": pa.table({"least": [1], "most": [3]}),
+}
 DIRECT: dict[str, tuple[str, dict[str, pa.Table]]] = {
     **{name: (f"SELECT * FROM {name}", {}) for name in (*TABLES, *VIEWS)},  # noqa: S608 - our own names
     "twins": (query_text("twins"), {}),
     "series by hour": (query_text("series"), {"windows": pa.table({"hourly": [True]})}),
     "series by minute": (query_text("series"), {"windows": pa.table({"hourly": [False]})}),
+    "shared": (query_text("shared_servers"), SHARED_ASKED),
     "asked": (ASKED, {"keys": KEYS.empty_table()}),
     "seconds": (SECONDS.format(time="start", query="SELECT * FROM flows"), {}),
 }
