@@ -1,0 +1,157 @@
+r"""Stepping stones: which connection into a relay goes on as which connection out of it.
+
+A capture taken at a relay shows both sides. What the relay passes on comes after what came in, by the time that the
+relay takes. So every connection into the host is compared with every other that lives as long and carried enough bytes
+to be its way on; also with those that the operator opened into the relay (reverse tunnels), which were there before
+what they carry. Pairs are found by a sweep over time, so that the work grows with how many connections live at once,
+and not with all pairs there are.
+
+What is compared are *events*: the moments (in windows of 20 ms) at which a direction of a connection begins to send
+after a pause of 100 ms. For a delay :math:`d` and a spread :math:`w` of 40, 160 or 640 ms, :math:`c` counts the events
+of the way in that are followed by an event of the way on between :math:`d` and :math:`d + w` later. The delay with the
+most improbable count is searched from 0 to 3 s, in both directions; order is part of it, since nothing is passed on
+before it came.
+
+The p-value comes from shifting the one series against the other in a circle, by up to 150 s either way. That keeps the
+rhythm of both. The shifts give the mean :math:`\mu` of the count and its variance :math:`\varphi\mu`; :math:`\mu` is
+not taken lower than within 5 s of the delays that are searched, so that common busy times do not count. A permutation
+of a session of a minute has a thousand shifts and could not tell a p-value below a thousandth; among millions of pairs
+that is nothing. So the tail beyond the shifts is bounded by
+
+.. math:: p \le T \exp\left(-\frac{c \ln(c / \mu) - c + \mu}{\varphi}\right),
+
+Chernoff's bound for a Poisson count of clumps of :math:`\varphi` events, times the number :math:`T` of delays, spreads
+and directions tried. Where some shift reaches the count, as with connections that a clock drives, the p-value is at
+least the share of such shifts. On pairs of strangers no more have a small one than it says
+(``tests/findings/test_chain_chance.py``).
+
+Over all pairs of all captures, those passed over in a first look included, the false discovery rate is held at `MAX_Q`
+(Benjamini-Hochberg). A match must also carry the volume: in both directions, `LEAST_SCORE` of the bytes that come in
+must find their equal on the way on, in windows of 240 ms or the spread. More may go on than came in, so that padding
+and tunnels that carry several sessions at once are no hindrance.
+
+Steps at two relays are one chain when the connection out of the first is, by its five-tuple and its start by corrected
+clocks, the connection into the second.
+
+When it misleads
+----------------
+A match says that two connections keep step, not why: a web server and the database it asks keep step, too. A session
+of fewer than six events with pauses between them is not compared, nor is a steady stream without any. What only a clock
+drives (keep-alives alone) cannot be told from chance. Delays above 3 s break the match, and so does padding that the
+relay takes off, above a quarter of the volume.
+
+References
+----------
+.. [1] Y. Zhang, V. Paxson, "Detecting Stepping Stones", USENIX Security 2000.
+.. [2] A. Blum, D. Song, S. Venkataraman, "Detection of Interactive Stepping Stones", RAID 2004,
+   doi:10.1007/978-3-540-30143-1_14.
+.. [3] Y. Benjamini, Y. Hochberg, "Controlling the False Discovery Rate", J. R. Stat. Soc. B 57 (1995) 289-300,
+   doi:10.1111/j.2517-6161.1995.tb02031.x.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forensics.chains.joining import Chain, best_of, joined
+from forensics.chains.matching import BIN, Match, matches_at
+from forensics.clocks import clock_offsets
+from forensics.roles import Roles, find_roles
+from forensics.series import connections_of
+
+if TYPE_CHECKING:
+    from forensics.case import Case
+
+__all__ = ["BIN", "Chain", "Match", "find_chains", "held"]
+
+MAX_Q = 0.01
+"""Greatest expected share of false matches among all matches."""
+
+LEAST_SCORE = 0.8
+"""Least share of the bytes that must find their equal."""
+
+VANTAGE_SHARE = 0.5
+"""A host that takes part in at least this share of a capture's connections is where it was taken."""
+
+
+ENDS = """
+SELECT source, host, count(*) AS met
+FROM (
+    SELECT source, src AS host FROM flows WHERE frame_bytes_out IS NOT NULL AND dst IS NOT NULL
+    UNION ALL
+    SELECT source, dst AS host FROM flows WHERE frame_bytes_out IS NOT NULL AND dst IS NOT NULL
+)
+GROUP BY source, host
+"""
+
+
+def find_chains(case: Case) -> list[Chain]:
+    """Return the chains that captures at relays show, the longest first.
+
+    Parameters
+    ----------
+    case
+        The case. Captures are read once more, for the timing of their packets.
+
+    Returns
+    -------
+    list of Chain
+        The chains; empty where no capture was taken at a relay.
+
+    Raises
+    ------
+    EvidenceError
+        A capture is no longer where it was, or has changed.
+    """
+    roles = find_roles(case)
+    found: list[Match] = []
+    compared = 0
+    for source, host in _vantage_hosts(case, roles):
+        matches, tested = matches_at(host, connections_of(case, source, host, BIN))
+        found += matches
+        compared += tested
+    kept = best_of(held(found, compared))
+    return joined(kept, clock_offsets(case)) if kept else []
+
+
+def held(matches: list[Match], compared: int) -> list[Match]:
+    """Return the matches that stand when all that was compared is counted, with their q-values.
+
+    Parameters
+    ----------
+    matches
+        The matches.
+    compared
+        Number of pairs that were compared; those that are not among the matches have p-value 1.
+
+    Returns
+    -------
+    list of Match
+        Those with a q-value up to `MAX_Q` and a score from `LEAST_SCORE` on.
+    """
+    p_values = np.array([match.p_value for match in matches])
+    order = np.argsort(p_values, kind="stable")
+    # Benjamini-Hochberg; the others, with p = 1, only raise the number of tests
+    raw = p_values[order] * compared / np.arange(1, len(matches) + 1)
+    q_values = np.empty(len(matches))
+    q_values[order] = np.minimum(np.minimum.accumulate(raw[::-1])[::-1], 1.0)
+    marked = [replace(match, q_value=float(q)) for match, q in zip(matches, q_values, strict=True)]
+    return [m for m, q in zip(marked, q_values, strict=True) if q <= MAX_Q and m.score >= LEAST_SCORE]
+
+
+def _vantage_hosts(case: Case, roles: Roles) -> list[tuple[str, str]]:
+    """Return (capture, host) of captures that were taken at one host outside the office."""
+    ends: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for row in case.sql(ENDS).to_arrow().to_pylist():
+        ends[row["source"]].append((row["met"], row["host"]))
+    found = []
+    for source, hosts in sorted(ends.items()):
+        count, host = max(hosts)
+        connections = sum(met for met, _ in hosts) / 2  # each has two ends
+        if count >= VANTAGE_SHARE * connections and not roles.is_inside(host):
+            found.append((source, host))
+    return found
