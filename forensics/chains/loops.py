@@ -28,7 +28,6 @@ __all__ = [
     "LAG",
     "LAGS",
     "LEADS_OUT",
-    "LEAST_EVENTS",
     "LOG_P",
     "NEXT",
     "PASSED_ON",
@@ -36,7 +35,7 @@ __all__ = [
     "REACH",
     "RECEIVED",
     "SENT",
-    "SHARE",
+    "SLACK",
     "START",
     "STATES",
     "TESTED",
@@ -55,10 +54,11 @@ bytes. From `UP` and `DOWN` on: where its events as the way in begin and end, an
 COLUMNS = 14
 """Columns of a connection."""
 
-LOG_P, LAG, WIDTH, SHARE = 0, 1, 2, 3
-"""What is found of a pair and direction: logarithm of the p-value, delay and its spread [windows], share of events."""
+LOG_P, LAG, WIDTH = 0, 1, 2
+"""What is found of a pair and direction: logarithm of the p-value, delay and its spread [windows]; spread 0 where there
+are too few events, or too little room to shift them."""
 
-FOUND = 4
+FOUND = 3
 """Columns of what is found."""
 
 NEXT, ADDED, ALIVE, TESTED = 0, 1, 2, 3
@@ -76,13 +76,17 @@ WIDTHS = (2, 8, 32)
 REACH = 7500
 """How far series are shifted against each other, in a circle, to see what chance does: 150 s. [windows]"""
 
+LEAST_REACH = 100
+"""Shifts either way that a session must have room for: one of 4 s has. In sessions below 18 s, only delays up to a
+sixth of their length are looked for. [windows]"""
+
 CELLS = 2 * REACH
 """Counts by delay that the loops write into."""
 
 SLACK = 150
 """How much later than the inbound connection the outbound one may start, and how much earlier end: 3 s. [windows]"""
 
-LEAST_EVENTS = 5
+LEAST_EVENTS = 3
 """Events that a direction must have to be compared."""
 
 FEW, MANY = 48, 1024
@@ -94,24 +98,19 @@ COARSE = 8
 BUSY = 0.3
 """Events of the way on per two coarse windows from which on the screening looks at single windows."""
 
-PASSED = math.log(1e3)
-"""What the screening lets pass: agreement with a p-value below a thousandth, taking events for independent."""
-
 NEAR, AROUND = 25, 250
 """Delays next to those looked for, 0.5 s, are no chance; those up to 5 s around tell of common busy times. [windows]"""
-
-TRIALS = math.log(2.0 * len(WIDTHS) * LAGS)
-"""Logarithm of the number of ways in which a pair can agree: directions, spreads and delays."""
 
 PASSED_ON, WITHIN = 0.8, 1.15
 """Least share of the bytes that must go on, and how much larger what comes in may be for an encryption that ends."""
 
 
 @entry
-def screen(flows: Longs, inbound: Longs, by_start: Longs, events: Longs, alive: Longs, counts: Longs, found: Longs,
-           state: Longs) -> int:  # fmt: skip
+def screen(flows: Longs, inbound: Longs, by_start: Longs, events: Longs, least: float, alive: Longs, counts: Longs,
+           found: Longs, state: Longs) -> int:  # fmt: skip
     """Write pairs worth a look (inbound, outbound) into ``found``; return how many.
 
+    Such are those that agree better than would events at random with a probability of ``exp(-least)``.
     ``inbound`` is in order of the middles of their lives, ``by_start`` has all connections in order of their starts.
     Where ``found`` is full before ``state[NEXT]`` has reached the end, the loop is called again.
     """
@@ -125,7 +124,7 @@ def screen(flows: Longs, inbound: Longs, by_start: Longs, events: Longs, alive: 
             o = int(alive[k])
             if _may_carry(flows, i, o):
                 state[TESTED] += 1
-                if _alike(flows, events, i, o, UP, counts) or _alike(flows, events, i, o, DOWN, counts):
+                if _alike(flows, events, i, o, UP, least, counts) or _alike(flows, events, i, o, DOWN, least, counts):
                     found[made, 0] = i
                     found[made, 1] = o
                     made += 1
@@ -169,7 +168,7 @@ def _may_carry(flows: Longs, i: int, o: int) -> bool:
 
 
 @jit
-def _alike(flows: Longs, events: Longs, i: int, o: int, way: int, counts: Longs) -> bool:
+def _alike(flows: Longs, events: Longs, i: int, o: int, way: int, least: float, counts: Longs) -> bool:
     """Tell whether the first events of a pair agree at some delay better than events at random."""
     first, last = int(flows[i, way]), min(int(flows[i, way + 1]), int(flows[i, way]) + FEW)
     n = last - first
@@ -181,12 +180,12 @@ def _alike(flows: Longs, events: Longs, i: int, o: int, way: int, counts: Longs)
     mean = n * (high - low) / (end - begin)  # coincidences per delay
     _count(events, first, last, low, high, COARSE, counts)
     cells = LAGS // COARSE + 1
-    if _passes(counts, cells, 2, mean * COARSE) or _passes(counts, cells, 4, mean * COARSE):
+    if _passes(counts, cells, 2, mean * COARSE, least) or _passes(counts, cells, 4, mean * COARSE, least):
         return True
     if mean * 2 * COARSE < BUSY * n:
         return False
     _count(events, first, last, low, high, 1, counts)
-    return _passes(counts, LAGS, 2, mean) or _passes(counts, LAGS, 6, mean)
+    return _passes(counts, LAGS, 2, mean, least) or _passes(counts, LAGS, 6, mean, least)
 
 
 @hot
@@ -217,8 +216,8 @@ def _count(events: Longs, first: int, last: int, low: int, high: int, cell: int,
 
 
 @hot
-def _passes(counts: Longs, cells: int, width: int, mean: float) -> bool:
-    """Tell whether some delay has more events than a thousandth of the pairs would have by chance."""
+def _passes(counts: Longs, cells: int, width: int, mean: float, least: float) -> bool:
+    """Tell whether some delay has as many events as chance gives with a probability of ``exp(-least)`` only."""
     total = 0
     best = 0
     for k in range(cells):
@@ -226,7 +225,7 @@ def _passes(counts: Longs, cells: int, width: int, mean: float) -> bool:
         if k >= width:
             total -= int(counts[k - width])
         best = max(best, total)
-    return _surprise(best, mean * width) >= PASSED
+    return _surprise(best, mean * width) >= least
 
 
 @hot
@@ -255,11 +254,12 @@ def _judge(flows: Longs, events: Longs, i: int, o: int, way: int, counts: Longs,
         return
     begin, end = int(events[first]), int(events[last - 1]) + LAGS
     reach = min(REACH, (end - begin) // 2)
-    if reach < 2 * LAGS:  # no room to see what chance does
+    if reach < LEAST_REACH:  # no room to see what chance does
         return
+    found[row, WIDTH] = WIDTHS[-1]
     _correlate(events, first, last, int(flows[o, way + 2]), int(flows[o, way + 3]), begin, end, reach, counts)
     for width in WIDTHS:
-        _peak(counts, reach, width, last - first, found, row)
+        _peak(counts, reach, width, found, row)
 
 
 @jit
@@ -284,32 +284,36 @@ def _correlate(events: Longs, first: int, last: int, low: int, high: int, begin:
 
 
 @jit
-def _peak(counts: Longs, reach: int, width: int, n: int, found: Doubles, row: int) -> None:
+def _peak(counts: Longs, reach: int, width: int, found: Doubles, row: int) -> None:
     """Compare the best delay with all other shifts, and keep it where it is the most improbable so far."""
+    lags = min(LAGS, reach // 3)  # the rest is for what chance does
     best, lag, total = 0, 0, _sum(counts, reach, width)
-    for k in range(LAGS - width + 1):
+    for k in range(max(lags - width, 0) + 1):
         if total > best:
             best, lag = total, k
         total += int(counts[reach + k + width]) - int(counts[reach + k])
     windows, sums, squares, reached = 0, 0.0, 0.0, 0
     total = _sum(counts, 0, width)
     for k in range(2 * reach - width):
-        if k < reach - width - NEAR or k >= reach + LAGS + NEAR:
+        if k < reach - width - NEAR or k >= reach + lags + NEAR:
             windows += 1
             sums += total
             squares += total * total
             reached += total >= best
         total += int(counts[k + width]) - int(counts[k])
+    if windows < 2 * width:
+        return
     far = (sums + 1) / windows
-    near = _local(counts, reach, lag, width)
+    near = _local(counts, reach, lags, lag, width)
     spread = max(1.0, (squares / windows - (sums / windows) ** 2) / far)
-    log_p = TRIALS - _surprise(best, max(far, near)) / spread
+    # as many ways to agree as there are delays, spreads and directions; delays have a share each, short ones a larger
+    trials = math.log(2.0 * len(WIDTHS) * (lag + 1) * (1.0 + math.log(lags)))
+    log_p = trials - _surprise(best, max(far, near)) / spread
     if reached:
         # what other shifts reach is no more improbable than the share of them that do
-        log_p = max(log_p, math.log(min(1.0, (reached + width) / windows * LAGS / width)))
+        log_p = max(log_p, math.log(min(1.0, (reached + width) / windows * lags / width)))
     if log_p < found[row, LOG_P]:
         found[row, LOG_P], found[row, LAG], found[row, WIDTH] = log_p, lag, width
-        found[row, SHARE] = min(1.0, best / n)
 
 
 @hot
@@ -321,9 +325,9 @@ def _sum(counts: Longs, at: int, width: int) -> int:
 
 
 @hot
-def _local(counts: Longs, reach: int, lag: int, width: int) -> float:
+def _local(counts: Longs, reach: int, lags: int, lag: int, width: int) -> float:
     """Return the mean count of a window of delays around those looked for, the best one left out."""
-    low, high = max(0, reach - AROUND), min(2 * reach, reach + LAGS + AROUND)
-    out, to = max(low, reach + lag - width), min(high, reach + lag + 2 * width)
+    low, high = max(0, reach - AROUND), min(2 * reach, reach + lags + AROUND)
+    out, to = max(low, reach + lag - width - COARSE), min(high, reach + lag + 2 * width + COARSE)
     total = _sum(counts, low, high - low) - _sum(counts, out, to - out)
     return width * total / max(1, high - low - (to - out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,20 @@ PAUSE = 5
 LEAST_BYTES = 200
 """Bytes that a direction must carry for its volume to be compared. [B]"""
 
-LEAST_SHARE = 0.5
-"""Least share of a direction's events that must go on with the same delay."""
+MAX_P = 0.01
+"""Greatest p-value of what is returned as a match."""
+
+LEAST_BINS = 4
+"""Windows with payload that an inbound connection must have: a few packets say nothing."""
+
+LEAST_RATIO = math.log(loops.PASSED_ON / loops.WITHIN)
+"""Least difference of the logarithms of volumes that are compared."""
+
+LEAST_LOG = -690.0
+"""Logarithm of the least p-value that is told: smaller ones would be 0."""
+
+JUDGED = 10_000
+"""Pairs up to which all are judged; of more, those that agree as only such a share would at random, or a thousandth."""
 
 ROOM = 1 << 16
 """Pairs that one run of the screening may return."""
@@ -90,20 +103,67 @@ def matches_at(host: str, connections: Sequence[Connection]) -> tuple[list[Match
     Returns
     -------
     list of Match
-        Pairs that passed the screening. Those that did not have p-value 1.
+        Pairs with a p-value up to `MAX_P`.
     int
         Pairs compared.
     """
     flows, events = _packed(host, connections)
-    pairs, tested = _screened(flows, events, np.array([c.dst == host for c in connections], bool))
+    pairs, tested = _screened(
+        flows, events, np.array([c.dst == host and len(c.bins) >= LEAST_BINS for c in connections], bool)
+    )
     found = np.zeros((2 * len(pairs), loops.FOUND))
     loops.judge(flows, events, pairs, np.zeros(loops.CELLS, np.int64), found)
     by_pair = found.reshape(len(pairs), 2, loops.FOUND)
-    agree = ((by_pair[:, :, loops.LOG_P] < 0) & (by_pair[:, :, loops.SHARE] >= LEAST_SHARE)).any(axis=1)
+    p_values = _together(flows, pairs, by_pair)
+    small = p_values <= MAX_P
     return [
-        _match(host, connections[i], connections[o], both)
-        for (i, o), both in zip(pairs[agree].tolist(), by_pair[agree], strict=True)
+        _match(host, (connections[i], connections[o]), p_value, both)
+        for (i, o), p_value, both in zip(pairs[small].tolist(), p_values[small].tolist(), by_pair[small], strict=True)
     ], tested
+
+
+def _together(flows: Longs, pairs: Longs, found: Doubles) -> Doubles:
+    """Return p-values of all evidence: events, volume, and where the way on opens after the way in, when both end.
+
+    Of strangers that open within the slack of each other, it is as often within any part of it, and so with their ends,
+    unless connections of this host live as long by habit. Volumes are compared by rank: how many connections of the
+    host have one as near. Events were compared without the first of each. Fisher's method puts these together.
+    """
+    came, went = flows[pairs[:, 0]], flows[pairs[:, 1]]
+    opened = went[:, loops.START] - came[:, loops.START]
+    is_opened = (opened >= 0) & (opened < loops.SLACK)
+    soon = -np.log((opened.clip(0, loops.SLACK - 1) + 1) / loops.SLACK)
+    lives = flows[:, loops.END] - flows[:, loops.START]
+    apart = np.abs(lives[pairs[:, 1]] - lives[pairs[:, 0]])
+    closed = np.abs(went[:, loops.END] - came[:, loops.END])
+    alike = np.maximum((closed + 1) / loops.SLACK, _share_near(lives, lives[pairs[:, 0]], apart, besides=2))
+    alike = -np.log(np.minimum(alike, 1.0))
+    carried = np.log(np.maximum(flows[:, [loops.RECEIVED, loops.SENT]], 1))
+    way = carried[pairs[:, 0]].argmax(axis=1)  # the direction in which more comes in
+    both = [_rarity(carried[:, way], carried[:, 1 - way], pairs) for way in (0, 1)]
+    compared = (found[:, :, loops.WIDTH] > 0).any(axis=1)
+    logs = np.where(way, both[1], both[0]) - found[:, :, loops.LOG_P].min(axis=1) + is_opened * (soon + alike)
+    number = 1 + compared + 2 * is_opened
+    terms = sum(np.where(number > k, logs**k / math.factorial(k), 0.0) for k in range(4))
+    return np.exp(np.maximum(np.log(terms) - logs, LEAST_LOG))
+
+
+def _rarity(values: Doubles, others: Doubles, pairs: Longs) -> Doubles:
+    """Return how rare a value as near as that of the other is among all connections, as a negative logarithm."""
+    own = values[pairs[:, 0]]
+    return -np.log(_share_near(others, own, np.abs(others[pairs[:, 1]] - own), besides=0))
+
+
+def _share_near(values: Doubles | Longs, own: Doubles | Longs, apart: Doubles | Longs, *, besides: int) -> Doubles:
+    """Return the share of values as near, without those of the pair itself where these are ``besides``.
+
+    Only those count that could have been compared: they have as much, up to what the screening allows.
+    """
+    ordered = np.sort(values)
+    none = np.searchsorted(ordered, own + LEAST_RATIO - 1e-9)
+    low = np.maximum(np.searchsorted(ordered, own - apart - 1e-9), none)
+    near = np.searchsorted(ordered, own + apart + 1e-9) - low
+    return np.maximum(near - besides, 1 - min(besides, 1)) / np.maximum(len(ordered) - none, 1)
 
 
 def _packed(host: str, connections: Sequence[Connection]) -> tuple[Longs, Longs]:
@@ -148,46 +208,46 @@ def _events(owner: Longs, bins: Longs, values: Longs, n: int) -> tuple[Longs, Lo
 
 def _screened(flows: Longs, events: Longs, into: np.ndarray) -> tuple[Longs, int]:
     """Return the pairs worth a look, and how many were compared."""
-    many = np.diff(flows[:, [loops.UP, loops.UP + 1, loops.DOWN, loops.DOWN + 1]], axis=1)[:, ::2] >= loops.LEAST_EVENTS
-    inbound = np.flatnonzero(into & many.any(axis=1))
+    inbound = np.flatnonzero(into)
     middles = (flows[inbound, loops.START] + flows[inbound, loops.END]) // 2
     inbound = inbound[np.argsort(middles, kind="stable")]
     by_start = np.argsort(flows[:, loops.START], kind="stable")
     state, alive = np.zeros(loops.STATES, np.int64), np.zeros(len(flows), np.int64)
     room, counts = np.zeros((max(len(flows), ROOM), 2), np.int64), np.zeros(loops.LAGS + 1, np.int64)
     parts = [room[:0]]
+    # where there are few pairs, all are judged
+    least = float(np.log(min(max(len(inbound) * len(flows) / JUDGED, 1.0), 1e3)))
     while state[loops.NEXT] < len(inbound):
-        made = loops.screen(flows, inbound, by_start, events, alive, counts, room, state)
+        made = loops.screen(flows, inbound, by_start, events, least, alive, counts, room, state)
         parts.append(room[:made].copy())
     return np.concatenate(parts), int(state[loops.TESTED])
 
 
-def _match(host: str, inbound: Connection, outbound: Connection, found: Doubles) -> Match:
+def _match(host: str, pair: tuple[Connection, Connection], p_value: float, found: Doubles) -> Match:
+    inbound, outbound = pair
     better = found[found[:, loops.LOG_P].argmin()]
     score = min(_volume(host, inbound, outbound, found), default=0.0)
-    p_value = float(np.exp(better[loops.LOG_P]))
     return Match(host, inbound, outbound, score, p_value, delay=int(better[loops.LAG]) * BIN)
 
 
 def _volume(host: str, inbound: Connection, outbound: Connection, found: Doubles) -> list[float]:
-    """Return the share of the bytes of each direction that find their equal, where it carries enough to tell.
-
-    A direction with few events may take the longest delay that is looked for.
-    """
+    """Return the share of the bytes of each direction that find their equal, where it carries enough to tell."""
     ways = (
         (inbound.bins, inbound.received(host), outbound.bins, outbound.sent(host)),
         # negated time, as in the loops
         (-inbound.bins[::-1], inbound.sent(host)[::-1], -outbound.bins[::-1], outbound.received(host)[::-1]),
     )
     shares = []
-    for (times, sizes, others, passed), (log_p, lag, width, _) in zip(ways, found.tolist(), strict=True):
+    for (times, sizes, others, passed), (log_p, lag, width) in zip(ways, found.tolist(), strict=True):
         total = int(sizes.sum())
         if total < LEAST_BYTES:
             continue
+        # a direction that says nothing of the delay may take the longest that is looked for
         window = max(int(width), VOLUME_WINDOW) if log_p < 0 else loops.LAGS
-        places, numbers = np.unique(times // window, return_inverse=True)
+        places, numbers = np.unique((times - times[0]) // window, return_inverse=True)
         came = np.bincount(numbers, sizes)
         sums = np.concatenate([[0], np.cumsum(passed)])
-        from_, to = np.searchsorted(others, [places * window + int(lag), (places + 2) * window + int(lag)])
+        begin = times[0] + places * window + int(lag)
+        from_, to = np.searchsorted(others, [begin, begin + 2 * window])
         shares.append(float(np.minimum(came, loops.WITHIN * (sums[to] - sums[from_])).sum() / total))
     return shares

@@ -40,8 +40,8 @@ def talk(ends: tuple[str, str], number: int, out: Times, back: Times, life: tupl
 
 def typed(rng: np.random.Generator, begin: float, length: float) -> tuple[Times, Times]:
     """Return messages with heavy-tailed pauses between them, busy and calm by turns, and their answers."""
-    gaps = rng.lognormal(0, 1.2, int(4 * length)) * np.repeat(rng.lognormal(0, 0.7, 4 * int(length)), 1)
-    times = begin + np.cumsum(gaps)
+    pace = np.repeat(rng.lognormal(0, 0.7, int(length)), 8)  # eight messages at one pace
+    times = begin + np.cumsum(np.minimum(rng.lognormal(-0.3, 1.0, len(pace)) * pace, 6))
     times = times[times < begin + length - 1]
     return times, times + 0.05 + rng.exponential(0.1, len(times))
 
@@ -82,8 +82,8 @@ def test_strangers_have_small_p_values_no_more_often_than_they_say(
         compared += tested
         small += [sum(match.p_value <= level for match in matches) for level in levels]
         assert held(matches, tested) == []
-    assert compared > 1000
-    assert (small <= levels * compared).all()
+    assert compared > 700
+    assert (small <= levels * compared).all(), small / compared
 
 
 def mixed(seed: int) -> list[Connection]:
