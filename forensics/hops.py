@@ -103,8 +103,9 @@ def build_hop_graph(
         ``as_number``, ``as_name``, ``passes_on`` where a chain goes through, and ``asserted`` where only an assertion
         names it. Edges, keyed by tier, have ``tier``, ``start``, ``end``, ``bytes_out``, ``bytes_in`` [B] (None where
         not observed), ``bytes_kind``, ``connections``, ``via``, ``spike`` (and, where true, ``spike_bytes``: what the
-        spikes sent [B]), ``reason``, ``p_value`` and ``evidence``. The graph itself has ``title``, ``timezone``,
-        ``start``, ``end``, ``chains``, ``statement``, ``geoip`` and ``left_out``, the number of other servers.
+        spikes sent [B]), ``reason``, ``p_value``, ``q_value`` and ``evidence``. The graph itself has ``title``,
+        ``timezone``, ``start``, ``end``, ``chains``, ``statement``, ``geoip`` and ``left_out``, the number of other
+        servers.
 
     Raises
     ------
@@ -225,6 +226,7 @@ def _add_edge(graph: nx.MultiDiGraph[str], src: str, server: str, rows: list[Row
         spike=False,
         reason=f"{connections:,} connections or requests recorded at {key[0]}",
         p_value=None,
+        q_value=None,
         evidence=[row["evidence"] for row in rows],
     )
     names = {str(row["name"]) for row in rows if row["name"]} - {server}
@@ -274,6 +276,7 @@ def _add_chains(graph: nx.MultiDiGraph[str], case: Case, chains: list[Chain]) ->
             spike=False,
             reason=f"carries on what came in from {inward}, by timing and volume of {len(matches)} connections",
             p_value=min(match.p_value for match in matches),
+            q_value=min((match.q_value for match in matches if match.q_value is not None), default=None),
             evidence=[_cited(source, hashes, sorted(numbers)) for source, numbers in sorted(records.items())],
         )
 
@@ -286,7 +289,7 @@ def _add_proxies(graph: nx.MultiDiGraph[str], roles: Roles) -> None:
         for proxy in data["via"]:
             before = graph.get_edge_data(src, proxy, "observed")
             if before is None:
-                kept = {key: data[key] for key in ("tier", "start", "end", "bytes_kind", "p_value")}
+                kept = {key: data[key] for key in ("tier", "start", "end", "bytes_kind", "p_value", "q_value")}
                 reason = f"its requests to the relays went through {proxy}"
                 graph.add_edge(src, proxy, key="observed", **kept, **_carried(data), via=[], spike=False, reason=reason)
             else:

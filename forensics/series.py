@@ -108,10 +108,23 @@ def connections_of(case: Case, source: str, host: str, bin_us: int) -> list[Conn
     numbers = table.column("flow").to_numpy()
     if not len(numbers):
         return []
-    known = _known(case, source, host)
     edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1))
-    found = (_connection(source, table.slice(a, b - a), known) for a, b in pairwise(edges.tolist()))
-    return [connection for connection in found if connection is not None]
+    # Columns leave Arrow once, not once for each connection.
+    ends = table.take(pa.array(edges[:-1])).select(["src", "src_port", "dst", "dst_port"]).to_pylist()
+    starts = table.column("start").cast(pa.int64()).to_numpy()[edges[:-1]].tolist()
+    series = tuple(table.column(name).to_numpy() for name in ("bin", "payload_out", "payload_in"))
+    known = _known(case, source, host)
+    found = []
+    for first, start, (a, b) in zip(ends, starts, pairwise(edges.tolist()), strict=True):
+        flow = known.get((*_ends(first), start))
+        bins, out, back = (column[a:b] for column in series)
+        carried = (out > 0) | (back > 0)
+        # One that ``flows`` lacks could not be cited, one that carried nothing says nothing.
+        if flow is not None and carried.any():
+            record, end = flow
+            kept = {"bins": bins[carried], "out": out[carried], "back": back[carried]}
+            found.append(Connection(source, record, **first, start=start, end=end, **kept))
+    return found
 
 
 def _known(case: Case, source: str, host: str) -> dict[tuple[object, ...], tuple[int, int]]:
@@ -123,17 +136,3 @@ def _known(case: Case, source: str, host: str) -> dict[tuple[object, ...], tuple
 
 def _ends(row: dict[str, object]) -> list[tuple[str, object]]:
     return sorted([(str(row["src"]), row["src_port"]), (str(row["dst"]), row["dst_port"])], key=str)
-
-
-def _connection(source: str, rows: pa.Table, known: dict[tuple[object, ...], tuple[int, int]]) -> Connection | None:
-    """Return a connection; None for one that carried nothing, or that ``flows`` lacks: it could not be cited."""
-    first = {name: rows.column(name)[0].as_py() for name in ("src", "src_port", "dst", "dst_port")}
-    start = rows.column("start").cast(pa.int64())[0].as_py()
-    out, back = rows.column("payload_out").to_numpy(), rows.column("payload_in").to_numpy()
-    flow = known.get((*_ends(first), start))
-    carried = (out > 0) | (back > 0)
-    if flow is None or not carried.any():
-        return None
-    record, end = flow
-    bins = rows.column("bin").to_numpy()[carried]
-    return Connection(source, record, **first, start=start, end=end, bins=bins, out=out[carried], back=back[carried])

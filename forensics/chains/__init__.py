@@ -71,7 +71,7 @@ __all__ = ["BIN", "Chain", "Match", "find_chains", "held"]
 MAX_Q = 0.01
 """Greatest expected share of false matches among all matches."""
 
-LEAST_SCORE = 0.8
+LEAST_SCORE = 0.5
 """Least share of the bytes that must find their equal."""
 
 VANTAGE_SHARE = 0.5

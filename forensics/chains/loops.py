@@ -101,7 +101,7 @@ BUSY = 0.3
 NEAR, AROUND = 25, 250
 """Delays next to those looked for, 0.5 s, are no chance; those up to 5 s around tell of common busy times. [windows]"""
 
-PASSED_ON, WITHIN = 0.8, 1.15
+PASSED_ON, WITHIN = 0.5, 1.15
 """Least share of the bytes that must go on, and how much larger what comes in may be for an encryption that ends."""
 
 

@@ -40,7 +40,7 @@ LEAST_LOG = -690.0
 """Logarithm of the least p-value that is told: smaller ones would be 0."""
 
 JUDGED = 10_000
-"""Pairs up to which all are judged; of more, those that agree as only such a share would at random, or a thousandth."""
+"""Pairs up to which all are judged; of more, those that agree as only so many would if events came at random."""
 
 ROOM = 1 << 16
 """Pairs that one run of the screening may return."""
@@ -216,7 +216,7 @@ def _screened(flows: Longs, events: Longs, into: np.ndarray) -> tuple[Longs, int
     room, counts = np.zeros((max(len(flows), ROOM), 2), np.int64), np.zeros(loops.LAGS + 1, np.int64)
     parts = [room[:0]]
     # where there are few pairs, all are judged
-    least = float(np.log(min(max(len(inbound) * len(flows) / JUDGED, 1.0), 1e3)))
+    least = math.log(max(len(inbound) * len(flows) / JUDGED, 1.0))
     while state[loops.NEXT] < len(inbound):
         made = loops.screen(flows, inbound, by_start, events, least, alive, counts, room, state)
         parts.append(room[:made].copy())
@@ -243,11 +243,11 @@ def _volume(host: str, inbound: Connection, outbound: Connection, found: Doubles
         if total < LEAST_BYTES:
             continue
         # a direction that says nothing of the delay may take the longest that is looked for
-        window = max(int(width), VOLUME_WINDOW) if log_p < 0 else loops.LAGS
+        window = max(4 * int(width), VOLUME_WINDOW) if log_p < 0 else loops.LAGS
         places, numbers = np.unique((times - times[0]) // window, return_inverse=True)
         came = np.bincount(numbers, sizes)
         sums = np.concatenate([[0], np.cumsum(passed)])
-        begin = times[0] + places * window + int(lag)
+        begin = times[0] + places * window + max(int(lag - width), 0)
         from_, to = np.searchsorted(others, [begin, begin + 2 * window])
         shares.append(float(np.minimum(came, loops.WITHIN * (sums[to] - sums[from_])).sum() / total))
     return shares

@@ -58,6 +58,7 @@ def _way(chain: Chain) -> Row:
     return {
         "hops": list(chain.hops),
         "p_value": chain.p_value,
+        "q_value": chain.q_value,
         "sessions": count,
         "reason": f"{matching} in timing and volume at {', '.join(chain.relays)}",
     }

@@ -38,6 +38,7 @@ Pairs = set[tuple[int, int]]
 IDLE, DELTA = 500_000 // BIN, 80_000 // BIN
 RATIO, IN_A_ROW, SCALE = 0.3, 2, 100.0
 PORTION = 2_000_000
+MOST_AT_ONCE = 10_000
 
 
 def resumed(connections: list[Connection], *, received: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -120,7 +121,7 @@ def tables(seeds: list[int], flows: int, chains: int) -> None:
     """Print the rates against jitter and padding."""
     usual = Relaying()
     ways = [(f"jitter {1000 * j:g} ms", replace(usual, jitter=j)) for j in (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)]
-    ways += [(f"delay up to {d:g} s", replace(usual, longest=d)) for d in (1.0, 2.5)]
+    ways += [(f"delay up to {d:g} s", replace(usual, longest=d)) for d in (0.3, 1.0, 2.5)]
     ways += [(f"filled up to {size} B", replace(usual, padded_to=size)) for size in (512, 1400)]
     ways += [(f"{share:g} dummies for a message", replace(usual, dummies=share)) for share in (0.5, 1.0, 3.0, 10.0)]
     ways += [(f"{s:g} dummies that the relay takes off", replace(usual, stripped=s)) for s in (0.1, 0.2, 0.5, 1.0)]
@@ -149,10 +150,11 @@ def chance(seeds: list[int], flows: int) -> None:
 
 
 def cost(sizes: list[int], alive: int) -> None:
-    """Print the time against the number of connections; as many live at once in the larger ones, and all at once."""
+    """Print the time against the number of connections, with about ``alive`` of them at once, and with all at once."""
     matches_at(RELAY, scene(0, flows=50, chains=2, how=Relaying()).connections)  # compiles the loops
     for flows in sizes:
-        for spread in {60.0, max(60.0, 150.0 * flows / alive)}:
+        at_once = [60.0] if flows <= MOST_AT_ONCE else []
+        for spread in sorted({*at_once, max(60.0, 150.0 * flows / alive)}):
             connections = scene(1, flows=flows, chains=flows // 100, how=Relaying(), spread=spread).connections
             begin = time.perf_counter()
             matches, tested = matches_at(RELAY, connections)

@@ -31,7 +31,7 @@ class Relaying:
     """How the relay passes on. [s], shares, [B]"""
 
     jitter: float = 0.02  # scale of the wait of each message, exponential, beside a delay that each chain has
-    longest: float = 0.3  # longest delay of a chain
+    longest: float = 0.06  # longest delay of a chain
     padded_to: int = 0  # messages on the way on are filled up to multiples of this
     dummies: float = 0.0  # further messages on the way on, by message
     stripped: float = 0.0  # the same on the way in, which the relay takes off

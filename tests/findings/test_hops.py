@@ -93,6 +93,7 @@ def chain(first: str = "10.0.0.1", sessions: int = 3) -> Chain:
                 connection(RELAY, SECOND_RELAY, 2000 + n, 18 + n),
                 1.0,
                 2e-4,
+                5e-3,
             ),
         )
         for n in range(sessions)
@@ -138,7 +139,7 @@ def test_tiers_are_never_upgraded(build: Callable[..., nx.MultiDiGraph[str]]) ->
     assert (observed["tier"], matched["tier"]) == ("observed", "matched")
     assert (observed["bytes_out"], observed["bytes_kind"], observed["p_value"]) == (1800, "ip", None)
     assert (matched["bytes_out"], matched["bytes_in"], matched["bytes_kind"]) == (300, 15, "payload")
-    assert matched["p_value"] == 2e-4
+    assert (matched["p_value"], matched["q_value"], observed["q_value"]) == (2e-4, 5e-3, None)
     assert matched["connections"] == 3
     assert GATEWAY in matched["reason"]
 
@@ -262,12 +263,14 @@ def test_chains_are_told(build: Callable[..., nx.MultiDiGraph[str]]) -> None:
         {
             "hops": ["10.0.0.1", RELAY, SECOND_RELAY],
             "p_value": 2e-4,
+            "q_value": 5e-3,
             "sessions": 3,
             "reason": f"3 sessions match in timing and volume at {RELAY}",
         },
         {
             "hops": ["10.0.0.2", RELAY, SECOND_RELAY],
             "p_value": 2e-4,
+            "q_value": 5e-3,
             "sessions": 1,
             "reason": f"1 session matches in timing and volume at {RELAY}",
         },
