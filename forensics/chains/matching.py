@@ -24,6 +24,9 @@ BIN = 20_000
 PAUSE = 5
 """Windows without payload, 100 ms, after which sending begins anew: an event."""
 
+EVEN = 0.05
+"""Share by which intervals may differ that count as a clock's."""
+
 LEAST_BYTES = 200
 """Bytes that a direction must carry for its volume to be compared. [B]"""
 
@@ -183,27 +186,44 @@ def _packed(host: str, connections: Sequence[Connection]) -> tuple[Longs, Longs]
     flows[:, loops.LEADS_OUT] = [c.src == host for c in connections]
     flows[:, loops.RECEIVED] = np.bincount(owner, received, n)
     flows[:, loops.SENT] = np.bincount(owner, sent, n)
-    came, came_at = _events(owner, bins, received, n)
-    went, went_at = _events(owner, bins, sent, n)
-    # The first event of a connection is left out: candidates were chosen by their starts.
-    flows[:, loops.UP + 1] = came_at[1:]
-    flows[:, loops.UP] = np.minimum(came_at[:-1] + 1, came_at[1:])
-    flows[:, loops.UP + 2], flows[:, loops.UP + 3] = len(came) + went_at[:-1], len(came) + went_at[1:]
-    behind = len(came) + 2 * len(went)
-    flows[:, loops.DOWN] = behind - went_at[1:]
-    flows[:, loops.DOWN + 1] = np.maximum(behind - went_at[:-1] - 1, flows[:, loops.DOWN])
-    behind += len(came)
-    flows[:, loops.DOWN + 2], flows[:, loops.DOWN + 3] = behind - came_at[1:], behind - came_at[:-1]
-    return flows, np.concatenate([came, went, -went[::-1], -came[::-1]])
+    came, went = _events(owner, bins, received), _events(owner, bins, sent)
+    # What comes back is looked at in negated time, which turns the order of the connections, too.
+    parts = (_telling(*came), went, _turned(*_telling(*went)), _turned(*came))
+    behind = 0
+    for number, (times, whose) in enumerate(parts):
+        count = np.bincount(whose, minlength=n)
+        ends = np.cumsum(count)
+        begins = len(times) - ends if number > 1 else ends - count
+        place = loops.UP + 2 * number
+        flows[:, place], flows[:, place + 1] = behind + begins, behind + begins + count
+        behind += len(times)
+    return flows, np.concatenate([times for times, _ in parts])
 
 
-def _events(owner: Longs, bins: Longs, values: Longs, n: int) -> tuple[Longs, Longs]:
-    """Return the windows in which each connection begins to send after a pause, and where each one's begin."""
+def _events(owner: Longs, bins: Longs, values: Longs) -> tuple[Longs, Longs]:
+    """Return the windows in which each connection begins to send after a pause, and whose they are."""
     busy = np.flatnonzero(values > 0)
     owner, bins = owner[busy], bins[busy]
     anew = np.diff(owner, prepend=-1) != 0
     anew[1:] |= np.diff(bins) > PAUSE
-    return bins[anew], np.searchsorted(owner[anew], np.arange(n + 1))
+    return bins[anew], owner[anew]
+
+
+def _telling(times: Longs, owner: Longs) -> tuple[Longs, Longs]:
+    """Return the events that tell something: not the first, by which candidates were chosen, nor what a clock makes.
+
+    A clock makes what comes after the same interval once more. Two that tick alike keep step for ever by one chance.
+    """
+    gaps = np.diff(times, prepend=0)
+    first = np.diff(owner, prepend=-1) != 0
+    second = np.append(False, first[:-1])
+    ticks = np.abs(gaps - np.append(0, gaps[:-1])) <= EVEN * gaps + 1
+    kept = ~first & (second | ~ticks)
+    return times[kept], owner[kept]
+
+
+def _turned(times: Longs, owner: Longs) -> tuple[Longs, Longs]:
+    return -times[::-1], owner[::-1]
 
 
 def _screened(flows: Longs, events: Longs, into: np.ndarray) -> tuple[Longs, int]:

@@ -70,15 +70,22 @@ def strangers(seed: int, count: int, kind: Callable[..., tuple[Times, Times]], l
     return found
 
 
-@pytest.mark.parametrize("kind", [typed, together, ticked])
+def seldom(rng: np.random.Generator, begin: float, length: float) -> tuple[Times, Times]:
+    """Return keep-alives by the clock with so long a period that no shift shows the next."""
+    times = np.arange(begin + rng.uniform(0, 4), begin + length - 1, 300.0)
+    times = times + rng.normal(0, 0.02, len(times))
+    return times, times + 0.02
+
+
+@pytest.mark.parametrize(("kind", "length"), [(typed, 120.0), (together, 120.0), (ticked, 120.0), (seldom, 7200.0)])
 def test_strangers_have_small_p_values_no_more_often_than_they_say(
-    kind: Callable[..., tuple[Times, Times]],
+    kind: Callable[..., tuple[Times, Times]], length: float
 ) -> None:
     """Pairs that begin together, keep busy together or tick alike: a p-value below p has at most a share of p."""
     compared, small = 0, np.zeros(2)
     levels = np.array([1e-2, 1e-3])
     for seed in range(3):
-        matches, tested = matches_at(RELAY, strangers(seed, 32, kind, 120.0))
+        matches, tested = matches_at(RELAY, strangers(seed, 32, kind, length))
         compared += tested
         small += [sum(match.p_value <= level for match in matches) for level in levels]
         assert held(matches, tested) == []
