@@ -8,37 +8,42 @@ and not with all pairs there are.
 
 What is compared are *events*: the moments (in windows of 20 ms) at which a direction of a connection begins to send
 after a pause of 100 ms. For a delay :math:`d` and a spread :math:`w` of 40, 160 or 640 ms, :math:`c` counts the events
-of the way in that are followed by an event of the way on between :math:`d` and :math:`d + w` later. The delay with the
-most improbable count is searched from 0 to 3 s, in both directions; order is part of it, since nothing is passed on
-before it came.
+of the way in that are followed by an event of the way on between :math:`d` and :math:`d + w` later. Delays from 0 to
+3 s are searched, in both directions; order is part of it, since nothing is passed on before it came. Left out are the
+first event of the way in, by which candidates were chosen, and events that come after the same interval once more: two
+clocks that tick alike keep step for ever by one chance.
 
 The p-value comes from shifting the one series against the other in a circle, by up to 150 s either way. That keeps the
 rhythm of both. The shifts give the mean :math:`\mu` of the count and its variance :math:`\varphi\mu`; :math:`\mu` is
-not taken lower than within 5 s of the delays that are searched, so that common busy times do not count. A permutation
-of a session of a minute has a thousand shifts and could not tell a p-value below a thousandth; among millions of pairs
-that is nothing. So the tail beyond the shifts is bounded by
+not taken lower than within 5 s of the delays that are searched, so that common busy times do not count. A session of a
+minute has a few thousand shifts, and a permutation could not tell p-values below their reciprocal; among millions of
+pairs that is nothing. So the tail beyond the shifts is bounded by
 
-.. math:: p \le T \exp\left(-\frac{c \ln(c / \mu) - c + \mu}{\varphi}\right),
+.. math:: p \le T_d \exp\left(-\frac{c \ln(c / \mu) - c + \mu}{\varphi}\right),
 
-Chernoff's bound for a Poisson count of clumps of :math:`\varphi` events, times the number :math:`T` of delays, spreads
-and directions tried. Where some shift reaches the count, as with connections that a clock drives, the p-value is at
-least the share of such shifts. On pairs of strangers no more have a small one than it says
-(``tests/findings/test_chain_chance.py``).
+Chernoff's bound for a Poisson count of clumps of :math:`\varphi` events, times the number :math:`T_d` of ways to agree:
+a Bonferroni correction over directions, spreads and delays, in which delay :math:`d` has a weight that falls as
+:math:`1 / d`. Where some shift reaches the count, the p-value is at least the share of such shifts.
 
-Over all pairs of all captures, those passed over in a first look included, the false discovery rate is held at `MAX_Q`
-(Benjamini-Hochberg). A match must also carry the volume: in both directions, `LEAST_SCORE` of the bytes that come in
-must find their equal on the way on, in windows of 240 ms or the spread. More may go on than came in, so that padding
-and tunnels that carry several sessions at once are no hindrance.
+Fisher's method puts this together with what else a relay does, as far as it is there: how soon the way on was opened
+after the way in, how nearly both end (unless connections of this host live as long by habit), and how near the volumes
+are, by rank among the host's connections. A way on that is older, or carries more, loses nothing by it. On pairs of
+strangers no more have a small p-value than it says (``tests/findings/test_chain_chance.py``).
+
+Over all pairs of all captures that were compared, the false discovery rate is held at `MAX_Q` (Benjamini-Hochberg). A
+quick look at the first events passes over most pairs of a large capture; they count as compared, with p-value 1. In
+both directions, `LEAST_SCORE` of the bytes that come in must find their equal on the way on, within four times the
+spread. More may go on than came in, so that padding and tunnels that carry several sessions at once are no hindrance.
 
 Steps at two relays are one chain when the connection out of the first is, by its five-tuple and its start by corrected
-clocks, the connection into the second.
+clocks, the connection into the second. Where the clock of a capture is not known, the five-tuple alone decides.
 
 When it misleads
 ----------------
-A match says that two connections keep step, not why: a web server and the database it asks keep step, too. A session
-of fewer than six events with pauses between them is not compared, nor is a steady stream without any. What only a clock
-drives (keep-alives alone) cannot be told from chance. Delays above 3 s break the match, and so does padding that the
-relay takes off, above a quarter of the volume.
+A match says that two connections keep step, not why: a web server and the database it asks keep step, too. What has
+few events, because it never pauses or because only a clock drives it, is matched by its opening, its end and its volume
+alone, which tells little on a busy host. Delays above 3 s break the match; so do waits that differ by more than half a
+second, and padding that the relay takes off, above half of what came in.
 
 References
 ----------
@@ -47,6 +52,7 @@ References
    doi:10.1007/978-3-540-30143-1_14.
 .. [3] Y. Benjamini, Y. Hochberg, "Controlling the False Discovery Rate", J. R. Stat. Soc. B 57 (1995) 289-300,
    doi:10.1111/j.2517-6161.1995.tb02031.x.
+.. [4] R. A. Fisher, "Statistical Methods for Research Workers", 4th edition, 1932, section 21.1.
 """
 
 from __future__ import annotations
@@ -57,7 +63,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensics.chains.joining import Chain, best_of, joined
+from forensics.chains.joining import Chain, best_of, by_offsets, joined
 from forensics.chains.matching import BIN, Match, matches_at
 from forensics.clocks import clock_offsets
 from forensics.roles import Roles, find_roles
@@ -115,7 +121,7 @@ def find_chains(case: Case) -> list[Chain]:
         found += matches
         compared += tested
     kept = best_of(held(found, compared))
-    return joined(kept, clock_offsets(case)) if kept else []
+    return joined(kept, by_offsets(clock_offsets(case))) if kept else []
 
 
 def held(matches: list[Match], compared: int) -> list[Match]:

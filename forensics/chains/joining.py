@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from forensics.chains.matching import Match
     from forensics.series import Connection
 
-__all__ = ["Chain", "best_of", "joined"]
+    Apart = Callable[[Connection, Connection], float | None]
+
+__all__ = ["Chain", "best_of", "by_offsets", "joined"]
 
 Key = tuple[object, ...]
 
@@ -82,22 +84,22 @@ def _overlap(one: Connection, other: Connection) -> bool:
     return one.start <= other.end and other.start <= one.end
 
 
-def joined(matches: list[Match], offsets: Mapping[str, float]) -> list[Chain]:
+def joined(matches: list[Match], apart: Apart) -> list[Chain]:
     """Join the matches of different relays into chains, and sessions that took the same way into one.
 
     Parameters
     ----------
     matches
         The best match of each inbound connection.
-    offsets
-        Clock offset of each capture, where it is known. [s]
+    apart
+        How far the starts of two connections lie apart, as `by_offsets` tells it.
 
     Returns
     -------
     list of Chain
         The chains, the longest first.
     """
-    following = _following(matches, offsets)
+    following = _following(matches, apart)
     later = {id(match) for match in following.values()}
     ways: defaultdict[tuple[str, ...], list[tuple[Match, ...]]] = defaultdict(list)
     for match in matches:
@@ -111,34 +113,44 @@ def joined(matches: list[Match], offsets: Mapping[str, float]) -> list[Chain]:
     return [Chain(hops, tuple(ways[hops])) for hops in sorted(forward, key=lambda hops: (-len(hops), hops))]
 
 
-def _following(matches: list[Match], offsets: Mapping[str, float]) -> dict[int, Match]:
+def _following(matches: list[Match], apart: Apart) -> dict[int, Match]:
     """Return the match at the next relay by the identity of the match before it, where the evidence shows it."""
     by_ends: defaultdict[Key, list[Match]] = defaultdict(list)
     for match in matches:
         by_ends[match.inbound.key].append(match)
     found: dict[int, Match] = {}
     for match in matches:
-        out = match.outbound
-        ends = [
-            after
-            for after in by_ends.get(out.key, [])
-            if after.host != match.host and _same_time(out, after.inbound, offsets)
-        ]
-        if ends:
-            found[id(match)] = min(ends, key=lambda after: (_apart(out, after.inbound, offsets), _order(after)))
+        near = []
+        for after in by_ends.get(match.outbound.key, []):
+            # Where clocks were not compared, ends and ports alone decide.
+            between = apart(match.outbound, after.inbound)
+            if after.host != match.host and (between is None or between <= MOST_APART):
+                near.append((between or 0.0, _order(after), after))
+        if near:
+            found[id(match)] = min(near, key=lambda one: one[:2])[2]
     return found
 
 
-def _same_time(one: Connection, other: Connection, offsets: Mapping[str, float]) -> bool:
-    """Tell whether two connections begin together; where a clock's offset is not known, that is not asked."""
-    known = one.source in offsets and other.source in offsets
-    return not known or _apart(one, other, offsets) <= MOST_APART
+def by_offsets(offsets: Mapping[str, float]) -> Apart:
+    """Return what tells how far the starts of two connections lie apart, by corrected clocks. [us]
 
+    Parameters
+    ----------
+    offsets
+        By how much the clock of each capture is ahead of one reference, where that is known. [s]
 
-def _apart(one: Connection, other: Connection, offsets: Mapping[str, float]) -> float:
-    """Return how far the starts of two connections lie apart, by corrected clocks. [us]"""
-    between = offsets.get(one.source, 0.0) - offsets.get(other.source, 0.0)
-    return abs(one.start - other.start - between * 1e6)
+    Returns
+    -------
+    callable
+        It returns None where the clocks of the two were not compared.
+    """
+
+    def apart(one: Connection, other: Connection) -> float | None:
+        if one.source not in offsets or other.source not in offsets:
+            return None
+        return abs(one.start - other.start - (offsets[one.source] - offsets[other.source]) * 1e6)
+
+    return apart
 
 
 def _within(few: tuple[str, ...], many: tuple[str, ...]) -> bool:

@@ -14,7 +14,7 @@ from scipy import stats
 
 import forensics as fx
 from forensics.chains import BIN, MAX_Q, Match, find_chains, held
-from forensics.chains.joining import best_of, joined
+from forensics.chains.joining import best_of, by_offsets, joined
 from forensics.chains.matching import matches_at
 from forensics.series import Connection, connections_of
 
@@ -166,7 +166,7 @@ def test_a_reverse_tunnel_is_followed(before: float) -> None:
     opened = [(min(t for t, _ in out) - before - 1, 60)]
     operators = connection(OPERATOR, RELAY, carried[1], opened + carried[0], port=22_022)
 
-    found = joined(held_at(RELAY, [into, operators, *strangers(17)]), {})
+    found = joined(held_at(RELAY, [into, operators, *strangers(17)]), by_offsets({}))
 
     assert [chain.hops for chain in found] == [(TERMINAL, RELAY, OPERATOR)]
 
