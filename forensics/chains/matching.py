@@ -148,7 +148,8 @@ def _together(flows: Longs, pairs: Longs, found: Doubles) -> Doubles:
     logs = np.where(way, both[1], both[0]) - found[:, :, loops.LOG_P].min(axis=1) + is_opened * (soon + alike)
     number = 1 + compared + 2 * is_opened
     terms = sum(np.where(number > k, logs**k / math.factorial(k), 0.0) for k in range(4))
-    return np.exp(np.maximum(np.log(terms) - logs, LEAST_LOG))
+    p_values: Doubles = np.exp(np.maximum(np.log(terms) - logs, LEAST_LOG))
+    return p_values
 
 
 def _rarity(values: Doubles, others: Doubles, pairs: Longs) -> Doubles:
