@@ -71,6 +71,7 @@ def add_asserted(graph: nx.MultiDiGraph[str], file: str | os.PathLike[str], zone
             "spike": False,
             "reason": "; ".join(dict.fromkeys(row["reason"] for row in rows)),
             "p_value": None,
+            "q_value": None,
             "evidence": [
                 {"source": path.name, "sha256": digest, "records": record_ranges(lines), "rows": len(lines)},
             ],
