@@ -64,7 +64,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forensics.chains.joining import Chain, best_of, by_offsets, joined
-from forensics.chains.matching import BIN, Match, matches_at
+from forensics.chains.match import BIN, Match
 from forensics.clocks import clock_offsets
 from forensics.roles import Roles, find_roles
 from forensics.series import connections_of
@@ -113,6 +113,8 @@ def find_chains(case: Case) -> list[Chain]:
     EvidenceError
         A capture is no longer where it was, or has changed.
     """
+    from forensics.chains.matching import matches_at  # loads the compiler
+
     roles = find_roles(case)
     found: list[Match] = []
     compared = 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from forensics.chains.matching import Match
+    from forensics.chains.match import Match
     from forensics.series import Connection
 
     Apart = Callable[[Connection, Connection], float | None]

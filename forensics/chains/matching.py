@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forensics.chains import loops
+from forensics.chains.match import BIN, Match
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from forensics.chains.loops import Doubles, Longs
     from forensics.series import Connection
 
-__all__ = ["BIN", "Match", "matches_at"]
-
-BIN = 20_000
-"""Window in which times are compared. [us]"""
+__all__ = ["matches_at"]
 
 PAUSE = 5
 """Windows without payload, 100 ms, after which sending begins anew: an event."""
@@ -50,47 +47,6 @@ ROOM = 1 << 16
 
 VOLUME_WINDOW = 12
 """Least window in which volumes are compared: 240 ms. [windows]"""
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """One connection into a host that goes on as another connection of it.
-
-    Parameters
-    ----------
-    host
-        The relay.
-    inbound, outbound
-        The two connections. ``outbound`` is the one that leads on; an operator may have opened it himself, into the
-        relay (a reverse tunnel).
-    score
-        Share of the bytes that find their equal. [1]
-    p_value
-        Probability that strangers agree as well in time.
-    q_value
-        Expected share of false matches among those at least as good, all compared pairs of the case counted. None
-        before they are.
-    delay
-        Least time that the relay took. [us]
-    """
-
-    host: str
-    inbound: Connection
-    outbound: Connection
-    score: float
-    p_value: float
-    q_value: float | None = None
-    delay: int | None = None
-
-    @property
-    def inward(self) -> str:
-        """The peer that the traffic came from."""
-        return self.inbound.peer(self.host)
-
-    @property
-    def onward(self) -> str:
-        """The peer that the traffic went on to."""
-        return self.outbound.peer(self.host)
 
 
 def matches_at(host: str, connections: Sequence[Connection]) -> tuple[list[Match], int]:
