@@ -198,6 +198,16 @@ def test_rdflib_reads_what_case_says() -> None:
         hashes = data.query(prefixes + "SELECT ?h WHERE {?x types:hashValue ?h}")
         assert {str(row[0]).lower() for row in hashes} == {SHA}
         names = {str(row[0]) for row in data.query(prefixes + "SELECT ?n WHERE {?x core:name ?n}")}
+        called = data.query(
+            prefixes
+            + "SELECT ?n ?kind ?t WHERE {?r core:kindOfRelationship ?kind; core:startTime ?t; "
+            "core:source/core:hasFacet/observable:value ?n; core:target/core:name 'NODE'}".replace("NODE", RELAY)
+        )
+        assert {(str(n), str(kind), str(time)) for n, kind, time in called} == {
+            ("shop.example", "Resolved_To", "2015-05-08T01:30:00+00:00"),
+            ("shop.example", "Related_To", "2015-05-08T00:30:00+00:00"),
+            ("later.example", "Related_To", "2015-05-08T01:30:00+00:00"),
+        }
     assert {TERMINAL, RELAY, NEXT, NAMED} <= names
 
 
