@@ -7,7 +7,7 @@ worse; nothing was tuned to reach them.
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -120,6 +120,22 @@ def test_the_graph_shows_who_is_who(found: Investigation, truth: Any) -> None:  
     assert {node for node, role in shown.items() if role == "proxy"} == {"10.20.0.8"}
     assert {node for node, role in shown.items() if role == "upstream"} == {c["hops"][-1] for c in truth["chains"]}
     assert all(data["evidence"] for _, _, data in found.graph.edges(data=True))
+
+
+def test_the_graph_grows_as_the_campaign_did(found: Investigation, truth: Any) -> None:  # noqa: ANN401 - plain JSON
+    """At the end of each day the graph has every pair whose beacon had begun by then, and grows to the whole."""
+    starts = {(one["src"], one["dst"]): datetime.fromisoformat(one["start"]) for one in truth["beacons"]}
+    known = {pair: start for pair, start in starts.items() if found.graph.has_edge(*pair)}
+    first, last = min(known.values()), max(known.values())
+    parts = []
+    for day in range((last - first).days + 2):
+        parts.append(fx.graph_at(found.graph, moment := first + timedelta(days=day)))
+        assert {pair for pair, start in known.items() if start <= moment} <= set(parts[-1].edges())
+    sizes = [part.number_of_edges() for part in parts]
+
+    assert len(known) > len(starts) / 2
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] <= found.graph.number_of_edges()
 
 
 def test_only_what_passes_traffic_on_is_called_a_relay(found: Investigation) -> None:

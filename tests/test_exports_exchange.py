@@ -38,7 +38,11 @@ def operation() -> Graph:
     about: dict[str, Any] = {"first_seen": T0, "last_seen": T0 + timedelta(days=3), "bytes_out": 9, "bytes_in": None}
     graph.add_node(NAMED, role="upstream", names=[], reasons=[], **about)
     graph.add_node(RELAY, role="relay", names=["shop.example", RELAY], reasons=["spike", "rare"], **about)
-    graph.nodes[RELAY]["names_seen"] = [{"name": "shop.example", "how": "dns", "first": T0, "last": T0}]
+    graph.nodes[RELAY]["names_seen"] = [
+        {"name": "shop.example", "how": "dns", "first": T0, "last": T0 + timedelta(hours=1), "times": 2},
+        {"name": "shop.example", "how": "http", "first": T0 - timedelta(hours=1), "last": T0, "times": 9},
+        {"name": "later.example", "how": "sni", "first": T0, "last": T0, "times": 1},
+    ]
     graph.nodes[RELAY].update(country="JP", as_number=64500, as_name="Example Hosting", rank=1, score=8.5)
     graph.add_node(NEXT, role="relay", names=["other.example"], reasons=[], **about)
     graph.add_node(TERMINAL, role="terminal", names=[], reasons=[], **about)
@@ -137,6 +141,16 @@ def test_stix_tells_names_country_and_network() -> None:
     kinds = {values[r["source_ref"]]: r["relationship_type"] for r in of(made, "relationship")}
 
     assert (kinds["shop.example"], kinds["other.example"]) == ("resolves-to", "related-to")
+    named = {values[r["source_ref"]]: r for r in of(made, "relationship")}
+    assert (named["shop.example"]["start_time"], named["shop.example"]["stop_time"]) == (
+        "2015-05-08T01:30:00Z",
+        "2015-05-08T02:30:00Z",
+    )
+    assert named["later.example"]["description"] == "known by: sni"
+    assert (named["later.example"]["start_time"], "stop_time" in named["later.example"]) == (
+        "2015-05-08T01:30:00Z",
+        False,
+    )
     assert [thing["country"] for thing in of(made, "location")] == ["JP"]
     assert [(t["number"], t["name"]) for t in of(made, "autonomous-system")] == [(64500, "Example Hosting")]
 
@@ -184,6 +198,16 @@ def test_rdflib_reads_what_case_says() -> None:
         hashes = data.query(prefixes + "SELECT ?h WHERE {?x types:hashValue ?h}")
         assert {str(row[0]).lower() for row in hashes} == {SHA}
         names = {str(row[0]) for row in data.query(prefixes + "SELECT ?n WHERE {?x core:name ?n}")}
+        called = data.query(
+            prefixes
+            + "SELECT ?n ?kind ?t WHERE {?r core:kindOfRelationship ?kind; core:startTime ?t; "
+            "core:source/core:hasFacet/observable:value ?n; core:target/core:name 'NODE'}".replace("NODE", RELAY)
+        )
+        assert {(str(n), str(kind), str(time)) for n, kind, time in called} == {
+            ("shop.example", "Resolved_To", "2015-05-08T01:30:00+00:00"),
+            ("shop.example", "Related_To", "2015-05-08T00:30:00+00:00"),
+            ("later.example", "Related_To", "2015-05-08T01:30:00+00:00"),
+        }
     assert {TERMINAL, RELAY, NEXT, NAMED} <= names
 
 

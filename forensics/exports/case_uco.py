@@ -55,7 +55,11 @@ def render(graph: MultiDiGraph[str]) -> dict[str, bytes]:
     ids = node_ids(graph)
     nodes = {node: _node(name, nested(graph.nodes[node])) for node, name in ids.items()}
     ends = {node: {"@id": thing["@id"]} for node, thing in nodes.items()}
+    called: dict[str, Made] = {}
     things: list[Made] = [*nodes.values()]
+    for node, thing in nodes.items():
+        things += _names(thing, nested(graph.nodes[node]), called)
+    things += [called[key] for key in sorted(called.keys() - {end["@id"] for end in ends.values()})]
     files: dict[str, Made] = {}
     for edge in edges_of(graph):
         things += _edge(edge, ends, files)
@@ -97,6 +101,23 @@ def _node(name: str, data: Mapping[str, Any]) -> Made:
     about += data.get("reasons") or []
     told = {"uco-core:name": name, "uco-core:tag": data.get("role"), "uco-core:description": "\n".join(about)}
     return _address(name) | {key: value for key, value in told.items() if value}
+
+
+def _names(node: Made, data: Mapping[str, Any], called: dict[str, Made]) -> list[Made]:
+    """Return what a node was called, by what that is known, and from when to when; adds the names."""
+    made = []
+    for seen in data.get("names_seen") or ():
+        name = _address(seen["name"])
+        called[name["@id"]] = name
+        ends = {"@id": name["@id"]}, {"@id": node["@id"]}
+        told = {
+            "uco-core:description": f"known by: {seen['how']}",
+            "uco-core:startTime": _time(seen["first"]),
+            "uco-core:endTime": _time(seen["last"]),
+        }
+        kind = "Resolved_To" if seen["how"] == "dns" else "Related_To"
+        made.append(_relationship(f"name by {seen['how']}", *ends, kind) | told)
+    return made
 
 
 def _edge(edge: Edge, ends: Mapping[str, Made], files: dict[str, Made]) -> list[Made]:

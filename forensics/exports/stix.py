@@ -105,9 +105,9 @@ class _Bundle:
             last_seen=time_text(last) if last else None,
         )
         self._relate("consists-of", self._nodes[node], place)
-        for name in data.get("names") or ():
+        for name, known in _names(data).items():
             if (called := address(name))["id"] != place:
-                self._relate(_naming(data, name, thing), self._keep(called), place)
+                self._relate(**_naming(known, thing), source=self._keep(called), target=place)
         self._locate(self._nodes[node], place, data)
 
     def _locate(self, infrastructure: str, place: str, data: Mapping[str, Any]) -> None:
@@ -173,10 +173,24 @@ class _Bundle:
             )
 
 
-def _naming(data: Mapping[str, Any], name: str, thing: Made) -> str:
+def _names(data: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return every name of a node with what is on record of it: how it is known, from when to when."""
+    names: dict[str, list[Mapping[str, Any]]] = {name: [] for name in data.get("names") or ()}
+    for seen in data.get("names_seen") or ():
+        names.setdefault(seen["name"], []).append(seen)
+    return names
+
+
+def _naming(known: list[Mapping[str, Any]], thing: Made) -> Made:
     """Return how a name and a node belong together: a DNS answer resolves, other evidence only relates."""
-    how = {seen["how"] for seen in data.get("names_seen") or () if seen["name"] == name}
-    return "resolves-to" if "dns" in how and thing["type"] != "domain-name" else "related-to"
+    answers = [seen for seen in known if seen["how"] == "dns" and thing["type"] != "domain-name"]
+    told: Made = {"kind": "resolves-to" if answers else "related-to"}
+    used = answers or known
+    if used:
+        first, last = min(seen["first"] for seen in used), max(seen["last"] for seen in used)
+        told |= {"description": f"known by: {', '.join(sorted({said(seen['how']) for seen in used}))}"}
+        told |= {"start_time": time_text(first)} | ({"stop_time": time_text(last)} if last > first else {})
+    return told
 
 
 def _reference(entry: Mapping[str, Any]) -> Made:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ def measure(terminals: list[str], servers: list[str], folder: Path) -> None:
         lambda made: f"{len(made)} nodes, {made.number_of_edges()} edges",
     )
     for suffix in all_kinds():
-        timed(suffix, lambda suffix=suffix: fx.write_graph(graph, folder / f"hops{suffix}"), megabytes)
+        timed(suffix, partial(fx.write_graph, graph, folder / f"hops{suffix}"), megabytes)
 
 
 def megabytes(paths: list[Path]) -> str:
