@@ -10,6 +10,7 @@ Example::
 
 from forensics._version import __version__
 from forensics.case import Case
+from forensics.clocks import find_clock_offsets
 from forensics.community import community_ids
 from forensics.detectors.beacons import detect as find_beacons
 from forensics.detectors.volume_spikes import detect as find_spikes
@@ -41,6 +42,7 @@ __all__ = [
     "explain",
     "filter_graph",
     "find_beacons",
+    "find_clock_offsets",
     "find_spikes",
     "graph_at",
     "open_case",

@@ -26,33 +26,39 @@ References
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from forensics.chains import find_chains
+from forensics.clocks import find_clocks
 from forensics.detectors import beacons, volume_spikes
 from forensics.engines import query_text
 from forensics.evidence import record_ranges
+from forensics.gateways import find_passages
 from forensics.graphs.asserted import add_asserted
 from forensics.graphs.geoip import add_places
 from forensics.graphs.names import add_names, count_findings
 from forensics.graphs.result import state_result
 from forensics.graphs.shared import infected_terminals, shared_servers
+from forensics.merging import EPOCH, by_reference, merge, to_reference, total
 from forensics.origins import chains_from_terminals
+from forensics.pivots import find_pivots
 from forensics.relays import rank_relays
 from forensics.roles import Roles, find_roles
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     import networkx as nx
     import pandas as pd
 
     from forensics.case import Case
     from forensics.chains import Chain, Match
+    from forensics.clocks import Clocks
 
 __all__ = ["build_hop_graph"]
 
@@ -101,11 +107,14 @@ def build_hop_graph(
         what others sent to it and got from it, of a client what it sent and got) [B], ``reasons``, ``rank``, ``score``,
         ``spikes``, ``findings`` (how many of each detector), ``names_seen`` (its names over time), ``country``,
         ``as_number``, ``as_name``, ``passes_on`` where a chain goes through, and ``asserted`` where only an assertion
-        names it. Edges, keyed by tier, have ``tier``, ``start``, ``end``, ``bytes_out``, ``bytes_in`` [B] (None where
-        not observed), ``bytes_kind``, ``connections``, ``via``, ``spike`` (and, where true, ``spike_bytes``: what the
-        spikes sent [B]), ``reason``, ``p_value``, ``q_value`` and ``evidence``. The graph itself has ``title``,
-        ``timezone``, ``start``, ``end``, ``chains``, ``statement``, ``geoip`` and ``left_out``, the number of other
-        servers.
+        names it. Edges, keyed by tier, have ``tier``, ``start``, ``end`` (by the reference clock), ``bytes_out``,
+        ``bytes_in`` [B] (None where not observed), ``bytes_kind``, ``connections``, ``via``, ``spike`` (and, where
+        true, ``spike_bytes``: what the spikes sent [B]), ``reason``, ``p_value``, ``q_value`` and ``evidence``, observed and shared
+        ones also ``counted_at``, ``seen_by`` and ``differences`` (`forensics.merging`). The graph itself has
+        ``title``, ``timezone``, ``start``, ``end``, ``chains``, ``statement``, ``geoip``, ``left_out``, the number of
+        other servers, ``gateways``: how many connections of each could be given to terminals (`forensics.gateways`),
+        and ``pivots``: ways on from a terminal into the office (`forensics.pivots`), each with ``hops``, ``services``
+        and ``reason``.
 
     Raises
     ------
@@ -126,7 +135,7 @@ def build_hop_graph(
     ends = {chain.hops[-1] for chain in chains} - listed
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     starts = {chain.hops[:2] for chain in chains}
-    _add_links(graph, _links(case, listed | ends), roles, listed | ends, starts)
+    _add_observed(graph, case, roles, chains, listed)
     found = {"volume_spikes": spikes, "beacons": found_beacons, **(findings or {})}
     infected = infected_terminals(roles, listed, found.values()) | {start for start, _ in starts} & roles.terminals
     _add_shared(graph, case, roles, infected, shared_servers(case, roles, infected, listed | ends, shared_by))
@@ -146,11 +155,15 @@ def build_hop_graph(
 def _links(case: Case, servers: set[str]) -> list[Row]:
     named = pa.Table.from_pylist([{"server": server} for server in sorted(servers)], NAMED)
     rows: list[Row] = case.sql(query_text("links"), named=named).to_arrow().to_pylist()
+    return rows
+
+
+def _with_evidence(case: Case, rows: list[Row], clocks: Clocks) -> list[Row]:
+    """Return rows with the records they stand on, and by the reference clock."""
     hashes = _hashes(case)
     for row in rows:
-        records = row["records"]
-        row["evidence"] = _cited(row["source"], hashes, records) | {"rows": row["connections"]}
-    return rows
+        row["evidence"] = _cited(row["source"], hashes, row["records"]) | {"rows": row["connections"]}
+    return by_reference(rows, clocks)
 
 
 def _hashes(case: Case) -> dict[str, str]:
@@ -166,8 +179,22 @@ def _cited(source: str, hashes: dict[str, str], records: list[int]) -> Row:
     }
 
 
-def _time(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+def _time(source: str, microseconds: int, clocks: Clocks) -> datetime:
+    return to_reference(clocks, source, EPOCH + timedelta(microseconds=microseconds))
+
+
+def _add_observed(graph: nx.MultiDiGraph[str], case: Case, roles: Roles, chains: list[Chain], listed: set[str]) -> None:
+    """Add what records show: of the servers, of gateways before them, and of where terminals went on to inside."""
+    clocks = find_clocks(case)
+    servers = listed | {chain.hops[-1] for chain in chains}
+    passages = find_passages(case, servers, roles, clocks)
+    pivots = find_pivots(case, listed, roles, clocks)
+    inner = {pivot.hops[1:] for pivot in pivots}
+    within = [row for row in _links(case, {host for _, host in inner}) if (row["src"], row["server"]) in inner]
+    links = _with_evidence(case, [*_links(case, servers), *within, *passages.rows], clocks)
+    _add_links(graph, links, roles, servers, {chain.hops[:2] for chain in chains})
+    told = [{"hops": list(pivot.hops), "services": list(pivot.services), "reason": pivot.reason} for pivot in pivots]
+    graph.graph.update(gateways=passages.counts, pivots=told)
 
 
 def _add_links(
@@ -193,7 +220,8 @@ def _add_shared(
 ) -> None:
     """Add an edge from every infected terminal to every server that they share."""
     pairs: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-    for link in _links(case, set(shared)) if shared else []:
+    links = _links(case, set(shared)) if shared else []
+    for link in _with_evidence(case, links, find_clocks(case)):
         if link["src"] in infected:
             pairs[link["src"], link["server"]].append(link)
     for (src, server), rows in sorted(pairs.items()):
@@ -204,43 +232,26 @@ def _add_shared(
 
 
 def _add_edge(graph: nx.MultiDiGraph[str], src: str, server: str, rows: list[Row], roles: Roles) -> None:
-    """Add the edge of one pair; its figures are those of the vantage that saw most, never a sum over vantages."""
-    seen: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        seen[row["vantage"], row["bytes_kind"]].append(row)
-    totals = {key: _total(group) for key, group in seen.items()}
-    key = _most(totals)
-    connections = sum(row["connections"] for row in seen[key])
-    via = sorted({str(roles.proxies.get(row["via"], row["via"])) for row in rows if row["via"]})
+    """Add the edge of one pair; its figures are never a sum over what several places saw of the same."""
+    named = [row | {"via": row["via"] and str(roles.proxies.get(row["via"], row["via"]))} for row in rows]
+    merged = merge(named)
+    through = {row["via"] for row in named if row["via"]} or {row["gateway"] for row in named if row.get("gateway")}
+    places = ", ".join(merged["counted_at"])
     graph.add_edge(
         src,
         server,
         key="observed",
         tier="observed",
-        start=min(row["start"] for row in rows),
-        end=max(row["end"] for row in rows),
-        **totals[key],
-        bytes_kind=key[1],
-        connections=connections,
-        via=via,
+        **merged,
+        via=sorted(through),
         spike=False,
-        reason=f"{connections:,} connections or requests recorded at {key[0]}",
+        reason=f"{merged['connections']:,} connections or requests recorded at {places}",
         p_value=None,
         q_value=None,
         evidence=[row["evidence"] for row in rows],
     )
     names = {str(row["name"]) for row in rows if row["name"]} - {server}
     graph.nodes[server].setdefault("names", []).extend(sorted(names))
-
-
-def _total(rows: Iterable[Row]) -> Row:
-    """Sum bytes of one kind seen at one place; a direction that none of the rows observed stays None."""
-    total: Row = {"bytes_out": None, "bytes_in": None}
-    for row in rows:
-        for direction in total:
-            if row[direction] is not None:
-                total[direction] = (total[direction] or 0) + row[direction]
-    return total
 
 
 def _most(totals: Mapping[tuple[str, str], Row]) -> tuple[str, str]:
@@ -255,7 +266,7 @@ def _add_chains(graph: nx.MultiDiGraph[str], case: Case, chains: list[Chain]) ->
         for session in chain.sessions:
             for match in session:
                 ways[match.host, match.onward].append(match)
-    hashes = _hashes(case)
+    hashes, clocks = _hashes(case), find_clocks(case)
     for (host, onward), matches in sorted(ways.items()):
         records: defaultdict[str, set[int]] = defaultdict(set)
         for match in matches:
@@ -266,8 +277,8 @@ def _add_chains(graph: nx.MultiDiGraph[str], case: Case, chains: list[Chain]) ->
             onward,
             key="matched",
             tier="matched",
-            start=_time(min(match.inbound.start for match in matches)),
-            end=_time(max(match.inbound.end for match in matches)),
+            start=min(_time(match.inbound.source, match.inbound.start, clocks) for match in matches),
+            end=max(_time(match.inbound.source, match.inbound.end, clocks) for match in matches),
             bytes_out=sum(int(match.inbound.received(host).sum()) for match in matches),
             bytes_in=sum(int(match.inbound.sent(host).sum()) for match in matches),
             bytes_kind="payload",
@@ -331,7 +342,7 @@ def _volume(graph: nx.MultiDiGraph[str], node: str, *, server: bool) -> Row:
     ]
     group = next(group for group in groups if group)
     kinds = sorted({edge["bytes_kind"] for edge in group})
-    totals = {("", kind): _total(edge for edge in group if edge["bytes_kind"] == kind) for kind in kinds}
+    totals = {("", kind): total(edge for edge in group if edge["bytes_kind"] == kind) for kind in kinds}
     return totals[_most(totals)]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from forensics._version import __version__
 from forensics.adding import headline
-from forensics.clocks import clock_offsets
+from forensics.clocks import find_clocks
 from forensics.detectors import all_detectors, volume_spikes
 from forensics.detectors._findings import Coverage, all_findings, size_text
 from forensics.drawing import draw_hops, draw_volume
@@ -23,7 +23,7 @@ from forensics.flow_files import write_flows
 from forensics.hops import build_hop_graph
 from forensics.relays import RELAY_COLUMNS, rank_relays
 from forensics.report import ReportData, save_pdf, save_report, write_csv
-from forensics.report.sentences import statement_of, summary_of
+from forensics.report.sentences import clocks_told, pivot_told, statement_of, summary_of
 from forensics.report.tables import plain
 from forensics.report.words import ENGLISH, words_of
 from forensics.roles import Roles, find_roles
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forensics.case import Case
+    from forensics.clocks import Clocks
     from forensics.report.words import Words
 
 __all__ = ["Investigation", "investigate", "write_report"]
@@ -56,7 +57,7 @@ WRITTEN = (
 """Files of an investigation, beside the manifest that lists them."""
 
 SAID = 5
-"""Files that the summary names one by one where they could not be read; the report's list of evidence has all."""
+"""Of unread files, of differences and of pivots the summary names so many; the report and the graph have all."""
 
 MOST_CHARTS = 6
 """Charts in a report: one per relay that received spikes, the first ones of the ranking."""
@@ -90,6 +91,8 @@ class Investigation:
         largest = self.spikes.sort_values("value", ascending=False, kind="stable").head(3)
         zone = str(self.case.timezone)
         text = summary_of(self.graph, _rows(largest), _rows(self.relays.head(3)), zone, words)
+        text += [pivot_told(pivot, words) for pivot in self.graph.graph["pivots"][:SAID]]
+        text += _differences(self.graph)[:SAID]
         unread = [row for row in _sources(self.case) if row["error"]]
         told = "Not read, or not to its end: {source} ({why})."
         text += [words(told, source=row["source"], why=headline(row["error"])) for row in unread[:SAID]]
@@ -146,7 +149,7 @@ class Investigation:
 
     def _report(self, words: Words) -> ReportData:
         settings = _settings(self.case)
-        offsets = clock_offsets(self.case)
+        clocks = find_clocks(self.case)
         return ReportData(
             title=self.case.title,
             timezone=str(self.case.timezone),
@@ -159,10 +162,10 @@ class Investigation:
             others=_rows(self.others),
             relays=_rows(self.relays),
             charts=list(_charts(self, words)),
-            sources=[row | {"clock_offset": offsets.get(row["source"])} for row in _sources(self.case)],
+            sources=[row | {"clock_offset": clocks.main_offset(row["source"])} for row in _sources(self.case)],
             coverage=[asdict(one) for one in self.coverage],
             assumptions=[
-                *_assumptions(self.case, find_roles(self.case), offsets, words),
+                *_assumptions(self.case, find_roles(self.case), clocks, words),
                 *_from_others(self.graph, words),
             ],
             settings=settings,
@@ -301,12 +304,21 @@ def _hash(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
+def _differences(graph: nx.MultiDiGraph[str]) -> list[str]:
+    """Return where sensors differ in what they counted of two hosts."""
+    return [
+        f"{src} and {dst}: {difference}."
+        for src, dst, edge in graph.edges(data=True)
+        for difference in edge.get("differences", ())
+    ]
+
+
 def _sources(case: Case) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = case.sources.to_arrow().to_pylist()
     return rows
 
 
-def _assumptions(case: Case, roles: Roles, offsets: dict[str, float], words: Words) -> list[str]:
+def _assumptions(case: Case, roles: Roles, clocks: Clocks, words: Words) -> list[str]:
     """Return in sentences what was taken for granted."""
     rows = _sources(case)
     text = [words("Times in this report are told in {zone}.", zone=case.timezone)]
@@ -323,12 +335,8 @@ def _assumptions(case: Case, roles: Roles, offsets: dict[str, float], words: Wor
         text.append(words(told, proxy=via, known=known))
     told = "{address} was taken for a gateway that speaks for several terminals."
     text += [words(told, address=address) for address in sorted(roles.gateways)]
-    told = "{source}: its clock differs by {offset:+.3f} s from the reference."
-    text += [words(told, source=source, offset=offset) for source, offset in sorted(offsets.items())]
-    alone = [row["source"] for row in rows if row["format"] and row["source"] not in offsets]
-    if alone:
-        told = "The clocks of {sources} could not be compared with another and were taken to be right."
-        text.append(words(told, sources=", ".join(alone)))
+    read = {row["source"] for row in rows if row["format"]}
+    text += clocks_told([row for row in clocks.rows() if row["source"] in read], words)
     return text
 
 

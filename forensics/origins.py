@@ -11,14 +11,16 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from forensics.chains import Chain
-from forensics.clocks import clock_offsets
+from forensics.clocks import find_clocks
 
 if TYPE_CHECKING:
     from forensics.case import Case
     from forensics.chains import Match
+    from forensics.clocks import Clocks
     from forensics.roles import Roles
 
 __all__ = ["chains_from_terminals"]
@@ -53,17 +55,17 @@ def chains_from_terminals(case: Case, chains: list[Chain], roles: Roles) -> list
     list of Chain
         The chains, those of each terminal by themselves.
     """
-    offsets = clock_offsets(case)
+    clocks = find_clocks(case)
     found: list[Chain] = []
     for chain in chains:
         if chain.hops[0] not in roles.gateways and chain.hops[0] not in roles.proxies.values():
             found.append(chain)
             continue
-        requests = _requests(case, chain.hops[1], roles, offsets)
+        requests = _requests(case, chain.hops[1], roles, clocks)
         by_terminal: defaultdict[str, list[tuple[Match, ...]]] = defaultdict(list)
         for session in chain.sessions:
             inbound = session[0].inbound
-            start = _by_reference(inbound.start, inbound.source, offsets)
+            start = _by_reference(inbound.start, inbound.source, clocks)
             by_terminal[_nearest(requests, start) or chain.hops[0]].append(session)
         found += [
             Chain((terminal, *chain.hops[1:]), tuple(sessions)) for terminal, sessions in sorted(by_terminal.items())
@@ -71,19 +73,19 @@ def chains_from_terminals(case: Case, chains: list[Chain], roles: Roles) -> list
     return found
 
 
-def _requests(case: Case, relay: str, roles: Roles, offsets: dict[str, float]) -> list[tuple[int, str]]:
+def _requests(case: Case, relay: str, roles: Roles, clocks: Clocks) -> list[tuple[int, str]]:
     """Return time, by the reference clock, and terminal of the terminals' contacts with a relay, in order of time."""
     rows = case.sql(REQUESTS, relays=pa.table({"server": [relay]})).to_arrow().to_pylist()
     return sorted(
-        (_by_reference(row["start"], row["source"], offsets), row["src"])
+        (_by_reference(row["start"], row["source"], clocks), row["src"])
         for row in rows
         if row["src"] in roles.terminals
     )
 
 
-def _by_reference(time: int, source: str, offsets: dict[str, float]) -> int:
-    """Return a source's time as the reference clock has it; a source without an offset is taken to keep right time."""
-    return time - round(offsets.get(source, 0.0) * 1e6)
+def _by_reference(time: int, source: str, clocks: Clocks) -> int:
+    """Return a source's time as the reference clock has it."""
+    return int(clocks.to_reference(source, np.array([time]))[0])
 
 
 def _nearest(requests: list[tuple[int, str]], start: int) -> str | None:

@@ -8,15 +8,22 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import pyarrow as pa
+
 from forensics.addresses import address_text, is_private
+from forensics.engines import query_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from forensics.case import Case
 
-__all__ = ["Roles", "find_roles"]
+__all__ = ["Roles", "find_roles", "once_per_case"]
+
+Found = TypeVar("Found")
 
 GATEWAY_SHARE = 0.8
 """Share of a gateway's servers that clients seen elsewhere must have met. [1]"""
@@ -25,7 +32,11 @@ GATEWAY_CLIENTS = 5
 """Fewest such clients for that to mean anything."""
 
 ALIKE_SHARE = 0.5
-"""Share of a log's (client, server) pairs that a captured proxy must have carried to be the log's proxy."""
+"""Share of a log's (client, server) pairs that a captured proxy must have carried to be the log's proxy; and share of
+the connections of one side of a gateway that must be on the other side, too."""
+
+LEAST_ALIKE = 3
+"""Connections that must be on both sides of a gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +88,32 @@ def find_roles(case: Case) -> Roles:
     Roles
         Who is who; found once per case and again when evidence was added.
     """
+    return once_per_case(case, "roles", _roles_of)
+
+
+def once_per_case(case: Case, what: str, find: Callable[[Case], Found]) -> Found:
+    """Return what is found in a case; it is found once, and again when evidence was added.
+
+    Parameters
+    ----------
+    case
+        The case.
+    what
+        What it is called.
+    find
+        What finds it.
+    """
     held = case.sql("SELECT sha256, records FROM sources").to_arrow().to_pydict()
     evidence = frozenset(zip(held["sha256"], held["records"], strict=True))
-    known = _KNOWN.get(case)
-    if known is None or known[0] != evidence:
-        known = _KNOWN[case] = (evidence, _roles_of(case))
-    return known[1]
+    known = _KNOWN.setdefault(case, {})
+    if what not in known or known[what][0] != evidence:
+        known[what] = (evidence, find(case))
+    found: Found = known[what][1]
+    return found
 
 
-_KNOWN: WeakKeyDictionary[Case, tuple[frozenset[tuple[str, int]], Roles]] = WeakKeyDictionary()
-"""Roles by case, with the evidence they were found in: every detector asks for them."""
+_KNOWN: WeakKeyDictionary[Case, dict[str, tuple[frozenset[tuple[str, int]], Any]]] = WeakKeyDictionary()
+"""By case, what was found in which evidence: every detector asks for roles, chains and hops for clocks."""
 
 
 def _roles_of(case: Case) -> Roles:
@@ -102,6 +129,7 @@ def _roles_of(case: Case) -> Roles:
     proxies = _named_proxies(through)
     addresses = set(proxies.values()) | set(proxies)
     gateways = frozenset(addresses & met.keys()) | _gateways(met, seen_at, addresses)
+    gateways |= _translators(case, met.keys() - gateways)
     clients = {src for pairs in through.values() for src, _ in pairs} | {src for src in met if _private(src)}
     # A client that others are served by is a server too: a relay, in a capture that was taken there.
     alone = set(met) - set().union(*met.values())
@@ -143,6 +171,24 @@ def _gateways(met: dict[str, set[str]], seen_at: dict[str, set[str]], proxies: s
             rich = (client for client in clients if len(met[client]) > most)
             found |= {c for c in rich if len(met[c] & all_met) >= GATEWAY_SHARE * len(met[c])}
     return frozenset(found)
+
+
+def _translators(case: Case, clients: set[str]) -> frozenset[str]:
+    """Return public addresses whose connections are those of private ones, with the same ports: address translation.
+
+    Where most of what one side did with common servers is on the other side, too, that is no chance.
+    """
+    inside = sorted(client for client in clients if _private(client))
+    outside = sorted(clients - set(inside))
+    if not inside or not outside:
+        return frozenset()
+    tables = {name: pa.table({"src": of}) for name, of in (("inside", inside), ("outside", outside))}
+    rows = case.sql(query_text("translated"), **tables).to_arrow().to_pylist()
+    return frozenset(
+        row["src"]
+        for row in rows
+        if row["alike"] >= LEAST_ALIKE and row["alike"] >= ALIKE_SHARE * min(row["mine"], row["theirs"])
+    )
 
 
 @lru_cache(maxsize=64)

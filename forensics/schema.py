@@ -285,7 +285,12 @@ SOURCES = Table(
         _VANTAGE,
         Column("timezone", TEXT, "Time zone assumed for times that carry none.", "all times carry their zone"),
         Column("encoding", TEXT, "Encoding of its text.", "UTF-8, or no text"),
-        Column("clock_offset", pa.float64(), "Clock of this source minus the reference clock. [s]", "not estimated"),
+        Column(
+            "clock_offset",
+            pa.float64(),
+            "Clock of this source minus the reference clock. [s]",
+            "not estimated; the report has it",
+        ),
         Column("error", TEXT, "Why reading stopped before the end of the file.", "it was read to its end"),
         Column(
             "gaps",

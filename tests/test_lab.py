@@ -107,6 +107,18 @@ def test_tsharks_conversation_table_lists_the_same(
     assert listed == Counter({ends: n for (ends, what), n in ours.items() if what == "frames"})
 
 
+def test_all_clocks_are_one(found: Investigation) -> None:
+    """All sources of the laboratory are compared; none is off by more than a twentieth of a second, for one ran them.
+
+    Half of the longest way from the office to a relay and back is part of the offset of what was captured there.
+    """
+    table = fx.find_clock_offsets(found.case)
+
+    assert set(table["source"]) == {*CAPTURES, "access.log"}
+    assert table["offset"].abs().max() < 0.05
+    assert (table["drift"] == 0).all()
+
+
 def test_minutes_of_volumes_add_up_to_the_flows(found: Investigation) -> None:
     """For every capture the exact minutes sum to the flows' IP bytes, each way."""
     query = (

@@ -94,10 +94,19 @@ def _part(tier: str, edge: Mapping[str, Any], zone: str) -> dict[str, Any]:
         ["Through", ", ".join(seen(p) for p in sorted(edge.get("via") or ())) or "no proxy on record"],
     ]
     rows += [["Match", f"{format_p(edge['p_value'])} in unrelated traffic"]] if edge.get("p_value") is not None else []
+    rows += [[f"Seen at {seen(sight['vantage'])}", _sight(sight)] for sight in edge.get("seen_by") or ()]
+    rows += [["Differs", seen(difference)] for difference in edge.get("differences") or ()]
     rows += [["Spike", "yes: unusual volume"]] if edge.get("spike") else []
     evidence = [[seen(e[k]) for k in ("source", "records", "sha256")] for e in edge.get("evidence") or ()]
     reasons = [seen(edge["reason"])] if edge.get("reason") else []
     return {"tier": TIERS[tier].label, "rows": rows, "reasons": reasons, "evidence": evidence}
+
+
+def _sight(sight: Mapping[str, Any]) -> str:
+    """What one place saw: bytes each way, and whether they are those that count."""
+    ways = f"{format_bytes(sight['bytes_out'])} along, {format_bytes(sight['bytes_in'])} back"
+    behind = f", behind {seen(sight['gateway'])}" if sight["gateway"] else ""
+    return f"{ways} ({seen(sight['bytes_kind'])}){behind}{'' if sight['counted'] else ', not counted again'}"
 
 
 def _count(count: int | None) -> str:

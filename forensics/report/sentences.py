@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from forensics.report.words import Words
 
-__all__ = ["statement_of", "summary_of"]
+__all__ = ["clocks_told", "pivot_told", "statement_of", "summary_of"]
 
 Row = Mapping[str, Any]
 
@@ -73,6 +73,44 @@ def summary_of(
         *(_spike(row, zone, words) for row in spikes),
         *(_relay(graph, row, words) for row in relays),
     ]
+
+
+def clocks_told(rows: Sequence[Row], words: Words) -> list[str]:
+    """Return in sentences what was assumed of clocks.
+
+    Parameters
+    ----------
+    rows
+        Rows of `forensics.find_clock_offsets`.
+    words
+        The language. Notes on drifts, settings and zones stand as they are in the table.
+    """
+    text = []
+    for row in rows:
+        source, reference = row["source"], row["reference"]
+        if reference == source:
+            told = "{source}: its clock was taken to be right, and others were compared with it."
+            text.append(words(told, source=source))
+        elif reference is not None:
+            note = f" ({row['note']})" if row["note"] else ""
+            told = "{source}: its clock differs by {offset:+,.3f} s from that of {reference}{note}."
+            differs = words(told, source=source, reference=reference, note=note, offset=row["offset"])
+            told = "Events that agree: {matches:,}; half of them lie within {spread:.3f} s."
+            text.append(f"{differs} {words(told, matches=row['matches'], spread=row['spread'])}")
+    alone = {row["source"]: f"{row['source']} {row['matches']:,}" for row in rows if row["reference"] is None}
+    if alone:
+        told = "The clocks of {sources} could not be compared with another and were taken to be right."
+        taken = words(told, sources=", ".join(alone))
+        told = "Events that another source may have seen, too, are too few: {counts}."
+        text.append(f"{taken} {words(told, counts=', '.join(alone.values()))}")
+    return text
+
+
+def pivot_told(pivot: Row, words: Words) -> str:
+    """Return in a sentence what a terminal reached while it was in contact with a relay."""
+    relay, terminal, host = pivot["hops"]
+    told = "{terminal} reached {host} by {services} while in contact with {relay}."
+    return words(told, terminal=terminal, host=host, relay=relay, services=", ".join(pivot["services"]))
 
 
 def _kind(graph: MultiDiGraph[str], server: str) -> str:

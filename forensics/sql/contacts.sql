@@ -10,12 +10,12 @@ proxy_logs AS (
     SELECT DISTINCT source FROM flows WHERE via IS NOT NULL
 ),
 contacts AS (
-    SELECT src, dst, name, via, start, "end", bytes_out, bytes_in, bytes_kind, vantage, source, record
+    SELECT src, src_port, dst, dst_port, name, via, start, "end", bytes_out, bytes_in, bytes_kind, vantage, source, record
     FROM flows
     WHERE (tunnel IS NULL OR tunnel = 'inner')
       AND (dst IS NULL OR dst NOT IN (SELECT via FROM proxies))
     UNION ALL
-    SELECT r.src, r.dst, r.name, r.via, r.start, r."end", r.request_bytes AS bytes_out,
+    SELECT r.src, r.src_port, r.dst, r.dst_port, r.name, r.via, r.start, r."end", r.request_bytes AS bytes_out,
            r.response_bytes AS bytes_in, 'application' AS bytes_kind, s.vantage, r.source, r.record
     FROM requests r
     JOIN sources s ON r.source = s.source
@@ -25,6 +25,8 @@ SELECT
     c.start AS start,
     coalesce(c."end", c.start) AS "end",
     c.src AS src,
+    c.src_port AS src_port,
+    c.dst_port AS dst_port,
     coalesce(c.dst, a.address, c.name) AS server,
     c.name AS name,
     c.via AS via,

@@ -94,6 +94,7 @@ def check_alike(one: list[tuple[str, pa.Table]], other: list[tuple[str, pa.Table
         assert mine == theirs if ordered else sorted_rows(mine) == sorted_rows(theirs), text
 
 
+CLIENTS_ASKED = pa.table({"src": ["192.0.2.2", "192.0.2.11"]})
 SERVERS_ASKED = pa.table({"server": ["192.0.2.80", "198.51.100.20"]})
 SHARED_ASKED = {
     "terminals": pa.table({"src": ["192.0.2.2", "192.0.2.11", "198.51.100.14", "203.0.113.21"]}),
@@ -102,7 +103,18 @@ SHARED_ASKED = {
 }
 DIRECT: dict[str, tuple[str, dict[str, pa.Table]]] = {
     **{name: (f"SELECT * FROM {name}", {}) for name in (*TABLES, *VIEWS)},  # noqa: S608 - our own names
-    "twins": (query_text("twins"), {}),
+    "clock matches": (query_text("clock_matches"), {}),
+    "gateway contacts": (query_text("gateway_contacts"), {"named": SERVERS_ASKED, "clients": CLIENTS_ASKED}),
+    "pivots": (
+        query_text("pivots"),
+        {
+            "listed": SERVERS_ASKED,
+            "hosts": pa.table({"host": ["192.0.2.2"]}),
+            "ports": pa.table({"port": pa.array([3128], pa.int32())}),
+            "offsets": pa.table({"source": ["access.log"], "ahead": pa.array([0], pa.int64())}),
+        },
+    ),
+    "translated": (query_text("translated"), {"inside": CLIENTS_ASKED, "outside": CLIENTS_ASKED}),
     "series by hour": (query_text("series"), {"windows": pa.table({"hourly": [True]})}),
     "series by minute": (query_text("series"), {"windows": pa.table({"hourly": [False]})}),
     "shared": (query_text("shared_servers"), SHARED_ASKED),

@@ -9,6 +9,8 @@ import pytest
 
 from forensics import origins
 from forensics.chains import Chain, Match
+from forensics.clocks import Clocks
+from forensics.clocks.fit import Piece
 from forensics.origins import chains_from_terminals
 from forensics.roles import Roles
 from forensics.series import Connection
@@ -76,7 +78,10 @@ def test_a_case_without_requests(make_case: Callable[..., Case]) -> None:
 
 def test_clock_offsets_are_applied(make_case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch) -> None:
     """Times of capture and log are compared by the reference clock, whichever of them is off."""
-    monkeypatch.setattr(origins, "clock_offsets", lambda _: {"relay.pcap": 37.0, "access.log": -5.0})
+    off = {
+        name: [Piece(0.0, 0.0, offset, 0.0, 0.0, 9)] for name, offset in (("relay.pcap", 37.0), ("access.log", -5.0))
+    }
+    monkeypatch.setattr(origins, "find_clocks", lambda _: Clocks(off))
     case = make_case([request(95.0, "10.0.0.1"), request(137.0, "10.0.0.2")])
 
     [found] = chains_from_terminals(case, [chain(session(137.0))], ROLES)

@@ -1,0 +1,154 @@
+"""Which connection of a gateway is which terminal's: what was seen before a gateway and behind it is one connection.
+
+A gateway translates addresses, or is a proxy. Its connection with a server belongs to the terminal whose own connection
+or request for that server
+
+- has the same port, where a gateway keeps it, and begins within `APART` by corrected clocks;
+- else is the only terminal's that begins within `APART` of it;
+- else, among several, is the only terminal's with as many bytes, but for what kinds of bytes explain.
+
+All other connections stay the gateway's own, and are counted. A proxy keeps its connections and uses them for others:
+where another terminal asked for the server while one was open, its bytes are nobody's in particular.
+
+When it misleads
+----------------
+A terminal of which nothing is recorded cannot be told: its connections through the gateway may be given to another one
+that met the same server in the same two seconds. TCP sequence numbers, which would tell, are not in the tables.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from forensics.engines import query_text
+from forensics.merging import EPOCH, explained, total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from forensics.case import Case
+    from forensics.clocks import Clocks
+    from forensics.roles import Roles
+
+__all__ = ["Passages", "find_passages"]
+
+APART = 2_000_000
+"""How far from each other a terminal's connection and the gateway's begin. [us]"""
+
+MOST_CITED = 200
+"""Records of a file that are cited of one pair."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """Connections of gateways, as those of the terminals whose they are.
+
+    Parameters
+    ----------
+    rows
+        What each file saw of a terminal's connections behind a gateway: ``src``, ``server``, ``source``, ``vantage``,
+        ``bytes_kind``, ``bytes_out``, ``bytes_in``, ``connections``, ``start``, ``end``, ``records``, ``gateway`` and
+        ``joined``, the number of connections by how they were told.
+    counts
+        Of each gateway and server: ``gateway``, ``server``, ``connections`` and ``joined``.
+    """
+
+    rows: list[Row]
+    counts: list[Row]
+
+
+def find_passages(case: Case, servers: Iterable[str], roles: Roles, clocks: Clocks) -> Passages:
+    """Return which connections of gateways with some servers are which terminal's.
+
+    Parameters
+    ----------
+    case
+        The case.
+    servers
+        The servers in question.
+    roles
+        Who is who: a gateway is what `forensics.roles.find_roles` takes for one.
+    clocks
+        The clocks of the case's sources.
+    """
+    clients = roles.terminals | roles.gateways
+    if not roles.gateways:
+        return Passages([], [])
+    named = pa.table({"server": pa.array(sorted(servers), pa.string())})
+    asked = pa.table({"src": pa.array(sorted(clients), pa.string())})
+    rows = case.sql(query_text("gateway_contacts"), named=named, clients=asked).to_arrow().to_pylist()
+    by_server: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        times = clocks.to_reference(row["source"], np.array([row["start"], row["end"]])).tolist()
+        by_server[row["server"]].append(row | {"begins": times[0], "ends": times[1], "connections": 1})
+    passed: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    counts: list[Row] = []
+    for server, met in sorted(by_server.items()):
+        own = sorted((row for row in met if row["src"] in roles.terminals), key=lambda row: row["begins"])
+        tried: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for row in met:
+            if row["src"] in roles.gateways:
+                how, terminal, shared = _whose(row, own)
+                tried[row["src"]][how] += 1
+                if terminal is not None:
+                    hidden = {"bytes_out": None, "bytes_in": None} if shared else {}
+                    place = (terminal, server, row["source"], row["vantage"], row["bytes_kind"], row["src"])
+                    passed[place].append(row | hidden | {"how": how})
+        counts += [_counted(gateway, server, ways) for gateway, ways in sorted(tried.items())]
+    return Passages([_told(place, found) for place, found in sorted(passed.items())], counts)
+
+
+def _whose(row: Row, own: list[Row]) -> tuple[str, str | None, bool]:
+    """Return how it is known whose a gateway's connection is, whose, and whether others used it, too."""
+    low = bisect_left(own, row["begins"] - APART, key=lambda one: one["begins"])
+    high = bisect_right(own, row["begins"] + APART, key=lambda one: one["begins"])
+    near = own[low:high]
+    same = {one["src"] for one in near if one["via"] is None and _ports(one) == _ports(row) and None not in _ports(one)}
+    terminals = {one["src"] for one in near}
+    if len(same) == 1:
+        return "ports", same.pop(), False
+    if len(terminals) > 1:
+        terminals = {one["src"] for one in near if all(explained(one, row, way) for way in ("bytes_out", "bytes_in"))}
+        how = "time and sizes"
+    else:
+        how = "time"
+    if len(terminals) != 1:
+        return "", None, False
+    terminal = terminals.pop()
+    last = bisect_right(own, row["ends"], key=lambda one: one["begins"])
+    shared = any(one["via"] is not None and one["src"] != terminal for one in own[low:last])
+    return how, terminal, shared
+
+
+def _ports(row: Row) -> tuple[int | None, int | None]:
+    return row["src_port"], row["dst_port"]
+
+
+def _counted(gateway: str, server: str, ways: Mapping[str, int]) -> Row:
+    joined = {how: count for how, count in sorted(ways.items()) if how}
+    return {"gateway": gateway, "server": server, "connections": sum(ways.values()), "joined": joined}
+
+
+def _told(place: tuple[str, ...], found: list[Row]) -> Row:
+    """Return connections of one terminal in one file as one row, as the links of the graph are."""
+    names = ("src", "server", "source", "vantage", "bytes_kind", "gateway")
+    return {
+        **dict(zip(names, place, strict=True)),
+        **total(found),
+        "via": None,
+        "name": None,
+        "connections": len(found),
+        "start": EPOCH + timedelta(microseconds=min(row["start"] for row in found)),
+        "end": EPOCH + timedelta(microseconds=max(row["end"] for row in found)),
+        "records": sorted({row["record"] for row in found})[:MOST_CITED],
+        "joined": dict(Counter(row["how"] for row in found)),
+    }
