@@ -18,7 +18,7 @@ from forensics.adding import headline
 from forensics.clocks import clock_offsets
 from forensics.detectors import all_detectors, volume_spikes
 from forensics.detectors._findings import Coverage, all_findings, size_text
-from forensics.drawing import draw_hops, draw_volume
+from forensics.drawing import draw_beacon, draw_hops, draw_volume
 from forensics.flow_files import write_flows
 from forensics.hops import build_hop_graph
 from forensics.relays import RELAY_COLUMNS, rank_relays
@@ -59,7 +59,7 @@ SAID = 5
 """Files that the summary names one by one where they could not be read; the report's list of evidence has all."""
 
 MOST_CHARTS = 6
-"""Charts in a report: one per relay that received spikes, the first ones of the ranking."""
+"""Charts in a report: one per relay that received spikes, the first ones of the ranking; and of regular contacts."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,7 @@ class Investigation:
             others=_rows(self.others),
             relays=_rows(self.relays),
             charts=list(_charts(self, words)),
+            rasters=_rasters(self),
             sources=[row | {"clock_offset": offsets.get(row["source"])} for row in _sources(self.case)],
             coverage=[asdict(one) for one in self.coverage],
             assumptions=[
@@ -282,6 +283,15 @@ def _charts(found: Investigation, words: Words) -> list[tuple[str, str]]:
         )
         charts.append((title, chart.render("svg").decode()))
     return charts
+
+
+def _rasters(found: Investigation) -> list[tuple[str, str]]:
+    """Return a raster of the contacts of each of the strongest beacons."""
+    strongest = found.beacons.sort_values("score", ascending=False, kind="stable").head(MOST_CHARTS)
+    return [
+        (str(row["reason"]), draw_beacon(found.case, row).render("svg").decode())
+        for row in strongest.to_dict("records")
+    ]
 
 
 def _toward(found: Investigation, series: pd.DataFrame, senders: set[str]) -> pd.DataFrame:

@@ -59,10 +59,12 @@ def small() -> Graph:
 
 
 def throng() -> Graph:
-    """2,000 nodes: 1,900 terminals, 40 relays or candidates, 8 servers beyond them, 52 others; three spikes, one chain."""
+    """2,000 nodes: 1,900 terminals, 40 relays, 8 servers beyond them, 52 others; three spikes, one chain."""
     graph: Graph = nx.MultiDiGraph(title="Large", timezone="UTC", start=T0, end=T0 + 29 * DAY)
     terminals = [f"10.1.{i // 250}.{i % 250 + 1}" for i in range(1900)]
-    relays, beyond, others = ([f"{net}.{i + 1}" for i in range(n)] for net, n in (("198.51.100", 40), ("203.0.113", 8), ("192.88.99", 52)))
+    relays, beyond, others = (
+        [f"{net}.{i + 1}" for i in range(n)] for net, n in (("198.51.100", 40), ("203.0.113", 8), ("192.88.99", 52))
+    )
     for i, node in enumerate(terminals):
         add_node(graph, node, "terminal", 0, 29, f"pc-{i:04}")
         add_edge(graph, node, relays[i % 40], "observed", i % 30, spike=i in {3, 900, 1500}, spike_bytes=10**7)
@@ -204,7 +206,7 @@ def test_the_slider_hides_what_is_later_and_what_is_earlier(seen: Watched) -> No
 
 @pytest.mark.parametrize("asked", ["経理部", "10.0.0.1", "THREE TERMINALS", "\uff11\uff10.0.0.1"])
 def test_search_focuses(asked: str, seen: Watched) -> None:
-    """Names, addresses and reasons are found, however they are written; Enter marks one, tells of it and brings it near."""
+    """Names, addresses and reasons are found, however they are written; Enter marks one and brings it near."""
     seen.page.get_by_label("Search addresses").fill(asked)
     assert "found" in seen.page.locator("#found").inner_text()
     seen.page.keyboard.press("Enter")
@@ -270,7 +272,8 @@ def test_the_keyboard_alone_reaches_everything(seen: Watched) -> None:
     for _ in range(60):
         seen.page.keyboard.press("Tab")
         told = seen.page.evaluate(
-            "(({id, dataset, textContent}) => id || dataset.role || dataset.tier || textContent)(document.activeElement)"
+            "(({id, dataset, textContent}) => id || dataset.role || dataset.tier || textContent)"
+            "(document.activeElement)"
         )
         if told in reached:
             break
@@ -358,7 +361,7 @@ def test_an_address_opens_a_node(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_graphs_without_times_or_without_nodes_are_pages_too(browser: Browser, tmp_path: Path) -> None:
-    """Where no time is known there is no slider, and everything is shown; an empty graph shows nothing and says nothing."""
+    """Where no time is known there is no slider, and all is shown; an empty graph is an empty page."""
     bare: Graph = nx.MultiDiGraph()
     bare.add_edge("192.0.2.1", "192.0.2.2")
     for graph, drawn in ((bare, "2 nodes, 1 lines"), (nx.MultiDiGraph(), "0 nodes, 0 lines")):
@@ -370,7 +373,7 @@ def test_graphs_without_times_or_without_nodes_are_pages_too(browser: Browser, t
 
 
 def test_two_thousand_nodes(large: Watched) -> None:
-    """What is ordinary is taken together at first; one switch shows all 2,000 nodes, and everything answers quickly."""
+    """What is ordinary is taken together at first; one switch shows all 2,000 nodes, and it answers quickly."""
     few, _ = (int(part.split()[0]) for part in large.drawn.split(", "))
     start = time.monotonic()
     large.page.locator("#together").uncheck()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from forensics.drawing.canvas import plain_matplotlib, save_figure
+from forensics.drawing.glyphs import NOTE, drawable
 from forensics.drawing.model import seen
 from forensics.drawing.style import INK, MATCHED, PALE, SPIKE, format_bytes, shorten, zone_name
 
@@ -101,11 +102,11 @@ def to_chart(series: Series, kind: str, *, title: str, timezone: str, source: st
         axes = figure.add_subplot()
         _plot(axes, series)
         _dress(axes, series, timezone)
-        axes.set_title(
-            shorten(seen(title), _TITLE_LENGTH), loc="left", fontsize=11, fontweight="bold", parse_math=False
-        )
+        head, note = shorten(seen(title), _TITLE_LENGTH), shorten(f"Source: {seen(source)}", _SOURCE_LENGTH)
+        if kind != "svg" and (drawable(head), drawable(note)) != (head, note):
+            head, note = drawable(head), f"{drawable(note)}\n{NOTE}"
+        axes.set_title(head, loc="left", fontsize=11, fontweight="bold", parse_math=False)
         figure.legend(loc="outside lower right", ncols=3, fontsize=8, frameon=False)
-        note = shorten(f"Source: {seen(source)}", _SOURCE_LENGTH)
         figure.supxlabel(note, x=0.01, ha="left", fontsize=7.5, color=PALE, parse_math=False)
         return save_figure(figure, kind)
 

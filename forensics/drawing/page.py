@@ -86,7 +86,7 @@ def _data(graph: MultiDiGraph[str], picture: HopPicture) -> dict[str, Any]:
         "nodes": nodes,
         "lines": lines,
         "proxies": proxies,
-        "steps": _steps([row["when"] for row in lines], zone),
+        "steps": _steps([row["when"] for row in (*nodes, *lines)], zone),
         "fonts": ", ".join(FONTS),
         "band": CHAIN_BAND,
         "heading": {"title": title, "statement": statement, "range": range_},

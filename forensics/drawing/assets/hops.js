@@ -33,7 +33,9 @@ const cy = cytoscape({
       "curve-style": "segments", "edge-distances": "node-position",
       "source-endpoint": (edge) => edge.data("from"), "target-endpoint": (edge) => edge.data("to"),
       "segment-weights": (edge) => edge.data("weights"), "segment-distances": (edge) => edge.data("distances") } },
-    { selector: "edge[?of]", style: { "curve-style": "straight", "arrow-scale": 0.6 } },
+    // Of the very many, the lines of what is chosen stand out.
+    { selector: "edge[?of]", style: { "curve-style": "straight", "arrow-scale": 0.6, "opacity": 0.12 } },
+    { selector: "edge.near", style: { "opacity": 1 } },
     // A node's line to itself must reach out of the node, however wide that is.
     { selector: "edge:loop", style: { "control-point-step-size": (edge) => edge.source().data("w") } },
     { selector: ".faded", style: { "opacity": 0.18 } },
@@ -59,6 +61,8 @@ const choose = (id, focus = true) => {
   if (!item.visible() && about.of) item = cy.getElementById(about.of);
   cy.elements(":selected").unselect();
   item.select();
+  cy.edges(".near").removeClass("near");
+  item.union(item.connectedEdges()).edges().addClass("near");
   const parts = item.visible() ? [] : [element("p", "The filters hide it in the graph.", "note")];
   const within = data[line ? "lines" : "nodes"].filter((other) => other.of === id);
   const lines = line ? [] : data.lines.filter((l) => !l.group && (l.source === id || l.target === id));
@@ -101,6 +105,7 @@ document.getElementById("graph").addEventListener("keydown", onGraphKey);
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   cy.elements(":selected").unselect();
+  cy.edges(".near").removeClass("near");
   panel.clear();
 });
 document.getElementById("fit").addEventListener("click", showAll);
