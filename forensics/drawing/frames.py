@@ -25,7 +25,7 @@ __all__ = ["MARGIN", "SMALL", "Frame", "evidence_of", "line", "time_ticks"]
 
 MARGIN = 24.0  # around a chart [pt]
 SMALL = 8.0  # font size of labels [pt]
-_MOST_TICKS = 9
+_MOST_TICKS = 10
 _SOURCES = 4  # files that a source line names
 
 _STEPS = (
@@ -54,8 +54,9 @@ class Frame:
         self.y = MARGIN + 12.0
         self.scene.add([Text(MARGIN, self.y, _fitted(seen(title), 14.0, width, bold=True), 14.0, bold=True)])
         for text in about:
-            self.y += 14.0
-            self.scene.add([Text(MARGIN, self.y, _fitted(seen(text), 9.0, width), 9.0, colour=PALE)])
+            for row in _wrapped(seen(text), 9.0, width):
+                self.y += 14.0
+                self.scene.add([Text(MARGIN, self.y, row, 9.0, colour=PALE)])
         self.y += 14.0
 
     def finish(self, source: str) -> Scene:
@@ -64,6 +65,15 @@ class Frame:
         self.scene.add([Text(MARGIN, self.y + 10, text, SMALL, colour=PALE)])
         self.scene.height = self.y + 10 + MARGIN
         return self.scene
+
+
+def _wrapped(text: str, size: float, width: float) -> list[str]:
+    """The text in two lines where it needs them; the second is shortened where it is still too long."""
+    words = text.split(" ")
+    fits = (n for n in range(len(words), 1, -1) if text_width(" ".join(words[:n]), size) <= width - 2 * MARGIN)
+    first = next(fits, 1)
+    rows = [" ".join(words[:first]), " ".join(words[first:])]
+    return [_fitted(row, size, width) for row in rows if row]
 
 
 def _fitted(text: str, size: float, width: float, *, bold: bool = False) -> str:
