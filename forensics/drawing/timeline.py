@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from forensics.drawing.scene import Scene
 
     Item = Outline | Text
-    Finding = Mapping[str, Any]
+    Finding = Mapping[Any, Any]
     Spans = Mapping[str, Sequence[tuple[datetime, datetime]]]
 
 __all__ = ["MOST_RELAYS", "draw_scene"]
