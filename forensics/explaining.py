@@ -207,7 +207,7 @@ def _chart(case: Case, finding: Mapping[str, Any], series: pd.DataFrame, counted
         expected=baseline if any(value is not None for value in baseline) else None,
         spikes=[(finding["start"].to_pydatetime(), finding["end"].to_pydatetime())],
         marked="finding",
-        title=f"{finding['detector']}: {pair}, {counted}",
+        title=f"{pair}: {counted.partition(';')[0]}, {finding['detector']}",
         timezone=str(case.timezone),
         source=str(finding["source"]),
     )

@@ -274,6 +274,7 @@ def _charts(found: Investigation, words: Words) -> list[tuple[str, str]]:
         chart = draw_volume(
             [time.to_pydatetime() for time in summed.index],
             [float(value) for value in summed],
+            expected=_expected(spikes, summed.index),
             spikes=[
                 (a.to_pydatetime(), b.to_pydatetime()) for a, b in zip(spikes["start"], spikes["end"], strict=True)
             ],
@@ -281,8 +282,21 @@ def _charts(found: Investigation, words: Words) -> list[tuple[str, str]]:
             timezone=str(found.case.timezone),
             source=", ".join(sorted({name for text in spikes["source"] for name in text.split("; ")})),
         )
-        charts.append((title, chart.render("svg").decode()))
+        told = words("{title}; dashed: what the baseline expects of those with a spike, in its time", title=title)
+        charts.append((told, chart.render("svg").decode()))
     return charts
+
+
+def _expected(spikes: pd.DataFrame, windows: pd.DatetimeIndex) -> list[float | None]:
+    """Return what the spikes' baselines expect in each window, evenly over each spike; None where there is no spike."""
+    import numpy as np
+
+    total = np.full(len(windows), np.nan)
+    for row in spikes[spikes["expected"].notna()].to_dict("records"):
+        inside = (windows >= row["start"]) & (windows < row["end"])
+        if inside.any():
+            total[inside] = np.nan_to_num(total[inside]) + row["expected"] / inside.sum()
+    return [None if np.isnan(value) else float(value) for value in total]
 
 
 def _rasters(found: Investigation) -> list[tuple[str, str]]:

@@ -119,7 +119,10 @@ def _plot(axes: Axes, series: Series) -> None:
     axes.stairs(list(series.values), times, color=MATCHED, linewidth=0.8)
     if series.expected is not None:
         base = [float("nan") if e is None else float(e) for e in series.expected]
-        axes.step(times, [*base, base[-1]], where="post", color=INK, linewidth=1.4, linestyle="--", label="expected")
+        known = [e for e in series.expected if e is not None]
+        # Beside a spike the baseline may lie on the axis: its figure tells it all the same.
+        label = f"expected, at most {format_bytes(max(known))}" if known else "expected: not known"
+        axes.step(times, [*base, base[-1]], where="post", color=INK, linewidth=1.4, linestyle="--", label=label)
     for number, (start, end) in enumerate(series.spikes):
         label = None if number else series.marked
         band = axes.axvspan(_days(start), _days(end), facecolor="#ffd9c7", edgecolor=SPIKE, zorder=0, label=label)
