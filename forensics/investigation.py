@@ -287,7 +287,7 @@ def _charts(found: Investigation, words: Words) -> list[tuple[str, str]]:
     return charts
 
 
-def _expected(spikes: pd.DataFrame, windows: pd.DatetimeIndex) -> list[float | None]:
+def _expected(spikes: pd.DataFrame, windows: pd.Index[Any]) -> list[float | None]:
     """Return what the spikes' baselines expect in each window, evenly over each spike; None where there is no spike."""
     import numpy as np
 

@@ -121,8 +121,8 @@ def _plot(axes: Axes, series: Series) -> None:
         base = [float("nan") if e is None else float(e) for e in series.expected]
         known = [e for e in series.expected if e is not None]
         # Beside a spike the baseline may lie on the axis: its figure tells it all the same.
-        label = f"expected, at most {format_bytes(max(known))}" if known else "expected: not known"
-        axes.step(times, [*base, base[-1]], where="post", color=INK, linewidth=1.4, linestyle="--", label=label)
+        text = f"expected, at most {format_bytes(max(known))}" if known else "expected: not known"
+        axes.step(times, [*base, base[-1]], where="post", color=INK, linewidth=1.4, linestyle="--", label=text)
     for number, (start, end) in enumerate(series.spikes):
         label = None if number else series.marked
         band = axes.axvspan(_days(start), _days(end), facecolor="#ffd9c7", edgecolor=SPIKE, zorder=0, label=label)
