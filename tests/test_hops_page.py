@@ -232,6 +232,16 @@ def test_search_says_what_it_cannot_show(seen: Watched) -> None:
     assert "The filters hide it in the graph." in seen.details
 
 
+def test_search_looks_at_what_is_told_and_not_at_our_words(seen: Watched) -> None:
+    """Headings of the page are no hits; files and hashes of the evidence are."""
+    for asked, count in (("First seen", "0 found"), ("day3.pcap", "1 found"), ("ab" * 32, "5 found")):
+        seen.page.get_by_label("Search addresses").fill(asked)
+        assert seen.page.locator("#found").inner_text() == count
+    seen.page.get_by_label("Search addresses").fill("")
+    assert seen.page.locator("#found").inner_text() == ""
+    assert seen.page.evaluate("cy.elements('.faded').length") == 0
+
+
 def click_on(page: Page, selector: str) -> None:
     """Click where the graph shows this element."""
     x, y = page.evaluate(

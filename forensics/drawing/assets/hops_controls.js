@@ -37,7 +37,8 @@ let shown = { nodes: new Set(), lines: new Set() };
 const isShown = (id) => shown.nodes.has(id) || shown.lines.has(id);
 
 const plain = (text) => text.normalize("NFKC").toLowerCase(); // full-width letters are found as ordinary ones
-const wordsOf = (item) => plain([item.label, item.about.title, JSON.stringify(item.about)].join("\n"));
+const told = ({ rows, reasons, evidence = [] }) => [...rows.map((row) => row[1]), ...reasons, ...evidence.flat()];
+const wordsOf = ({ label, about }) => plain([label, about.title, ...(about.parts || [about]).flatMap(told)].join("\n"));
 const words = new Map(items.map((item) => [item.id, wordsOf(item)]));
 let found = null; // ids that the search finds; null while nothing is searched
 let place = -1;
@@ -81,7 +82,7 @@ const save = (name, blob) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 };
-const told = () => ({
+const viewed = () => ({
   ...data.heading,
   view: {
     times: data.steps.length ? [data.steps[first.value][1], data.steps[last.value][1]] : null,
@@ -109,7 +110,7 @@ byId("together").addEventListener("change", showAll);
 byId("search").addEventListener("input", search);
 byId("search").addEventListener("keydown", (event) => { if (event.key === "Enter") next(); });
 byId("save-png").addEventListener("click", () => save("hops-view.png", cy.png({ output: "blob", bg: "#ffffff", scale: 2 })));
-byId("save-json").addEventListener("click", () => save("hops-view.json", new Blob([JSON.stringify(told(), null, 1)], { type: "application/json" })));
+byId("save-json").addEventListener("click", () => save("hops-view.json", new Blob([JSON.stringify(viewed(), null, 1)], { type: "application/json" })));
 cy.ready(() => {
   update();
   showAll();
