@@ -108,10 +108,7 @@ def render_report(data: ReportData, *, words: Words = ENGLISH, defang: bool = Fa
         sources=sources,
         gaps=_gaps(sources),
         place={row["source"]: number for number, row in enumerate(sources, 1)},
-        charts=[(caption, _image(picture)) for caption, picture in data.charts],
-        rasters=[(caption, _image(picture)) for caption, picture in data.rasters],
-        heatmap=_image(draw_heatmap(data.graph).render("svg").decode()),
-        timeline=_image(_timeline(data)),
+        **_pictures(data),
         settings=[(name, json.dumps(data.settings[name], default=str)) for name in sorted(data.settings)],
         coverage=_rows(data.coverage),
         items=_items,
@@ -130,12 +127,18 @@ def _range(start: datetime | None, end: datetime | None, zone: str, words: Words
     return words("{first} to {last} ({zone})", first=first, last=last, zone=zone_name(zone, start))
 
 
-def _timeline(data: ReportData) -> str:
-    """The relays over time, with all spikes and regular contacts marked."""
+def _pictures(data: ReportData) -> dict[str, Any]:
+    """Charts, rasters, heat map and timeline, as images, by their names in the template."""
     import pandas as pd
 
     spikes, beacons = (pd.DataFrame([dict(r) for r in rows], dtype=object) for rows in (data.spikes, data.beacons))
-    return draw_timeline(data.graph, spikes=spikes, beacons=beacons).render("svg").decode()
+    timeline = draw_timeline(data.graph, spikes=spikes, beacons=beacons)
+    return {
+        "charts": [(caption, _image(picture)) for caption, picture in data.charts],
+        "rasters": [(caption, _image(picture)) for caption, picture in data.rasters],
+        "heatmap": _image(draw_heatmap(data.graph).render("svg").decode()),
+        "timeline": _image(timeline.render("svg").decode()),
+    }
 
 
 def _rows(rows: Rows) -> list[Row]:
