@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import forensics as fx
+from forensics.charting import _expected
 from forensics.detectors import all_detectors
 from forensics.flow_files import write_flows
-from forensics.investigation import WRITTEN, _expected, investigate
+from forensics.investigation import WRITTEN, investigate
 from forensics.relays import RELAY_COLUMNS
 from forensics.schema import FINDING_COLUMNS, TABLES
 
