@@ -14,7 +14,7 @@ from forensics.clocks import find_clock_offsets
 from forensics.community import community_ids
 from forensics.detectors.beacons import detect as find_beacons
 from forensics.detectors.volume_spikes import detect as find_spikes
-from forensics.drawing import Drawing, draw_hops
+from forensics.drawing import Drawing, draw_beacon, draw_heatmap, draw_hops, draw_timeline, draw_volume
 from forensics.errors import EvidenceError, ForensicsError
 from forensics.explaining import Explanation, explain
 from forensics.exports import write_graph
@@ -38,7 +38,11 @@ __all__ = [
     "build_hop_graph",
     "community_ids",
     "dissect",
+    "draw_beacon",
+    "draw_heatmap",
     "draw_hops",
+    "draw_timeline",
+    "draw_volume",
     "explain",
     "filter_graph",
     "find_beacons",

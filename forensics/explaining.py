@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from forensics.detectors import all_detectors
-from forensics.drawing import draw_volume
+from forensics.drawing import draw_beacon, draw_volume
 from forensics.engines import query_text
 from forensics.errors import EvidenceError
 from forensics.escaping import markup_safe, terminal_safe
@@ -70,7 +70,7 @@ class Explanation:
     text
         What was found, by what measure, what stands behind it, and when such findings mislead.
     chart
-        The series as a drawing; None where no volume was recorded around the finding.
+        The series as a drawing, of regular contacts their raster; None where no volume was recorded around the finding.
     """
 
     series: pd.DataFrame
@@ -127,7 +127,11 @@ def explain(case: Case, finding: Mapping[Any, Any] | pd.Series[Any]) -> Explanat
     rows = case.sql(query_text("explained_rows"), asked=_asked(asked, asked["start"], asked["end"])).to_pandas()
     found = int(rows["found"].iloc[0]) if len(rows) else 0
     text = "\n".join(_said(asked, series, counted, found))
-    return Explanation(series, rows.drop(columns="found"), text, _chart(case, asked, series, counted))
+    if asked["detector"] == "beacons":
+        chart = draw_beacon(case, asked) if (rows["kind"] == "contacts").any() else None
+    else:
+        chart = _chart(case, asked, series, counted)
+    return Explanation(series, rows.drop(columns="found"), text, chart)
 
 
 def _plain(case: Case, finding: Mapping[Any, Any] | pd.Series[Any]) -> dict[str, Any]:
@@ -203,7 +207,7 @@ def _chart(case: Case, finding: Mapping[str, Any], series: pd.DataFrame, counted
         expected=baseline if any(value is not None for value in baseline) else None,
         spikes=[(finding["start"].to_pydatetime(), finding["end"].to_pydatetime())],
         marked="finding",
-        title=f"{finding['detector']}: {pair}, {counted}",
+        title=f"{pair}: {counted.partition(';')[0]}, {finding['detector']}",
         timezone=str(case.timezone),
         source=str(finding["source"]),
     )

@@ -109,12 +109,12 @@ def build_hop_graph(
         ``as_number``, ``as_name``, ``passes_on`` where a chain goes through, and ``asserted`` where only an assertion
         names it. Edges, keyed by tier, have ``tier``, ``start``, ``end`` (by the reference clock), ``bytes_out``,
         ``bytes_in`` [B] (None where not observed), ``bytes_kind``, ``connections``, ``via``, ``spike`` (and, where
-        true, ``spike_bytes``: what the spikes sent [B]), ``reason``, ``p_value``, ``q_value`` and ``evidence``, observed and shared
-        ones also ``counted_at``, ``seen_by`` and ``differences`` (`forensics.merging`). The graph itself has
-        ``title``, ``timezone``, ``start``, ``end``, ``chains``, ``statement``, ``geoip``, ``left_out``, the number of
-        other servers, ``gateways``: how many connections of each could be given to terminals (`forensics.gateways`),
-        and ``pivots``: ways on from a terminal into the office (`forensics.pivots`), each with ``hops``, ``services``
-        and ``reason``.
+        true, ``spike_bytes``: what the spikes sent [B]), ``reason``, ``p_value``, ``q_value`` and ``evidence``,
+        observed and shared ones also ``counted_at``, ``seen_by`` and ``differences`` (`forensics.merging`). The graph
+        itself has ``title``, ``timezone``, ``start``, ``end``, ``chains``, ``statement``, ``geoip``, ``left_out``, the
+        number of other servers, ``gateways``: how many connections of each could be given to terminals
+        (`forensics.gateways`), and ``pivots``: ways on from a terminal into the office (`forensics.pivots`), each with
+        ``hops``, ``services`` and ``reason``.
 
     Raises
     ------

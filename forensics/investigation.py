@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from forensics._version import __version__
 from forensics.adding import headline
+from forensics.charting import beacon_rasters, volume_charts
 from forensics.clocks import find_clocks
 from forensics.detectors import all_detectors, volume_spikes
 from forensics.detectors._findings import Coverage, all_findings, size_text
-from forensics.drawing import draw_hops, draw_volume
+from forensics.drawing import draw_hops
 from forensics.flow_files import write_flows
 from forensics.hops import build_hop_graph
 from forensics.relays import RELAY_COLUMNS, rank_relays
@@ -58,9 +59,6 @@ WRITTEN = (
 
 SAID = 5
 """Of unread files, of differences and of pivots the summary names so many; the report and the graph have all."""
-
-MOST_CHARTS = 6
-"""Charts in a report: one per relay that received spikes, the first ones of the ranking."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,8 @@ class Investigation:
             beacons=_rows(self.beacons),
             others=_rows(self.others),
             relays=_rows(self.relays),
-            charts=list(_charts(self, words)),
+            charts=volume_charts(self.case, self.spikes, self.relays, words),
+            rasters=beacon_rasters(self.case, self.beacons),
             sources=[row | {"clock_offset": clocks.main_offset(row["source"])} for row in _sources(self.case)],
             coverage=[asdict(one) for one in self.coverage],
             assumptions=[
@@ -257,42 +256,6 @@ def write_report(
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _charts(found: Investigation, words: Words) -> list[tuple[str, str]]:
-    """Return a chart of the volume toward each relay that received spikes, over the whole time of the case."""
-    import pandas as pd
-
-    window = volume_spikes.window_of(found.case)
-    series = volume_spikes.series_by(found.case, window)
-    whole = pd.date_range(series["start"].min(), series["start"].max(), freq=window) if len(series) else None
-    charts = []
-    for dst in [dst for dst in found.relays["dst"] if dst in set(found.spikes["dst"])][:MOST_CHARTS]:
-        spikes = found.spikes[found.spikes["dst"] == dst]
-        toward = _toward(found, series[(series["server"] == dst) & series["bytes_out"].notna()], set(spikes["src"]))
-        summed = toward.groupby("start")["bytes_out"].sum().reindex(whole, fill_value=0)
-        senders = toward["src"].nunique()
-        title = words("Sent to {server}; senders: {senders:,}", server=dst, senders=senders)
-        chart = draw_volume(
-            [time.to_pydatetime() for time in summed.index],
-            [float(value) for value in summed],
-            spikes=[
-                (a.to_pydatetime(), b.to_pydatetime()) for a, b in zip(spikes["start"], spikes["end"], strict=True)
-            ],
-            title=title,
-            timezone=str(found.case.timezone),
-            source=", ".join(sorted({name for text in spikes["source"] for name in text.split("; ")})),
-        )
-        charts.append((title, chart.render("svg").decode()))
-    return charts
-
-
-def _toward(found: Investigation, series: pd.DataFrame, senders: set[str]) -> pd.DataFrame:
-    """Return what the office sent: the terminals' own rows, and a gateway's where there are none of theirs."""
-    roles = find_roles(found.case)
-    own = series["src"].isin(roles.terminals)
-    rest = series["src"].isin(senders | roles.gateways) & ~series["start"].isin(series[own]["start"])
-    return series[own | rest]
 
 
 def _settings(case: Case) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import math
+import random
 import re
 import shutil
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -19,7 +21,7 @@ import pytest
 
 from forensics.drawing import canvas, draw_hops, draw_volume, hops, layout, legend, marks
 from forensics.drawing.chart import Series
-from forensics.drawing.grouping import group_terminals
+from forensics.drawing.grouping import MOST_LINES, take_together
 from forensics.drawing.model import _card, build_plan
 from forensics.drawing.scene import Outline, Text, shorten_curve, text_width
 from forensics.drawing.style import format_bytes, format_p, format_range, format_time, pen_width, shorten, zone_name
@@ -353,7 +355,7 @@ def crowd() -> Graph:
 
 def test_too_many_lines_of_terminals_are_taken_together() -> None:
     """Beyond 80 lines, spikes and chains stay lines of their own and the others become one line for each server."""
-    plan = group_terminals(build_plan(crowd()))
+    plan = take_together(build_plan(crowd()))
     merged = {line.head: line for line in plan.lines if line.members}
     alone = {(line.tail, line.head) for line in plan.lines if not line.members}
 
@@ -375,9 +377,65 @@ def test_a_crowd_is_drawn_with_a_word_on_it_and_told_in_full() -> None:
     page = drawing.render("html").decode()
 
     assert "n terminals: their lines without a spike or match, taken together" in drawing.render("svg").decode()
-    assert page.count("SHA-256") < page.count("ab" * 32) == 12 * 8
-    assert "10.0.0.7 \\u2192 192.0.2.1, observed: the connection is on record" in page
-    assert "Terminals taken together" in page
+    assert page.count("ab" * 32) == 12 * 8
+    assert '"title":"10.0.0.7 \\u2192 192.0.2.1"' in page
+    assert '"title":"12 terminals \\u2192 192.0.2.5"' in page
+    assert "Take 9 nodes and 93 lines together" in page
+
+
+def multitude(seed: int, spikes: int) -> Graph:
+    """2,000 nodes of all roles with lines drawn by lot, so many of them with a spike; and a chain."""
+    lot = random.Random(seed)
+    graph: Graph = nx.MultiDiGraph()
+    roles = ["terminal"] * 1400 + ["relay"] * 300 + ["upstream"] * 20 + ["other"] * 280
+    nodes = [f"10.{i // 250}.0.{i % 250}" for i in range(2000)]
+    for i, (node, role) in enumerate(zip(nodes, roles, strict=True)):
+        add_node(graph, node, role, f"host{i}.example", rank=i - 1399 if role == "relay" else None)
+    for i in range(4000):
+        tail, head = lot.choice(nodes[:1700]), lot.choice(nodes[1400:])
+        add_edge(graph, tail, head, bytes_out=lot.randrange(10**7), spike=i < spikes)
+    for tail, head in pairwise((nodes[7], nodes[1500], nodes[1600], nodes[1710])):
+        add_edge(graph, tail, head, bytes_out=10**6)
+    return described(graph, [nodes[7], nodes[1500], nodes[1600], nodes[1710]])
+
+
+@pytest.mark.parametrize("spikes", [0, 5, 400])
+def test_two_thousand_nodes_stay_readable(spikes: int, engine: str) -> None:
+    """Whatever the graph, few enough cards and lines are drawn, none on another; the chain is always among them."""
+    start = time.monotonic()
+    picture = hops.draw_scene(multitude(3, spikes))
+    took = time.monotonic() - start
+    cards = {c.node: marks.card_size(c) for c in picture.plan.cards}
+    boxes = [(picture.centres[node], size) for node, size in cards.items()]
+    boxes += [(r.label, marks.label_size(k)) for r, k in zip(picture.routes, picture.plan.lines, strict=True)]
+
+    assert len(cards) <= MOST_LINES
+    assert len(picture.plan.lines) <= 1.5 * MOST_LINES
+    assert {"10.0.0.7", "10.6.0.0", "10.6.0.100", "10.6.0.210"} <= set(cards)
+    assert sum(map(len, picture.plan.groups.values())) + len(cards) - len(picture.plan.groups) == 2000
+    assert took < 20
+    for ((ax, ay), (aw, ah)), ((bx, by), (bw, bh)) in combinations(boxes, 2):
+        assert abs(ax - bx) >= (aw + bw) / 2 - 0.1 or abs(ay - by) >= (ah + bh) / 2 - 0.1
+
+
+def test_what_is_taken_together_adds_up() -> None:
+    """Bytes, connections and spikes of all lines are in the lines that are drawn; none is lost, none doubled."""
+    graph = multitude(3, 5)
+    full = build_plan(graph)
+    fewer = take_together(full)
+
+    def total(plan: Any) -> tuple[int, int]:  # noqa: ANN401 - a plan
+        return sum(k.volume or 0 for k in plan.lines), sum(k.edges[0].get("connections") or 0 for k in plan.lines)
+
+    assert total(fewer) == total(full)
+    assert sum(len(k.members) or 1 for k in fewer.lines) == len(full.lines)
+    assert sum(c.spikes for c in fewer.cards) == sum(c.spikes for c in full.cards)
+    assert "n lines: of nodes that were taken together" in draw_hops(graph).render("svg").decode()
+
+
+def test_the_picture_of_two_thousand_nodes_is_the_same_every_time() -> None:
+    """What is taken together does not depend on the order in which the graph was built."""
+    assert draw_hops(multitude(3, 5)).render("svg") == draw_hops(shuffled(multitude(3, 5))).render("svg")
 
 
 def test_what_was_not_observed_is_said_and_is_not_zero() -> None:

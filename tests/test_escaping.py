@@ -132,6 +132,7 @@ def hostile_report() -> ReportData:
         others=[row | {"detector": "indicators"} for row in rows],
         relays=[relay],
         charts=[(HOSTILE[1], HOSTILE[0]), (HOSTILE[0], b"\x89PNG")],
+        rasters=[(HOSTILE[0], HOSTILE[1])],
         sources=sources,
         coverage=[{"detector": HOSTILE[0], "tested": 1, "not_tested": 2, "why": HOSTILE[1]}],
         assumptions=HOSTILE,

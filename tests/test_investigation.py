@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 import forensics as fx
+from forensics.charting import _expected
 from forensics.detectors import all_detectors
 from forensics.flow_files import write_flows
 from forensics.investigation import WRITTEN, investigate
@@ -166,7 +168,18 @@ def test_the_report_tells_what_was_assumed_and_tested(written: Path) -> None:
         assert part in text
     assert "The clocks of access.log could not be compared" in text
     assert "Requests through the proxy access were counted as their client" in text
-    assert "Sent to 203.0.113.7; senders: 1<" in text
+    assert "Sent to 203.0.113.7; senders: 1; dashed: what the baseline expects" in text
+
+
+def test_charts_have_the_baseline_of_their_spikes(found: Investigation) -> None:
+    """In the windows of spikes stands what their baselines expect, in sum what the findings say; elsewhere none."""
+    spikes = found.spikes.assign(expected=[60.0, float("nan")])
+    windows = pd.date_range(spikes["start"].min() - pd.Timedelta(minutes=5), periods=60, freq="min")
+    expected = _expected(spikes, windows)
+
+    assert [value for value in expected if value is not None] == [60.0]
+    assert expected.index(60.0) == 5
+    assert set(_expected(spikes[:0], windows)) == {None}
 
 
 def test_unread_files_are_told(log: Path, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def data(**over: Any) -> ReportData:  # noqa: ANN401 - fields of every type
         others=[finding(5, detector="indicators", value=3.0, reason="met a listed server")],
         relays=[relay | {"reasons": ["a spike of 48 MB", "regular contact"]}],
         charts=[("From pc-suzuki", "<svg/>"), ("The same", b"\x89PNG")],
+        rasters=[("every 5 min", "<svg>beats</svg>")],
         sources=[source()],
         coverage=[
             {"detector": "volume_spikes", "tested": 1200, "not_tested": 88, "why": "the direction was not observed"}
@@ -133,7 +134,7 @@ def test_the_report_tells_the_case() -> None:
 def test_the_report_says_what_it_did_not_find() -> None:
     """Nothing found is said in words, and an empty case is a report too."""
     empty: dict[str, Any] = dict.fromkeys(
-        ("spikes", "beacons", "relays", "charts", "sources", "coverage", "summary"), ()
+        ("spikes", "beacons", "relays", "charts", "rasters", "sources", "coverage", "summary"), ()
     )
     text = words(render_report(data(**empty, graph=nx.MultiDiGraph(), settings={}, assumptions=())))
 
@@ -156,10 +157,19 @@ def test_charts_are_images_that_can_run_nothing() -> None:
     page = render_report(data())
     images = re.findall(r'src="data:image/([^;]+);base64,([^"]+)"', page)
 
-    assert [(kind, base64.b64decode(content)) for kind, content in images] == [
-        ("svg+xml", b"<svg/>"),
-        ("png", b"\x89PNG"),
-    ]
+    told = [(kind, base64.b64decode(content)) for kind, content in images]
+    assert told[1:4] == [("svg+xml", b"<svg/>"), ("png", b"\x89PNG"), ("svg+xml", b"<svg>beats</svg>")]
+    assert b"Bytes that each terminal sent" in told[0][1]
+    assert b"relays over time" in told[4][1]
+    assert len(told) == 5
+
+
+def test_of_many_regular_contacts_some_are_drawn_and_it_is_said() -> None:
+    """The page says how many rasters it has of how many regular contacts, where it has not all."""
+    sentence = "Of 3 regular contacts the 1 strongest are drawn"
+
+    assert sentence in words(render_report(data(beacons=[finding(i, detector="beacons") for i in range(3)])))
+    assert "strongest are drawn" not in words(render_report(data()))
 
 
 def test_the_report_needs_no_network_and_no_script() -> None:

@@ -10,16 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from os import PathLike
 
+    import pandas as pd
     from networkx import MultiDiGraph
 
-__all__ = ["Drawing", "draw_hops", "draw_volume"]
+    from forensics.case import Case
+    from forensics.drawing.scene import Scene
+
+__all__ = ["Drawing", "draw_beacon", "draw_heatmap", "draw_hops", "draw_timeline", "draw_volume"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,117 @@ def draw_hops(graph: MultiDiGraph[str]) -> Drawing:
             "pdf": lambda: canvas.to_pdf(picture().scene),
             "html": lambda: page.to_page(graph, picture()).encode(),
             "graphml": lambda: graphml.render(graph)[graphml.SUFFIX],
+        },
+    )
+
+
+def draw_heatmap(graph: MultiDiGraph[str]) -> Drawing:
+    """Draw which terminal sent how much to which relay or candidate, as a table of coloured cells.
+
+    Parameters
+    ----------
+    graph
+        The hop graph, as `forensics.build_hop_graph` returns it.
+
+    Returns
+    -------
+    Drawing
+        To be saved as ``.png``, ``.svg`` or ``.pdf``. Colours are by the logarithm of the bytes sent. [B]
+
+    Notes
+    -----
+    At most 40 terminals and 24 relays have a row or column of their own; the others are one, in sum.
+
+    Examples
+    --------
+    >>> draw_heatmap(graph).save("heatmap.svg")  # doctest: +SKIP
+    PosixPath('heatmap.svg')
+    """
+    from forensics.drawing import heatmap
+
+    return _painted("Bytes from terminals to relays", partial(heatmap.draw_scene, graph))
+
+
+def draw_timeline(
+    graph: MultiDiGraph[str], *, spikes: pd.DataFrame | None = None, beacons: pd.DataFrame | None = None
+) -> Drawing:
+    """Draw the operation over time: each relay from its first to its last contact, and what was found about it.
+
+    Parameters
+    ----------
+    graph
+        The hop graph, as `forensics.build_hop_graph` returns it.
+    spikes
+        Findings of `forensics.find_spikes`, to be marked.
+    beacons
+        Findings of `forensics.find_beacons`, to be marked.
+
+    Returns
+    -------
+    Drawing
+        To be saved as ``.png``, ``.svg`` or ``.pdf``.
+
+    Notes
+    -----
+    The first 30 relays and candidates of the ranking are shown; the chart gives the number of the others.
+
+    Examples
+    --------
+    >>> draw_timeline(graph, spikes=find_spikes(case)).save("timeline.svg")  # doctest: +SKIP
+    PosixPath('timeline.svg')
+    """
+    from forensics.drawing import timeline
+
+    rows = [[] if found is None else found.to_dict("records") for found in (spikes, beacons)]
+    return _painted("Relays over time", partial(timeline.draw_scene, graph, *rows))
+
+
+def draw_beacon(case: Case, finding: Mapping[Any, Any] | pd.Series[Any]) -> Drawing:
+    """Draw the contacts of a finding as a raster: one row for each day or hour, one stroke for each contact.
+
+    Parameters
+    ----------
+    case
+        The case that it was found in.
+    finding
+        A row of `forensics.find_beacons`: a mapping, or a row of the data frame (``beacons.iloc[0]``).
+
+    Returns
+    -------
+    Drawing
+        To be saved as ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises
+    ------
+    ValueError
+        No contact of the finding is on record.
+
+    Examples
+    --------
+    >>> draw_beacon(case, find_beacons(case).iloc[0]).save("beacon.svg")  # doctest: +SKIP
+    PosixPath('beacon.svg')
+    """
+    from forensics.drawing import beats, raster
+
+    times = beats.times_of(case, finding)
+    title = " to ".join(str(finding[end]) for end in ("src", "dst"))
+    if not times:
+        raise ValueError(f"no contact of {title} is on record in the time of this finding")
+    told = {"about": str(finding["reason"]), "timezone": str(case.timezone), "source": str(finding["source"])}
+    return _painted(title, partial(raster.draw_scene, times, title=title, **told))
+
+
+def _painted(title: str, paint: Callable[[], Scene]) -> Drawing:
+    """A drawing of a scene, which is painted once for all kinds."""
+    from forensics.drawing import canvas, svg
+
+    scene = cache(paint)
+    return Drawing(
+        title,
+        {
+            "png": lambda: canvas.to_png(scene()),
+            "svg": lambda: svg.to_svg(scene()).encode(),
+            "pdf": lambda: canvas.to_pdf(scene()),
         },
     )
 

@@ -6,11 +6,14 @@ Example: ``to_png(scene)`` is the file as bytes.
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from forensics.drawing.scene import FONTS, Outline, Scene, Text
+from forensics.drawing.glyphs import NOTE, drawable, fonts_here
+from forensics.drawing.scene import Outline, Scene, Text
+from forensics.drawing.style import SPIKE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,10 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
-__all__ = ["fonts_here", "plain_matplotlib", "save_figure", "to_pdf", "to_png"]
+__all__ = ["plain_matplotlib", "save_figure", "to_pdf", "to_png"]
 
 _POINTS_PER_INCH = 72
 _DPI = 160  # a screenful stays sharp on paper
+_NOTE_X, _NOTE_HEIGHT = 24.0, 16.0  # where the note on characters stands [pt]
 _LARGEST = 16_000  # pixels of a side; beyond it viewers refuse a PNG
 
 # No date, no version: the same scene gives the same bytes on the same machine, today and tomorrow.
@@ -40,21 +44,19 @@ def plain_matplotlib() -> Iterator[None]:
     """Matplotlib with its own defaults, whatever style the analyst's notebook has set."""
     import matplotlib as mpl
 
+    log = logging.getLogger("matplotlib.font_manager")
+    level = log.level
     with mpl.rc_context(), warnings.catch_warnings():
+        log.setLevel(logging.ERROR)  # many Japanese fonts have no bold face: that is no news to the reader
         mpl.rcdefaults()
         mpl.rcParams.update({"svg.hashsalt": "forensics", "svg.fonttype": "none", "pdf.fonttype": 42})
-        mpl.rcParams["font.family"] = fonts_here()
-        # A machine without Japanese fonts draws a box for the character; that is no reason to stop.
+        mpl.rcParams["font.family"] = list(fonts_here())
+        # The text of an SVG is drawn by whoever looks at it: what the fonts here lack matters to other kinds alone.
         warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")
-        yield
-
-
-def fonts_here() -> list[str]:
-    """The fonts of `FONTS` that this machine has: a missing one would be reported for every piece of text."""
-    from matplotlib.font_manager import fontManager
-
-    known = set(fontManager.get_font_names())
-    return [f for f in FONTS if f in known]
+        try:
+            yield
+        finally:
+            log.setLevel(level)
 
 
 def save_figure(figure: Figure, kind: str, *, dpi: float = _DPI) -> bytes:
@@ -94,6 +96,7 @@ def _paint(scene: Scene, kind: str, dpi: float) -> bytes:
     """The scene as the bytes of a file."""
     from matplotlib.figure import Figure
 
+    scene = _with_note(scene)
     with plain_matplotlib():
         size = (scene.width / _POINTS_PER_INCH, scene.height / _POINTS_PER_INCH)
         figure = Figure(figsize=size, facecolor="#ffffff")
@@ -106,6 +109,15 @@ def _paint(scene: Scene, kind: str, dpi: float) -> bytes:
             artist.set_zorder(order)
             axes.add_artist(artist)
         return save_figure(figure, kind, dpi=dpi)
+
+
+def _with_note(scene: Scene) -> Scene:
+    """The scene, with a note below it where a text has characters that cannot be drawn here."""
+    texts = [item.text for item in scene.items if isinstance(item, Text)]
+    if all(drawable(text) == text for text in texts):
+        return scene
+    note = Text(_NOTE_X, scene.height, NOTE, 8.0, colour=SPIKE)
+    return Scene(scene.width, scene.height + _NOTE_HEIGHT, scene.title, [*scene.items, note])
 
 
 def _patch(item: Outline) -> Artist:
@@ -141,11 +153,13 @@ def _line(item: Text) -> Artist:
     return MatplotlibText(
         item.x,
         item.y,
-        item.text,
+        drawable(item.text),
         color=item.colour,
         fontsize=item.size,
         fontweight=weight,
         horizontalalignment=_ALIGN[item.anchor],
         verticalalignment="baseline",
+        rotation=-item.turn,
+        rotation_mode="anchor",
         parse_math=False,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from forensics.drawing.canvas import plain_matplotlib, save_figure
+from forensics.drawing.glyphs import NOTE, drawable
 from forensics.drawing.model import seen
 from forensics.drawing.style import INK, MATCHED, PALE, SPIKE, format_bytes, shorten, zone_name
 
@@ -101,11 +102,11 @@ def to_chart(series: Series, kind: str, *, title: str, timezone: str, source: st
         axes = figure.add_subplot()
         _plot(axes, series)
         _dress(axes, series, timezone)
-        axes.set_title(
-            shorten(seen(title), _TITLE_LENGTH), loc="left", fontsize=11, fontweight="bold", parse_math=False
-        )
+        head, note = shorten(seen(title), _TITLE_LENGTH), shorten(f"Source: {seen(source)}", _SOURCE_LENGTH)
+        if kind != "svg" and (drawable(head), drawable(note)) != (head, note):
+            head, note = drawable(head), f"{drawable(note)}\n{NOTE}"
+        axes.set_title(head, loc="left", fontsize=11, fontweight="bold", parse_math=False)
         figure.legend(loc="outside lower right", ncols=3, fontsize=8, frameon=False)
-        note = shorten(f"Source: {seen(source)}", _SOURCE_LENGTH)
         figure.supxlabel(note, x=0.01, ha="left", fontsize=7.5, color=PALE, parse_math=False)
         return save_figure(figure, kind)
 
@@ -118,7 +119,10 @@ def _plot(axes: Axes, series: Series) -> None:
     axes.stairs(list(series.values), times, color=MATCHED, linewidth=0.8)
     if series.expected is not None:
         base = [float("nan") if e is None else float(e) for e in series.expected]
-        axes.step(times, [*base, base[-1]], where="post", color=INK, linewidth=1.4, linestyle="--", label="expected")
+        known = [e for e in series.expected if e is not None]
+        # Beside a spike the baseline may lie on the axis: its figure tells it all the same.
+        text = f"expected, at most {format_bytes(max(known))}" if known else "expected: not known"
+        axes.step(times, [*base, base[-1]], where="post", color=INK, linewidth=1.4, linestyle="--", label=text)
     for number, (start, end) in enumerate(series.spikes):
         label = None if number else series.marked
         band = axes.axvspan(_days(start), _days(end), facecolor="#ffd9c7", edgecolor=SPIKE, zorder=0, label=label)

@@ -5,20 +5,22 @@ Example: ``node_details(graph, "192.0.2.7", "UTC")["rows"]`` is a list of label 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from forensics.drawing.grouping import GROUP
 from forensics.drawing.model import role_of, seen
 from forensics.drawing.style import NOT_OBSERVED, ROLES, TIERS, format_bytes, format_p, format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from networkx import MultiDiGraph
 
-    from forensics.drawing.model import Line
+    from forensics.drawing.model import Card, Line
 
-__all__ = ["line_details", "node_details"]
+__all__ = ["group_details", "line_details", "node_details", "when"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def node_details(graph: MultiDiGraph[str], node: str, zone: str) -> dict[str, Any]:
@@ -38,8 +40,6 @@ def node_details(graph: MultiDiGraph[str], node: str, zone: str) -> dict[str, An
     dict
         ``title``, ``rows`` and ``reasons``, all of them text that is ready to be shown.
     """
-    if node == GROUP:
-        return {"title": "Terminals taken together", "rows": [["Role", ROLES["terminal"].label]], "reasons": []}
     data: Mapping[str, Any] = graph.nodes.get(node, {"role": "proxy"})
     rows = [["Role", ROLES[role_of(data)].label]]
     rows += [["Rank", str(data["rank"])]] if data.get("rank") is not None else []
@@ -55,7 +55,12 @@ def node_details(graph: MultiDiGraph[str], node: str, zone: str) -> dict[str, An
     return {"title": seen(node), "rows": rows, "reasons": [seen(r) for r in data.get("reasons") or ()]}
 
 
-def line_details(line: Line, zone: str) -> dict[str, Any]:
+def group_details(card: Card) -> dict[str, Any]:
+    """What is told of a card that stands for several nodes; the page lists those beside it."""
+    return {"title": ", ".join(card.lines), "rows": [["Role", ROLES[card.role].label]], "reasons": []}
+
+
+def line_details(line: Line, zone: str, names: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Facts and evidence of a line, tier by tier.
 
     Parameters
@@ -64,22 +69,17 @@ def line_details(line: Line, zone: str) -> dict[str, Any]:
         A line of the picture.
     zone
         IANA name of the zone in which times are told.
+    names
+        What the cards that stand for several nodes are called.
 
     Returns
     -------
     dict
         ``title`` and ``parts``, one for each tier: ``tier``, ``rows``, ``reasons`` and ``evidence``.
     """
-    arrow = " \N{RIGHTWARDS ARROW} "
-    if line.members:
-        parts = [
-            part | {"tier": f"{told['title']}, {part['tier']}"}
-            for told in (line_details(m, zone) for m in line.members)
-            for part in told["parts"]
-        ]
-        return {"title": f"{len(line.members)} terminals{arrow}{seen(line.head)}", "parts": parts}
     parts = [_part(t, e, zone) for t, e in zip(line.tiers, line.edges, strict=True)]
-    return {"title": f"{seen(line.tail)}{arrow}{seen(line.head)}", "parts": parts}
+    tail, head = ((names or {}).get(end) or seen(end) for end in (line.tail, line.head))
+    return {"title": f"{tail} \N{RIGHTWARDS ARROW} {head}", "parts": parts}
 
 
 def _part(tier: str, edge: Mapping[str, Any], zone: str) -> dict[str, Any]:
@@ -112,3 +112,16 @@ def _sight(sight: Mapping[str, Any]) -> str:
 def _count(count: int | None) -> str:
     """Bytes in words and to the byte."""
     return format_bytes(count) if count is None else f"{format_bytes(count)} ({count:,} B)"
+
+
+def when(edges: Iterable[Mapping[str, Any]], first: str = "start", last: str = "end") -> list[int | None]:
+    """The first and the last moment of these facts, in microseconds since 1970 UTC; None where none is known."""
+    told = list(edges)
+    starts = [_moment(e[first]) for e in told if e.get(first) is not None]
+    ends = [_moment(e[last]) for e in told if e.get(last) is not None]
+    return [min(starts, default=None), max(ends, default=None)]
+
+
+def _moment(time: datetime) -> int:
+    """Microseconds since 1970, exact."""
+    return (time.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)

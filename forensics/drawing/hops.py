@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from forensics.drawing import legend, marks
-from forensics.drawing.grouping import GROUP, group_terminals
+from forensics.drawing.grouping import take_together
 from forensics.drawing.layout import place
 from forensics.drawing.model import build_plan, seen
 from forensics.drawing.scene import Outline, Scene, Text, text_width
@@ -39,16 +39,19 @@ class HopPicture:
 
     Parameters
     ----------
+    full
+        Everything that could be drawn.
     plan
-        What is drawn.
+        What is drawn of it.
     centres
-        Where each node stands. [pt]
+        Where each node that is drawn stands. [pt]
     routes
         Where each line runs.
     scene
         The painted picture.
     """
 
+    full: Plan
     plan: Plan
     centres: Mapping[str, Point]
     routes: tuple[Route, ...]
@@ -76,7 +79,8 @@ def draw_scene(graph: MultiDiGraph[str]) -> HopPicture:
     HopPicture
         The picture and where each node stands in it.
     """
-    plan = group_terminals(build_plan(graph))
+    full = build_plan(graph)
+    plan = take_together(full)
     layout = lay_out(plan)
     blocks, chains = legend.legend_blocks(graph, plan), legend.chain_rows(graph)
     inner = max(layout.width, _NARROWEST, *(b.width for b in blocks), *(text_width(c, legend.SIZE) for c in chains))
@@ -91,7 +95,7 @@ def draw_scene(graph: MultiDiGraph[str]) -> HopPicture:
     scene.add([Text(_MARGIN, y + 12, source, 8.0, colour=PALE)])
     scene.height = y + 12 + _MARGIN
     centres = {c.node: centre for c, centre in zip(plan.cards, layout.centres, strict=True)}
-    return HopPicture(plan, centres, tuple(layout.routes), scene)
+    return HopPicture(full, plan, centres, tuple(layout.routes), scene)
 
 
 def lay_out(plan: Plan) -> Layout:
@@ -120,19 +124,19 @@ def _paint_graph(scene: Scene, plan: Plan, layout: Layout) -> None:
     for line, route in pairs:
         scene.add(marks.band(line, route))
     for line, route in pairs:
-        scene.add(marks.line(line, route, _hint(line)))
+        scene.add(marks.line(line, route, _hint(line, plan)))
     for line, route in pairs:
         scene.add(marks.line_label(line, route))
     for card, (x, y) in zip(plan.cards, layout.centres, strict=True):
         scene.add(marks.card(card, x, y))
 
 
-def _hint(line: Line) -> str:
+def _hint(line: Line, plan: Plan) -> str:
     """What a viewer shows for a line."""
-    tail = f"{len(line.members)} terminals" if line.tail == GROUP else seen(line.tail)
+    tail, head = ("taken together" if end in plan.groups else seen(end) for end in (line.tail, line.head))
     reasons = [seen(e["reason"]) for e in line.edges if e.get("reason")]
-    head = f"{tail} \N{RIGHTWARDS ARROW} {seen(line.head)} ({' and '.join(line.tiers)})"
-    return " | ".join([head, *line.label, *reasons])
+    way = f"{tail} \N{RIGHTWARDS ARROW} {head} ({' and '.join(line.tiers)})"
+    return " | ".join([way, *line.label, *reasons])
 
 
 def _paint_legend(scene: Scene, blocks: Sequence[Block], chains: Sequence[str], y: float) -> float:

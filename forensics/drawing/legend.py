@@ -179,7 +179,7 @@ def _width_rows(plan: Plan) -> tuple[Row, ...]:
 
 def _mark_rows(plan: Plan) -> tuple[Row, ...]:
     """The marks in the picture, and how to read a label."""
-    rows = []
+    rows, merged = [], [line for line in plan.lines if line.members]
     if any(c.spikes for c in plan.cards) or any(line.spike for line in plan.lines):
         rows.append(Row("spike: unusual volume", lambda x, y: marks.flag(x + 9, y - 5)))
     if any(line.matched for line in plan.lines):
@@ -192,8 +192,10 @@ def _mark_rows(plan: Plan) -> tuple[Row, ...]:
         rows.append(Row("\N{RIGHTWARDS ARROW} bytes along the arrow, \N{LEFTWARDS ARROW} bytes back"))
     if any(line.edges[0].get("connections") for line in plan.lines):
         rows.append(Row("n\N{MULTIPLICATION SIGN}: number of connections or requests"))
-    if any(line.members for line in plan.lines):
+    if any(" terminals" in line.label[-1] for line in merged):
         rows.append(Row("n terminals: their lines without a spike or match, taken together"))
+    if any(" lines" in line.label[-1] for line in merged):
+        rows.append(Row("n lines: of nodes that were taken together, since there are too many to draw"))
     if any("\N{GREATER-THAN OR EQUAL TO}" in line.label[0] for line in plan.lines):
         rows.append(Row("\N{GREATER-THAN OR EQUAL TO}: of some of these lines the bytes were not observed"))
     return tuple(rows)

@@ -9,7 +9,7 @@ the same two nodes becomes one line, since it is one connection of which two thi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -113,12 +113,15 @@ class Plan:
         Tag of every proxy that connections went through.
     folded
         The proxies that are drawn as tags only.
+    groups
+        Nodes of the cards that stand for several nodes, with those nodes.
     """
 
     cards: tuple[Card, ...]
     lines: tuple[Line, ...]
     proxies: Mapping[str, str]
     folded: frozenset[str]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def seen(text: object) -> str:

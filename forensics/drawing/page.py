@@ -8,18 +8,22 @@ they stand in the static picture, and lines run as they run there.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from math import hypot
 from typing import TYPE_CHECKING, Any
 
 from forensics.drawing import marks
-from forensics.drawing.details import line_details, node_details
+from forensics.drawing.crowd import places_of_members
+from forensics.drawing.details import group_details, line_details, node_details, when
 from forensics.drawing.hops import heading
 from forensics.drawing.scene import FONTS, points_along
-from forensics.drawing.style import CHAIN_BAND, ROLES, TIERS, pen_width
+from forensics.drawing.style import CHAIN_BAND, ROLES, TIERS, format_time, pen_width
 from forensics.escaping import CONTENT_POLICY, html_template, script_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from networkx import MultiDiGraph
 
     from forensics.drawing.hops import HopPicture
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["to_page"]
 
 _POINTS = 12  # on each half of a line: enough for a curve to look like one
+_STEPS = 240  # of the time slider
+_SCRIPTS = ("hops_details.js", "hops.js", "hops_controls.js")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_page(graph: MultiDiGraph[str], picture: HopPicture) -> str:
@@ -59,9 +66,10 @@ def to_page(graph: MultiDiGraph[str], picture: HopPicture) -> str:
         when=when,
         roles={r: look for r, look in ROLES.items() if any(c.role == r for c in plan.cards)},
         tiers={t: look for t, look in TIERS.items() if any(t in line.tiers for line in plan.lines)},
+        together=_counted(picture),
         style=Markup((assets / "hops.css").read_text("utf-8")),  # noqa: S704 - ours
         cytoscape=Markup((assets / "cytoscape.min.js").read_text("utf-8")),  # noqa: S704 - the library's
-        script=Markup((assets / "hops.js").read_text("utf-8")),  # noqa: S704 - ours
+        script=Markup("\n".join((assets / name).read_text("utf-8") for name in _SCRIPTS)),  # noqa: S704 - ours
         data=Markup(script_json(_data(graph, picture))),  # noqa: S704 - escaped for a script
     )
 
@@ -69,18 +77,84 @@ def to_page(graph: MultiDiGraph[str], picture: HopPicture) -> str:
 def _data(graph: MultiDiGraph[str], picture: HopPicture) -> dict[str, Any]:
     """Everything the page's script knows."""
     zone = graph.graph.get("timezone") or "UTC"
-    plan, ids = picture.plan, {c.node: f"n{i}" for i, c in enumerate(picture.plan.cards)}
-    nodes = [
-        _node(c, ids[c.node], picture.centres[c.node]) | {"about": node_details(graph, c.node, zone)}
-        for c in plan.cards
-    ]
-    lines = []
-    for i, (line, route) in enumerate(zip(plan.lines, picture.routes, strict=True)):
-        ends = {"source": ids[line.tail], "target": ids[line.head]}
+    title, statement, range_ = heading(graph)
+    folded = sorted(picture.plan.folded)
+    proxies = [{"tag": picture.plan.proxies[p], "about": node_details(graph, p, zone)} for p in folded]
+    nodes, ids = _nodes(graph, picture, zone)
+    lines = _lines(picture, ids, zone)
+    return {
+        "nodes": nodes,
+        "lines": lines,
+        "proxies": proxies,
+        "steps": _steps([row["when"] for row in (*nodes, *lines)], zone),
+        "fonts": ", ".join(FONTS),
+        "band": CHAIN_BAND,
+        "heading": {"title": title, "statement": statement, "range": range_},
+    }
+
+
+def _counted(picture: HopPicture) -> str:
+    """What is taken together, in words; empty where nothing is."""
+    nodes = sum(map(len, picture.plan.groups.values()))
+    lines = sum(len(line.members) for line in picture.plan.lines)
+    return f"{nodes:,} nodes and {lines:,} lines" if nodes or lines else ""
+
+
+def _nodes(graph: MultiDiGraph[str], picture: HopPicture, zone: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The nodes for the script: those of the picture, then those that it takes together; and the id of each."""
+    plan, beside = picture.plan, places_of_members(picture)
+    members = {node: group for group, nodes in plan.groups.items() for node in nodes}
+    cards = [*plan.cards, *(c for c in picture.full.cards if c.node in members)]
+    ids = {c.node: f"n{i}" for i, c in enumerate(cards)}
+    rows = []
+    for card in cards:
+        own = plan.groups.get(card.node)
+        facts = [graph.nodes.get(node, {}) for node in ((card.node,) if own is None else own)]
+        rows.append(
+            _node(card, ids[card.node], picture.centres.get(card.node) or beside[card.node])
+            | {"about": group_details(card) if own is not None else node_details(graph, card.node, zone)}
+            | {"when": when(facts, "first_seen", "last_seen"), "group": own is not None}
+            | {"of": ids[members[card.node]] if card.node in members else None}
+        )
+    return rows, ids
+
+
+def _lines(picture: HopPicture, ids: Mapping[str, str], zone: str) -> list[dict[str, Any]]:
+    """The lines for the script: those of the picture, then those that it takes together."""
+    drawn = zip(picture.plan.lines, picture.routes, strict=True)
+    names = {c.node: c.lines[0] for c in picture.plan.cards if c.node in picture.plan.groups}
+    rows: list[dict[str, Any]] = []
+    merged: dict[int, str] = {}
+    for i, (line, route) in enumerate(drawn):
         way = _way(picture.centres[line.tail], picture.centres[line.head], route)
-        lines.append(_line(line, f"e{i}") | ends | way | {"about": line_details(line, zone)})
-    proxies = [{"tag": plan.proxies[p], "about": node_details(graph, p, zone)} for p in sorted(plan.folded)]
-    return {"nodes": nodes, "lines": lines, "proxies": proxies, "fonts": ", ".join(FONTS), "band": CHAIN_BAND}
+        about = line_details(line, zone, names)
+        rows.append(_line(line, f"e{i}") | way | _ends(line, ids) | {"about": about, "of": None})
+        merged |= {id(member): f"e{i}" for member in line.members}
+    for line in picture.full.lines:
+        if id(line) in merged:
+            facts = {"about": line_details(line, zone), "of": merged[id(line)], "label": "", "weights": []}
+            rows.append(_line(line, f"e{len(rows)}") | _ends(line, ids) | facts)
+    return rows
+
+
+def _ends(line: Line, ids: Mapping[str, str]) -> dict[str, Any]:
+    """Where a line begins and ends, when it was seen, and whether it stands for several."""
+    return {
+        "source": ids[line.tail],
+        "target": ids[line.head],
+        "when": when(line.edges),
+        "group": bool(line.members),
+    }
+
+
+def _steps(times: Sequence[Sequence[int | None]], zone: str) -> list[list[Any]]:
+    """The moments at which the page's time can be cut, evenly from the first to the last, each in words."""
+    known = [moment for pair in times for moment in pair if moment is not None]
+    if not known:
+        return []
+    first, last = min(known), max(known)
+    moments = sorted({first + (last - first) * i // _STEPS for i in range(_STEPS + 1)})
+    return [[m, format_time(_EPOCH + timedelta(microseconds=m), zone)] for m in moments]
 
 
 def _node(card: Card, identity: str, centre: Point) -> dict[str, Any]:

@@ -41,9 +41,13 @@ FONTS = (
     "Noto Sans CJK JP",
     "Noto Sans JP",
     "IPAexGothic",
+    "IPAPGothic",
+    "TakaoPGothic",
+    "VL PGothic",
     "Hiragino Sans",
     "Yu Gothic",
     "Meiryo",
+    "MS PGothic",
     "sans-serif",
 )
 """Fonts in the order in which a character is looked for; from the third on they hold Japanese."""
@@ -98,6 +102,8 @@ class Text:
         Colour as ``#rrggbb``.
     anchor
         Which point of the line stands at x.
+    turn
+        How far it is turned around (x, y), clockwise. [degrees]
     """
 
     x: float
@@ -107,6 +113,7 @@ class Text:
     bold: bool = False
     colour: str = "#1a1a1a"
     anchor: Anchor = "start"
+    turn: float = 0.0
 
 
 @dataclass(slots=True)

@@ -68,4 +68,5 @@ def _text(item: Text) -> str:
     weight = ' font-weight="bold"' if item.bold else ""
     anchor = f' text-anchor="{item.anchor}"' if item.anchor != "start" else ""
     place = f'x="{_n(item.x)}" y="{_n(item.y)}" font-size="{_n(item.size)}" fill="{item.colour}"'
-    return f"<text {place}{weight}{anchor}>{markup_safe(item.text)}</text>"
+    turn = f' transform="rotate({_n(item.turn)} {_n(item.x)} {_n(item.y)})"' if item.turn else ""
+    return f"<text {place}{weight}{anchor}{turn}>{markup_safe(item.text)}</text>"

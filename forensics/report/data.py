@@ -42,7 +42,9 @@ class ReportData:
     relays
         Relay candidates: rank, dst, names, score, terminals, first_seen, last_seen, bytes_out, bytes_in, reasons.
     charts
-        Caption, and SVG text or PNG bytes, of each chart.
+        Caption, and SVG text or PNG bytes, of each chart of volumes.
+    rasters
+        The same of the contacts of regular contacts.
     sources
         Rows of the table ``sources``.
     coverage
@@ -68,6 +70,7 @@ class ReportData:
     others: Rows
     relays: Rows
     charts: Sequence[tuple[str, str | bytes]]
+    rasters: Sequence[tuple[str, str | bytes]]
     sources: Rows
     coverage: Rows
     assumptions: Sequence[str]

@@ -106,6 +106,7 @@ def defanged_report(data: ReportData) -> ReportData:
         others=others,
         relays=relays,
         charts=[(safe.text(caption), picture) for caption, picture in data.charts],
+        rasters=[(safe.text(caption), picture) for caption, picture in data.rasters],
         assumptions=[safe.text(sentence) for sentence in data.assumptions],
         coverage=safe.rows(data.coverage, but=_OF_FILES),
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forensics.detectors import all_detectors
-from forensics.drawing import draw_hops
+from forensics.drawing import draw_heatmap, draw_hops, draw_timeline
 from forensics.drawing.style import format_bytes, format_p, format_time, zone_name
 from forensics.escaping import CONTENT_POLICY, html_template
 from forensics.reading.gaps import gaps_of
@@ -108,7 +108,7 @@ def render_report(data: ReportData, *, words: Words = ENGLISH, defang: bool = Fa
         sources=sources,
         gaps=_gaps(sources),
         place={row["source"]: number for number, row in enumerate(sources, 1)},
-        charts=[(caption, _image(picture)) for caption, picture in data.charts],
+        **_pictures(data),
         settings=[(name, json.dumps(data.settings[name], default=str)) for name in sorted(data.settings)],
         coverage=_rows(data.coverage),
         items=_items,
@@ -125,6 +125,20 @@ def _range(start: datetime | None, end: datetime | None, zone: str, words: Words
         return words("not observed")
     first, last = (format_time(moment, zone)[:-3] for moment in (start, end))
     return words("{first} to {last} ({zone})", first=first, last=last, zone=zone_name(zone, start))
+
+
+def _pictures(data: ReportData) -> dict[str, Any]:
+    """Charts, rasters, heat map and timeline, as images, by their names in the template."""
+    import pandas as pd
+
+    spikes, beacons = (pd.DataFrame([dict(r) for r in rows], dtype=object) for rows in (data.spikes, data.beacons))
+    timeline = draw_timeline(data.graph, spikes=spikes, beacons=beacons)
+    return {
+        "charts": [(caption, _image(picture)) for caption, picture in data.charts],
+        "rasters": [(caption, _image(picture)) for caption, picture in data.rasters],
+        "heatmap": _image(draw_heatmap(data.graph).render("svg").decode()),
+        "timeline": _image(timeline.render("svg").decode()),
+    }
 
 
 def _rows(rows: Rows) -> list[Row]:

@@ -16,6 +16,7 @@ import forensics as fx
 from forensics.detectors import all_detectors
 from forensics.detectors._findings import KEYS
 from forensics.detectors._spike_reasons import ASKED
+from forensics.drawing.beats import times_of
 from forensics.engines import VIEWS, query_text
 from forensics.origins import REQUESTS
 from forensics.schema import PARTS, TABLES
@@ -150,6 +151,7 @@ def everything(case: Case) -> dict[str, Any]:
         "coverage": [detector.coverage(case, **options_of(name)) for name, detector in all_detectors().items()],
         "relays": relays,
         "explained": fx.explain(case, found.iloc[0]).rows,
+        "beats": times_of(case, found.iloc[0]),
         "graph": (list(graph.nodes(data=True)), list(graph.edges(data=True, keys=True)), graph.graph),
         "selected": {name: sorted_rows(selected_flows(case.sql, "a case", rows)) for name, rows in named.items()},
         "requests": sorted_rows(case.sql(REQUESTS, relays=SERVERS_ASKED).to_arrow()),
