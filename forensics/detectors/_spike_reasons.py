@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.detectors._findings import KEYS, time_text
-from forensics.detectors._spike_windows import SENT, inside_table
+from forensics.detectors._office import inside_of
+from forensics.detectors._spike_windows import SENT
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _reason(case: Case, windows: Windows, series: Series, run: Run, row: dict[st
     return f"{row['src']} {verb.format(value)} {shown} {when} from {since}; {expected} was to be expected{kind}{said}"
 
 
-def trimmed(case: Case, found: list[dict[str, Any]], roles: Roles) -> list[dict[str, Any]]:
+def trimmed(case: Case, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the findings with the minutes in which it began and ended, instead of the edges of windows.
 
     Minutes at either end that hold less than `TRIMMED` of what was sent do not count: other business with that server.
@@ -112,7 +113,7 @@ def trimmed(case: Case, found: list[dict[str, Any]], roles: Roles) -> list[dict[
         {"finding": place, "server": found[place]["dst"]} | {key: found[place][key] for key in ("src", "start", "end")}
         for place in sent
     ]
-    tables = {"keys": pa.Table.from_pylist(keys, KEYS), "inside": inside_table(case, roles)}
+    tables = {"keys": pa.Table.from_pylist(keys, KEYS), "inside": inside_of(case)}
     minutes = case.sql(query_text("spike_minutes"), **tables).to_arrow().to_pandas()
     trimmed_ = [{key: value for key, value in one.items() if key != "measure"} for one in found]
     for place, rows in minutes.groupby("finding"):

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.detectors._findings import size_text
+from forensics.detectors._office import inside_of
 from forensics.engines import query_text
 from forensics.workdays import holidays_in, is_workday
 
@@ -31,7 +32,6 @@ __all__ = [
     "Pool",
     "Series",
     "Windows",
-    "inside_table",
     "read_windows",
     "window_of",
 ]
@@ -239,7 +239,7 @@ def read_windows(
         query_text(measure.text),
         options=pa.Table.from_pylist([row], OPTIONS),
         members=_members(roles),
-        inside=inside_table(case, roles),
+        inside=inside_of(case),
     ).to_arrow().to_pandas()  # fmt: skip
     parts = {str(part): rows for part, rows in frame.groupby("part")}
     empty = frame.iloc[:0]
@@ -260,12 +260,6 @@ def read_windows(
         unobserved=int(counts["square"]),
         totals=int(counts["total"]),
     )
-
-
-def inside_table(case: Case, roles: Roles) -> pa.Table:
-    """Return the servers of the office."""
-    known = case.sql("SELECT DISTINCT server FROM traffic").to_arrow()["server"].to_pylist()
-    return pa.table({"server": pa.array(sorted(server for server in known if roles.is_inside(server)), pa.string())})
 
 
 def _members(roles: Roles) -> pa.Table:

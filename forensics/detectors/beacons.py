@@ -58,7 +58,7 @@ import numpy as np
 
 from forensics.detectors._clockwork import Measured, measure
 from forensics.detectors._findings import Coverage, findings_frame, period_text, without_uploads
-from forensics.detectors._pairs import STROBE, blocks_of, count_pairs, find_pairs
+from forensics.detectors._pairs import STROBE, blocks_of, find_pairs
 from forensics.detectors._rita import rita_scores
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ def coverage(case: Case, *, least_contacts: int = 6) -> Coverage:
     Coverage
         The counts, and why some pairs were not tested.
     """
-    pairs, total = find_pairs(case, least_contacts), count_pairs(case)
-    tested = pairs.table.num_rows
+    pairs = find_pairs(case, least_contacts)
+    tested, total = pairs.table.num_rows, pairs.total
     few = total - tested - pairs.strobes
     why = [f"fewer than {least_contacts} contacts"] if few else []
     if pairs.strobes:

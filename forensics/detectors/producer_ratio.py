@@ -43,6 +43,7 @@ import pyarrow as pa
 from forensics.detectors._chance import MAD_TO_SIGMA, Floats, q_values
 from forensics.detectors._findings import Coverage, findings_frame, size_text, time_text
 from forensics.detectors._office import office_of
+from forensics.detectors._remembered import remembered
 from forensics.detectors.volume_spikes import window_of
 from forensics.engines import query_text
 
@@ -151,6 +152,7 @@ def coverage(case: Case, *, least_bytes: int = 1_000_000, history: int = HISTORY
     return Coverage("producer_ratio", tested, untested, "; ".join(why), refused=known["refused"])
 
 
+@remembered
 def _windows(case: Case, least_bytes: int, history: int) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the windows of pairs with a candidate, in order; and what is known of all: how many, and their spread."""
     hourly = window_of(case) >= timedelta(hours=1)

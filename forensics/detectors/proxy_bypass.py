@@ -42,6 +42,7 @@ import pyarrow as pa
 from forensics.addresses import is_private
 from forensics.detectors._findings import Coverage, findings_frame, records_of, size_text, time_text
 from forensics.detectors._office import office_of, quarters_of
+from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def coverage(case: Case) -> Coverage:
     return Coverage("proxy_bypass", len(users), terminals - len(users), "; ".join(why), "terminals")
 
 
+@remembered
 def _users(case: Case) -> dict[str, tuple[int, int]]:
     """Return the terminals that use a proxy, with their contacts through it and past it."""
     rows = case.sql(query_text("proxy_users"), **office_of(case)).to_arrow().to_pylist()

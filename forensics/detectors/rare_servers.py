@@ -43,6 +43,7 @@ import pyarrow as pa
 from forensics.detectors._chance import q_values
 from forensics.detectors._findings import Coverage, findings_frame, records_of, time_text
 from forensics.detectors._office import office_of, quarters_of
+from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def coverage(case: Case, *, most_share: float = 0.05, least_days: int = 3, max_q
     return Coverage("rare_servers", tested, len(servers) - tested, "; ".join(why), unit)
 
 
+@remembered
 def _servers(case: Case, most_share: float, least_days: int) -> pd.DataFrame:
     """Return the servers that few terminals met; ``possible`` and ``before`` only where the days suffice."""
     if not 0 < most_share <= 1 or least_days < 2:  # noqa: PLR2004  # a habit has two days at least

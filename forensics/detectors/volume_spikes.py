@@ -74,6 +74,7 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.detectors._findings import Coverage, findings_frame, without_uploads
+from forensics.detectors._remembered import remembered
 from forensics.detectors._spike_baselines import Judged, judge
 from forensics.detectors._spike_reasons import UNSAID, attributed, finding, is_upload, trimmed
 from forensics.detectors._spike_runs import Run, Tested, bursts, crowded, drain_p, drains, unexplained
@@ -88,7 +89,7 @@ from forensics.detectors._spike_windows import (
     window_of,
 )
 from forensics.engines import query_text
-from forensics.roles import Roles, find_roles
+from forensics.roles import find_roles
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -115,6 +116,9 @@ TITLE = "Volumes above what is usual"
 VALUE = "bytes sent; where no record says them, what the reason says [B]"
 SCORE = "greatest robust z of its windows, or the CUSUM of a drain [1]"
 
+LEAST_BYTES = 1_000_000
+"""Least that a terminal must send to a server in an hour for that to be a spike. [B]"""
+
 TERMINAL_FLOOR = 10
 """Times the floor of a pair that a terminal must send to all servers together. [1]"""
 
@@ -139,7 +143,7 @@ def series_by(case: Case, window: timedelta) -> pd.DataFrame:
 def detect(
     case: Case,
     *,
-    least_bytes: int = 1_000_000,
+    least_bytes: int = LEAST_BYTES,
     max_q: float = 0.01,
     least_drain: float = 10.0,
     least_spread: float = 0.7,
@@ -181,7 +185,7 @@ def detect(
     if least_bytes < 0 or not 0 < max_q < 1 or least_drain <= 0 or least_spread <= 0:
         raise ValueError("least_bytes >= 0, 0 < max_q < 1, least_drain > 0 and least_spread > 0 are needed")
     roles = find_roles(case)
-    read = _read(case, roles, least_bytes, holidays)
+    read = _read(case, least_bytes, None if holidays is None else frozenset(holidays))
     tested = _tested(read, least_bytes, least_drain=least_drain, least_spread=least_spread)
     found: list[dict[str, Any]] = []
     for pairs, terminals in tested:
@@ -192,7 +196,7 @@ def detect(
         told = _flagged(terminals, left, max_q)
         runs = bursts(terminals.series, terminals.judged, told, terminals.windows.window // MICROSECOND)
         found += [finding(case, terminals, run, _q(terminals, run)) for run in runs]
-    return findings_frame(case, attributed(case, trimmed(case, _strongest(found), roles), roles))
+    return findings_frame(case, attributed(case, trimmed(case, _strongest(found)), roles))
 
 
 def coverage(case: Case) -> Coverage:
@@ -202,7 +206,7 @@ def coverage(case: Case) -> Coverage:
     files. A window that other rows of the same pair observe is tested on what those say. Pairs of which no row does are
     tested on requests, durations and reply sizes instead, and it says so.
     """
-    main, *others = _read(case, find_roles(case), 0, ())
+    main, *others = _read(case, LEAST_BYTES, None)  # what is counted is the same whatever the floor
     why = []
     refused, files, sources = without_uploads(case)
     if refused:
@@ -233,7 +237,7 @@ def series_of(case: Case, finding: Mapping[str, Any]) -> pd.DataFrame:
     options = inspect.signature(detect).parameters
     least, drain, spread = (options[name].default for name in ("least_bytes", "least_drain", "least_spread"))
     [(pairs, terminals)] = _tested(
-        _read(case, find_roles(case), least, None)[:1], least, least_drain=drain, least_spread=spread
+        _read(case, least, None)[:1], least, least_drain=drain, least_spread=spread
     )
     tested = terminals if finding["dst"] is None else pairs
     series, window = tested.series, tested.windows.window
@@ -255,8 +259,10 @@ def series_of(case: Case, finding: Mapping[str, Any]) -> pd.DataFrame:
     return near_frame.reindex(whole).reset_index()
 
 
-def _read(case: Case, roles: Roles, least: float, holidays: Collection[date] | None) -> list[Windows]:
+@remembered
+def _read(case: Case, least: float, holidays: frozenset[date] | None) -> list[Windows]:
     """Return the windows of what was sent, and those of other measures where some rows do not say what was sent."""
+    roles = find_roles(case)
     share = SHORT_FLOOR if window_of(case) < timedelta(hours=1) else 1.0
     main = read_windows(case, roles, SENT, least=share * least, least_total=TERMINAL_FLOOR * least, holidays=holidays)
     instead = INSTEAD if main.unobserved else ()

@@ -1,6 +1,7 @@
 -- Pairs of terminal and outside server, each at the vantage that saw most of its contacts; of equal ones, the first.
 -- `terminals` and `inside` say who is who; `limits` has the fewest contacts. `grain` is the
--- unit of the times of that vantage: 0 (finer than a second), 1 or 60. [s]
+-- unit of the times of that vantage: 0 (finer than a second), 1 or 60. [s] `total` counts all pairs, however few contacts
+-- they have.
 WITH seen AS (
     SELECT
         c.src AS src,
@@ -25,6 +26,9 @@ ranked AS (
         max(fine) OVER (PARTITION BY vantage) AS fine,
         row_number() OVER (PARTITION BY src, server ORDER BY contacts DESC NULLS LAST, vantage NULLS LAST) AS place
     FROM seen
+),
+best AS (
+    SELECT * FROM ranked WHERE place = 1
 )
 SELECT
     r.src AS src,
@@ -34,8 +38,10 @@ SELECT
     r.first_seen AS first_seen,
     r.last_seen AS last_seen,
     r.name AS name,
-    CASE WHEN r.fine = 2 THEN 0 WHEN r.fine = 1 THEN 1 ELSE 60 END AS grain
-FROM ranked r
+    CASE WHEN r.fine = 2 THEN 0 WHEN r.fine = 1 THEN 1 ELSE 60 END AS grain,
+    a.total AS total
+FROM best r
 CROSS JOIN limits l
-WHERE r.place = 1 AND r.contacts >= l.least
+CROSS JOIN (SELECT count(*) AS total FROM best) a
+WHERE r.contacts >= l.least
 ORDER BY src NULLS LAST, server NULLS LAST
