@@ -282,10 +282,14 @@ def _charts(found: Investigation, words: Words) -> list[tuple[str, str]]:
     import pandas as pd
 
     window = volume_spikes.window_of(found.case)
-    series = volume_spikes.series_by(found.case, window)
-    whole = pd.date_range(series["start"].min(), series["start"].max(), freq=window) if len(series) else None
+    charted = [dst for dst in found.relays["dst"] if dst in set(found.spikes["dst"])][:MOST_CHARTS]
+    if not charted:
+        return []
+    series = volume_spikes.series_by(found.case, window, charted)
+    first, last = (time.floor(window) for time in map(pd.Timestamp, volume_spikes.span_of(found.case)))
+    whole = pd.date_range(first, last, freq=window)
     charts = []
-    for dst in [dst for dst in found.relays["dst"] if dst in set(found.spikes["dst"])][:MOST_CHARTS]:
+    for dst in charted:
         spikes = found.spikes[found.spikes["dst"] == dst]
         toward = _toward(found, series[(series["server"] == dst) & series["bytes_out"].notna()], set(spikes["src"]))
         summed = toward.groupby("start")["bytes_out"].sum().reindex(whole, fill_value=0)

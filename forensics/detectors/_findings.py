@@ -43,15 +43,17 @@ KEYS = pa.schema(
 )
 
 BEHIND = """
-SELECT k.finding AS finding, c.source AS source, c.record AS record
-FROM keys k
-JOIN contacts c ON c.src = k.src AND c.server = k.server AND c.start < k."end" AND c."end" >= k.start
-UNION ALL
-SELECT k.finding, c.source, c.record
-FROM keys k
-JOIN contacts c ON c.src = k.src AND c.start < k."end" AND c."end" >= k.start
-WHERE k.server IS NULL
+SELECT f.finding AS finding, c.source AS source, c.record AS record
+FROM found f
+JOIN contacts c ON c.src = f.src AND c.server = f.server AND c.start < f."end" AND c."end" >= f.start
 """
+
+BEHIND_ALL = """
+SELECT f.finding AS finding, c.source AS source, c.record AS record
+FROM found f
+JOIN contacts c ON c.src = f.src AND c.start < f."end" AND c."end" >= f.start
+"""
+"""The same with any server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,11 @@ def findings_frame(case: Case, findings: Sequence[dict[str, object]]) -> pd.Data
         for src in (f["src"], f.get("seen_as"))
         if "evidence" not in f
     ]
-    rows = case.sql(BEHIND, keys=pa.Table.from_pylist(keys, KEYS)).to_arrow().to_pylist()
     behind = [cast("list[tuple[str, int]]", finding.get("evidence", [])) for finding in findings]
-    for row in rows:
-        behind[row["finding"]].append((row["source"], row["record"]))
+    for query, some in ((BEHIND, True), (BEHIND_ALL, False)):
+        found = pa.Table.from_pylist([key for key in keys if (key["server"] is not None) == some], KEYS)
+        for number, rows in enumerate(records_of(case, query, found, count=len(findings))):
+            behind[number] += rows
     cited = [
         {name: value for name, value in finding.items() if name not in ("seen_as", "evidence")}
         | dict(zip(("source", "record"), cite(evidence), strict=True))
@@ -142,7 +145,9 @@ def all_findings(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return whole
 
 
-def records_of(case: Case, query: str, found: pa.Table, **tables: pa.Table) -> list[list[tuple[str, int]]]:
+def records_of(
+    case: Case, query: str, found: pa.Table, *, count: int | None = None, **tables: pa.Table
+) -> list[list[tuple[str, int]]]:
     """Return the rows that findings stand on, as ``evidence`` of `findings_frame` takes them.
 
     Parameters
@@ -152,12 +157,15 @@ def records_of(case: Case, query: str, found: pa.Table, **tables: pa.Table) -> l
     query
         Returns ``finding``, ``source`` and ``record``.
     found
-        The findings, as the query wants them, under the name ``found``; ``finding`` counts them from 0.
+        The findings, as the query wants them, under the name ``found``; ``finding`` counts them from 0. Without any
+        nothing is asked.
+    count
+        How many findings there are, where not every one of them is in ``found`` once.
     **tables
         Other tables that the query wants.
     """
-    behind: list[list[tuple[str, int]]] = [[] for _ in range(found.num_rows)]
-    if behind:
+    behind: list[list[tuple[str, int]]] = [[] for _ in range(found.num_rows if count is None else count)]
+    if found.num_rows:
         rows = case.sql(query, found=found, **tables).to_arrow().to_pydict()
         for number, source, record in zip(rows["finding"], rows["source"], rows["record"], strict=True):
             behind[number].append((source, record))

@@ -132,7 +132,7 @@ def attributed(case: Case, found: list[dict[str, Any]], roles: Roles) -> list[di
     """Return the findings with a gateway's put to the terminal that alone asked for the server in that time."""
     behind = [(place, one) for place, one in enumerate(found) if one["src"] in roles.gateways]
     keys = [{"finding": place, "server": f["dst"], "start": f["start"], "end": f["end"]} for place, f in behind]
-    rows = case.sql(ASKED, keys=pa.Table.from_pylist(keys, KEYS)).to_arrow().to_pylist()
+    rows = case.sql(ASKED, keys=pa.Table.from_pylist(keys, KEYS)).to_arrow().to_pylist() if keys else []
     for place, one in behind:
         asked = [row["src"] for row in rows if row["finding"] == place and row["src"] in roles.terminals]
         if len(asked) == 1:

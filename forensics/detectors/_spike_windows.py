@@ -33,6 +33,7 @@ __all__ = [
     "Series",
     "Windows",
     "read_windows",
+    "span_of",
     "window_of",
 ]
 
@@ -197,11 +198,12 @@ class Windows:
 
 def window_of(case: Case) -> timedelta:
     """Return the window by which a case is looked at: an hour, or a minute where it is shorter than `SHORT_CASE`."""
-    first, last = _span(case)
+    first, last = span_of(case)
     return timedelta(minutes=1) if first is not None and last - first < SHORT_CASE else timedelta(hours=1)
 
 
-def _span(case: Case) -> tuple[datetime | None, datetime]:
+def span_of(case: Case) -> tuple[datetime | None, datetime]:
+    """Return the first and the last minute of a case; None and 1970 where it has none."""
     span = case.sql("SELECT min(minute) AS first, max(minute) AS last FROM volumes").to_arrow().to_pylist()[0]
     return span["first"], span["last"] or datetime.fromtimestamp(0, UTC)
 
@@ -230,7 +232,7 @@ def read_windows(
     holidays
         Days on which nobody works, beside weekends; None for those of the case's zone.
     """
-    first, last = _span(case)
+    first, last = span_of(case)
     begin, window = first or last, window_of(case)
     settled = begin + (last - begin) * SETTLING
     row = {"by_minute": window < timedelta(hours=1), "settled": settled, "measure": measure.name}

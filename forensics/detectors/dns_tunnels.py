@@ -85,7 +85,9 @@ LEAST = timedelta(microseconds=1)
 CLIENTS = "SELECT count(DISTINCT client) AS clients, count(*) - count(client) AS nameless FROM names WHERE how = 'dns'"
 
 
-def detect(case: Case, *, least_subdomains: int = LEAST_SUBDOMAINS, least_bytes: int = 2000, crowd: float = 0.1) -> pd.DataFrame:
+def detect(
+    case: Case, *, least_subdomains: int = LEAST_SUBDOMAINS, least_bytes: int = 2000, crowd: float = 0.1
+) -> pd.DataFrame:
     """Return the domains of a case under which a client looked up what carries data, as findings, in order of time.
 
     Parameters

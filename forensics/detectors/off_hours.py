@@ -165,9 +165,7 @@ def coverage(
     return Coverage("off_hours", tested, p.size - tested, why, "nights and days off of terminals")
 
 
-def _periods(
-    case: Case, hours: tuple[float, float], holidays: Container[date] | None, crowd: float
-) -> _Periods:
+def _periods(case: Case, hours: tuple[float, float], holidays: Container[date] | None, crowd: float) -> _Periods:
     """Return what every terminal did in every period; once where the days off are those of the case's zone."""
     return _usual_periods(case, hours, crowd) if holidays is None else _Periods(case, hours, holidays, crowd)
 

@@ -86,13 +86,14 @@ from forensics.detectors._spike_windows import (
     Series,
     Windows,
     read_windows,
+    span_of,
     window_of,
 )
 from forensics.engines import query_text
 from forensics.roles import find_roles
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import date
 
     import pandas as pd
@@ -109,6 +110,7 @@ __all__ = [
     "is_upload",
     "series_by",
     "series_of",
+    "span_of",
     "window_of",
 ]
 
@@ -134,10 +136,11 @@ SHOWN_WINDOWS = 72
 MICROSECOND = timedelta(microseconds=1)
 
 
-def series_by(case: Case, window: timedelta) -> pd.DataFrame:
-    """Return bytes and connections of each client and server in each window: an hour, or a minute."""
+def series_by(case: Case, window: timedelta, servers: Sequence[str]) -> pd.DataFrame:
+    """Return bytes and connections of each client with each of some servers in each window: an hour, or a minute."""
     windows = pa.table({"hourly": [window >= timedelta(hours=1)]})
-    return case.sql(query_text("series"), windows=windows).to_pandas()
+    named = pa.table({"server": pa.array(servers, pa.string())})
+    return case.sql(query_text("series"), windows=windows, named=named).to_pandas()
 
 
 def detect(
@@ -236,9 +239,7 @@ def series_of(case: Case, finding: Mapping[str, Any]) -> pd.DataFrame:
 
     options = inspect.signature(detect).parameters
     least, drain, spread = (options[name].default for name in ("least_bytes", "least_drain", "least_spread"))
-    [(pairs, terminals)] = _tested(
-        _read(case, least, None)[:1], least, least_drain=drain, least_spread=spread
-    )
+    [(pairs, terminals)] = _tested(_read(case, least, None)[:1], least, least_drain=drain, least_spread=spread)
     tested = terminals if finding["dst"] is None else pairs
     series, window = tested.series, tested.windows.window
     number = {key: place for place, key in enumerate(zip(series.src, series.dst, strict=True))}

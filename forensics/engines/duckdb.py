@@ -45,6 +45,9 @@ MACROS = {
 }
 """Functions of Spark that DuckDB has under other names, so that one text runs on both."""
 
+HANDED = "handed over to this query"
+"""What a table is called while it is handed over."""
+
 WIDE = pa.decimal128(38, 0)
 """What DuckDB makes of its 128-bit integers; the sum of a column of integers is one."""
 
@@ -147,8 +150,14 @@ class DuckDBEngine:
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             raise QueryError("a case is read-only: write one SELECT")
         cursor = self._connection.cursor()
-        for name, table in {**self._arrow, **tables}.items():
+        for name, table in self._arrow.items():
             cursor.register(name, table)
+        for name, table in tables.items():
+            # Of a table of its own it knows how many rows there are, and joins by that; of Arrow's it does not.
+            known = '"' + name.replace('"', '""') + '"'
+            cursor.register(HANDED, table)
+            cursor.execute(f'CREATE TEMPORARY TABLE {known} AS SELECT * FROM "{HANDED}"')  # noqa: S608  # quoted
+            cursor.unregister(HANDED)
         # A SELECT can carry a COPY in its WITH clause, though not in parentheses: there the binder refuses it.
         cursor.execute(f"EXPLAIN SELECT * FROM ({text}\n)")  # noqa: S608  # one SELECT, and nothing is run
         return cursor

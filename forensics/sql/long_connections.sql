@@ -27,7 +27,9 @@ SELECT
     CAST(NULL AS BIGINT) AS tested, k.src, k.server, k.port, k.proto, k.name, k.lasted, k.connections, k.long_ones,
     min(c.start) AS start, min(c."end") AS "end", max(c.pieces) AS pieces
 FROM kept k
+CROSS JOIN options p
 JOIN connections c ON c.src = k.src AND c.server = k.server AND c.proto IS NOT DISTINCT FROM k.proto
     AND c.port IS NOT DISTINCT FROM k.port AND c.lasted = k.lasted
+WHERE c.lasted >= p.least_us
 GROUP BY k.src, k.server, k.port, k.proto, k.name, k.lasted, k.connections, k.long_ones
 ORDER BY tested NULLS LAST, src NULLS LAST, server NULLS LAST, port NULLS LAST, proto NULLS LAST

@@ -7,6 +7,13 @@ WITH known AS (
     WHERE address IS NOT NULL
     GROUP BY address
 ),
+seen AS (
+    SELECT
+        src, server, name, CAST(floor(unix_micros(start) / 900000000) AS BIGINT) AS quarter,
+        min(start) AS start, max("end") AS "end", count(*) AS contacts
+    FROM contacts
+    GROUP BY 1, 2, 3, 4
+),
 met AS (
     SELECT
         c.src AS src,
@@ -15,11 +22,11 @@ met AS (
         min(c.server) AS server,
         min(c.start) AS start,
         max(c."end") AS "end",
-        count(*) AS contacts
-    FROM contacts c
+        sum(CAST(c.contacts AS DOUBLE)) AS contacts
+    FROM seen c
     JOIN terminals t ON c.src = t.src
     JOIN outside o ON c.server = o.server
-    JOIN quarters q ON CAST(floor(unix_micros(c.start) / 900000000) AS BIGINT) = q.quarter
+    JOIN quarters q ON c.quarter = q.quarter
     LEFT JOIN known k ON c.server = k.address
     GROUP BY c.src, coalesce(c.name, k.name, c.server), q.day
 ),

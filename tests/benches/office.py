@@ -76,7 +76,7 @@ class Office:
 
 @dataclass
 class Rows:
-    """Flows of a day before they are in order: arrays of one length. Times are since the day's midnight. [us], [B]"""
+    """Flows of a day: arrays of one length. Times are in [us], since the day's midnight at first; sizes in [B]."""
 
     start: np.ndarray
     lasted: np.ndarray
@@ -105,7 +105,7 @@ def make_office(folder: Path, flows: int, seed: int = 1) -> None:
     """
     office = Office(flows, seed)
     case = fx.open_case(folder, timezone="Asia/Tokyo")
-    addresses, names, terminals = _texts(office)
+    texts = _texts(office)
     written = 0
     with case._store.adding():
         part = case._store.begin()
@@ -113,9 +113,10 @@ def make_office(folder: Path, flows: int, seed: int = 1) -> None:
             rng = np.random.default_rng([seed, day])
             rows = _joined([_browsing(office, day, rng), _polls(office, day, rng), *_planted(office, day, rng)])
             rows = rows.ordered()
+            rows.start += START + day * DAY
             for begin in range(0, len(rows.start), BATCH):
                 piece = Rows(*(column[begin : begin + BATCH] for column in vars(rows).values()))
-                _write(part, piece, START + day * DAY, written, (addresses, names, terminals), rng)
+                _write(part, piece, written, texts, rng)
                 written += len(piece.start)
         part.commit(_source(written, seed), None, None)
 
@@ -132,7 +133,7 @@ def _texts(office: Office) -> tuple[pa.Array, pa.Array, pa.Array]:
 
 def _hours(day: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """Return times of a day at which people do things; few at night, few on days off. [us]"""
-    night = rng.random(count) < (0.03 if day % 7 < 5 else 0.3)  # noqa: PLR2004  # Saturday and Sunday
+    night = rng.random(count) < (0.03 if day % 7 < 5 else 0.3)  # Saturday and Sunday
     hour = np.where(night, rng.uniform(0, 24, count), np.clip(rng.normal(13.5, 2.6, count), 0, 23.99))
     times: np.ndarray = (hour * 3600 * SECOND).astype(np.int64)
     return times
@@ -141,7 +142,7 @@ def _hours(day: int, count: int, rng: np.random.Generator) -> np.ndarray:
 def _browsing(office: Office, day: int, rng: np.random.Generator) -> Rows:
     """Return what people do: visits of one to a few flows each."""
     share = np.full(DAYS, 1.0)
-    share[np.arange(DAYS) % 7 > 4] = 0.1  # noqa: PLR2004  # Saturday and Sunday
+    share[np.arange(DAYS) % 7 > 4] = 0.1  # Saturday and Sunday
     wanted = office.flows * (1 - POLLED) * share[day] / share.sum()
     size = rng.geometric(0.25, int(wanted / 4))
     visits = len(size)
@@ -172,7 +173,7 @@ def _polls(office: Office, day: int, rng: np.random.Generator) -> Rows:
 
 def _planted(office: Office, day: int, rng: np.random.Generator) -> Iterator[Rows]:
     """Yield what the relays' terminals do: a beat every ten minutes from the ninth day, uploads in the last week."""
-    if day < 9 or day % 7 > 4:  # noqa: PLR2004
+    if day < 9 or day % 7 > 4:
         return
     for relay in range(RELAYS):
         for one in range(ACCUSED):
@@ -180,7 +181,7 @@ def _planted(office: Office, day: int, rng: np.random.Generator) -> Iterator[Row
             who = np.full(60, (relay * 5 + one * 3 + 1) % office.terminals)
             server = np.full(60, office.servers + relay)
             sent = np.full(60, 700.0)
-            if day >= 21:  # noqa: PLR2004  # the last week
+            if day >= 21:  # the last week
                 sent[30:36] = rng.uniform(5e6, 20e6, 6)
             yield _rows(beats * SECOND, np.full(60, 1.5), who, server, sent, np.full(60, 400.0))
 
@@ -195,13 +196,10 @@ def _joined(parts: list[Rows]) -> Rows:
     return Rows(*(np.concatenate(column) for column in columns))
 
 
-def _write(
-    part: Part, rows: Rows, midnight: int, first: int, texts: tuple[pa.Array, ...], rng: np.random.Generator
-) -> None:
+def _write(part: Part, rows: Rows, first: int, texts: tuple[pa.Array, ...], rng: np.random.Generator) -> None:
     """Write flows with their volumes, names and requests."""
     addresses, names, terminals = texts
-    count = len(rows.start)
-    start = midnight + rows.start
+    count, start = len(rows.start), rows.start
     src, dst = (pa.DictionaryArray.from_arrays(pa.array(at, pa.int32()), words) for at, words in
                 ((rows.terminal, terminals), (rows.server, addresses)))  # fmt: skip
     record = np.arange(first + 1, first + count + 1)
@@ -220,9 +218,11 @@ def _write(
     for volumes in spread_over_minutes(flows):
         part.write("volumes", volumes)
     asked = np.flatnonzero(rng.random(count) < 0.1)
-    looked = {"time": _times(start[asked] - 30_000), "address": dst.take(pa.array(asked)), "how": _same("dns", len(asked)),
-              "name": names.take(pa.array(rows.server[asked])), "client": src.take(pa.array(asked)),
-              "source": _same("sensor", len(asked)), "record": record[asked]}  # fmt: skip
+    looked = {
+        "time": _times(start[asked] - 30_000), "address": dst.take(pa.array(asked)), "how": _same("dns", len(asked)),
+        "name": names.take(pa.array(rows.server[asked])), "client": src.take(pa.array(asked)),
+        "source": _same("sensor", len(asked)), "record": record[asked],
+    }  # fmt: skip
     part.write("names", _batch("names", looked, len(asked)))
     _write_requests(part, rows, columns, names, rng)
 
@@ -231,7 +231,7 @@ def _write_requests(
     part: Part, rows: Rows, flows: dict[str, pa.Array], names: pa.Array, rng: np.random.Generator
 ) -> None:
     """Write the requests of those flows that are not encrypted: a third of a third of them."""
-    plain = np.flatnonzero((rows.server % 3 == 0) & (rng.random(len(rows.start)) < 0.33))  # noqa: PLR2004
+    plain = np.flatnonzero((rows.server % 3 == 0) & (rng.random(len(rows.start)) < 0.33))
     at, count = pa.array(plain), len(plain)
     page = rng.integers(0, 500, count).tolist()
     agent = pa.DictionaryArray.from_arrays(pa.array(rows.terminal[plain] % len(AGENTS), pa.int32()), pa.array(AGENTS))

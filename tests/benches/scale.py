@@ -4,8 +4,9 @@
 
 Each stage is a process of its own, so that its peak memory is its own, too; it opens a case of `office.make_office` and
 does one thing: a detector's findings with their coverage, all detectors one after the other, the whole investigation.
-The slope is that of the logarithm of time over the logarithm of flows, between the smallest and the largest case: 1 where
-time grows as the evidence does. `docs/explanation/scale.md` quotes the tables.
+The slope is that of the logarithm of processor time over the logarithm of flows, between the smallest and the largest
+case: 1 where it grows as the evidence does. Processor time is of all threads; what else the machine does changes it
+less than the time by the clock. `docs/explanation/scale.md` quotes the tables.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ def stage(name: str, folder: Path) -> None:
     import forensics as fx
 
     case = fx.open_case(folder)
-    begin = time.perf_counter()
+    begin, spent = time.perf_counter(), time.process_time()
     told = _work(name)(case)
-    print(json.dumps({"seconds": time.perf_counter() - begin, "told": told}))
+    seconds = {"wall": time.perf_counter() - begin, "spent": time.process_time() - spent}
+    print(json.dumps({**seconds, "told": told}))
 
 
 def _work(name: str) -> Callable[[Case], str]:
@@ -105,28 +107,27 @@ def measure(options: argparse.Namespace) -> None:
         if not case.exists():
             _print(size, "make the case", ["--make", str(case), str(size)])
         for name in options.stages:
-            wall = _print(size, name, ["--stage", name, str(case)])
-            taken.setdefault(name, {})[size] = wall
+            taken.setdefault(name, {})[size] = _print(size, name, ["--stage", name, str(case)])
         if not options.folder:
             shutil.rmtree(case)
     if len(sizes) > 1:
         print("\n| stage | slope |\n|---|---|")
-        for name, walls in taken.items():
+        for name, spent in taken.items():
             small, large = sizes[0], sizes[-1]
-            slope = math.log(walls[large] / walls[small]) / math.log(large / small)
+            slope = math.log(spent[large] / spent[small]) / math.log(large / small)
             print(f"| {name} | {slope:.2f} |")
 
 
 def _print(size: int, name: str, arguments: list[str]) -> float:
-    """Run a stage and print its row; return the time it took without the start of the process. [s]"""
+    """Run a stage and print its row; return the processor time it took without the start of the process. [s]"""
     done = run([sys.executable, __file__, *arguments])
     lines = done.output.strip().splitlines()
     if done.code or not (lines or name == "make the case"):
         sys.exit(f"{name} failed:\n{done.output}")
-    said = json.loads(lines[-1]) if lines else {"seconds": done.wall, "told": ""}
-    row = (f"{size:,}", name, f"{said['seconds']:.1f}", f"{done.cpu:.1f}", f"{done.peak / 1e9:.2f}", said["told"])
+    said = json.loads(lines[-1]) if lines else {"wall": done.wall, "spent": done.cpu, "told": ""}
+    row = (f"{size:,}", name, f"{said['wall']:.1f}", f"{said['spent']:.1f}", f"{done.peak / 1e9:.2f}", said["told"])
     print(f"| {' | '.join(row)} |", flush=True)
-    return float(said["seconds"])
+    return float(said["spent"])
 
 
 if __name__ == "__main__":

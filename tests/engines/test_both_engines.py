@@ -103,8 +103,8 @@ SHARED_ASKED = {
 DIRECT: dict[str, tuple[str, dict[str, pa.Table]]] = {
     **{name: (f"SELECT * FROM {name}", {}) for name in (*TABLES, *VIEWS)},  # noqa: S608 - our own names
     "twins": (query_text("twins"), {}),
-    "series by hour": (query_text("series"), {"windows": pa.table({"hourly": [True]})}),
-    "series by minute": (query_text("series"), {"windows": pa.table({"hourly": [False]})}),
+    "series by hour": (query_text("series"), {"windows": pa.table({"hourly": [True]}), "named": SERVERS_ASKED}),
+    "series by minute": (query_text("series"), {"windows": pa.table({"hourly": [False]}), "named": SERVERS_ASKED}),
     "shared": (query_text("shared_servers"), SHARED_ASKED),
     "asked": (ASKED, {"keys": KEYS.empty_table()}),
     "seconds": (SECONDS.format(time="start", query="SELECT * FROM flows"), {}),
