@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from forensics.detectors._findings import KEYS, time_text
+from forensics.detectors._findings import KEYS, server_text, time_text
 from forensics.detectors._office import inside_of
 from forensics.detectors._spike_windows import SENT
 from forensics.engines import query_text
@@ -86,7 +86,7 @@ def finding(case: Case, tested: Tested, run: Run, significance: tuple[float, flo
 
 def _reason(case: Case, windows: Windows, series: Series, run: Run, row: dict[str, Any]) -> str:
     server, name = row["dst"], row["name"]
-    shown = "all servers together" if server is None else f"{server} ({name})" if name and name != server else server
+    shown = "all servers together" if server is None else server_text(server, name)
     unit = "hour" if windows.window >= timedelta(hours=1) else "minute"
     count = len(run.windows)
     days = len(np.unique(series.day[run.windows]))

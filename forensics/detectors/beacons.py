@@ -57,7 +57,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forensics.detectors._clockwork import Measured, measure
-from forensics.detectors._findings import Coverage, findings_frame, period_text, without_uploads
+from forensics.detectors._findings import Coverage, findings_frame, period_text, server_text, without_uploads
 from forensics.detectors._pairs import STROBE, blocks_of, find_pairs
 from forensics.detectors._rita import rita_scores
 
@@ -167,7 +167,7 @@ def _finding(
     pair: dict[str, object], measured: Measured, place: int, p_value: float, q_value: float
 ) -> dict[str, object]:
     server, name, period = pair["server"], pair["name"], float(measured.period[place])
-    shown = f"{server} ({name})" if name and name != server else server
+    shown = server_text(str(server), None if name is None else str(name))
     within = f"within {measured.tolerance[place]:.0%} of it or of a multiple"
     regular = f"{measured.regular[place]:,} of {measured.intervals[place]:,} intervals are regular ({within})"
     alike = f"{measured.alike[place]:.0%} of the contacts sent about as many bytes"

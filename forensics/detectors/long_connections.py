@@ -41,8 +41,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from forensics.detectors._chance import MAD_TO_SIGMA, q_values
-from forensics.detectors._findings import Coverage, findings_frame, period_text, time_text
+from forensics.detectors._chance import MAD_TO_SIGMA, MOST_DEGREES, PRIOR_DEGREES, moderated, q_values
+from forensics.detectors._findings import Coverage, findings_frame, period_text, server_text, time_text
 from forensics.detectors._office import office_of
 from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
@@ -64,9 +64,6 @@ HISTORY = 6
 
 OTHERS = 3
 """Other terminals that they must be of."""
-
-PRIOR_DEGREES = 10
-MOST_DEGREES = 30
 
 LEAST = timedelta(hours=1)
 """Shorter connections are never a finding."""
@@ -192,7 +189,7 @@ class _Baselines:
             return centre, spread, float(MOST_DEGREES)
         own, own_spread = _centre(places, counts)
         degrees = float(counts.sum() - 1)
-        variance = (PRIOR_DEGREES * spread**2 + degrees * own_spread**2) / (PRIOR_DEGREES + degrees)
+        variance = moderated(degrees * own_spread**2, degrees, spread**2)
         return own, float(np.sqrt(variance)), min(PRIOR_DEGREES + degrees, MOST_DEGREES)
 
 
@@ -211,7 +208,7 @@ def _median(values: Floats, counts: np.ndarray) -> float:
 
 def _described(case: Case, row: dict[str, Any], expected: float) -> dict[str, object]:
     seconds = row["lasted"] / 1e6
-    shown = f"{row['server']} ({row['name']})" if row["name"] and row["name"] != row["server"] else row["server"]
+    shown = server_text(row["server"], row["name"])
     port = "" if row["port"] is None else f" port {row['port']}"
     level = next((f"; RITA's threshold {name} ({hours} h)" for hours, name in RITA if seconds >= hours * 3600), "")
     pieces = f", logged in {row['pieces']} pieces" if row["pieces"] > 1 else ""

@@ -44,7 +44,7 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.detectors._chance import q_values
-from forensics.detectors._findings import Coverage, findings_frame, records_of, time_text
+from forensics.detectors._findings import Coverage, findings_frame, records_of, server_text, time_text, with_evidence
 from forensics.detectors._office import day_of, office_of, quarters_of
 from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
@@ -265,7 +265,7 @@ def _described(case: Case, row: dict[str, Any], expected: float) -> dict[str, ob
     alone = 2 * row["with_server"] >= row["quarters"]
     name = row["name"] if alone else None
     minutes = row["quarters"] * QUARTER_MINUTES
-    shown = f"{row['server']} ({row['name']})" if row["name"] and row["name"] != row["server"] else row["server"]
+    shown = server_text(row["server"], row["name"])
     spent = f", {row['with_server'] * QUARTER_MINUTES} of them with {shown}" if alone else ""
     servers = f"{row['servers']:,} server{'s' * (row['servers'] > 1)}"
     return {
@@ -295,4 +295,4 @@ def _with_evidence(case: Case, found: list[dict[str, object]]) -> list[dict[str,
     ]
     table, outside = pa.Table.from_pylist(keys, schema), office_of(case)["outside"]
     behind = records_of(case, query_text("off_hours_evidence"), table, outside=outside)
-    return [finding | {"evidence": rows} for finding, rows in zip(found, behind, strict=True)]
+    return with_evidence(found, behind)

@@ -73,6 +73,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from forensics.detectors._chance import q_values
 from forensics.detectors._findings import Coverage, findings_frame, without_uploads
 from forensics.detectors._remembered import remembered
 from forensics.detectors._spike_baselines import Judged, judge
@@ -296,22 +297,12 @@ def _tested(
     # A window is tested twice: by itself, and as part of a drain.
     count = 2 * sum(windows.judged + windows.totals for windows in read)
     p = np.concatenate([np.where(s.judged, values, np.nan) for _, s, j in parts for values in (j.p, drain_p(j.drain))])
-    q = np.split(_benjamini_hochberg(p, count), np.cumsum([len(s.of) for _, s, _ in parts for _ in range(2)]))
+    q = np.split(q_values(p, count), np.cumsum([len(s.of) for _, s, _ in parts for _ in range(2)]))
     tested = [
         Tested(windows, series, judged, _floor(windows, least_bytes, series), q[2 * n], q[2 * n + 1])
         for n, (windows, series, judged) in enumerate(parts)
     ]
     return list(zip(tested[::2], tested[1::2], strict=True))
-
-
-def _benjamini_hochberg(p: np.ndarray, count: int) -> np.ndarray:
-    """Return q-values of p-values of which only the candidates' are given; the rest of ``count`` counts as 1."""
-    order = np.argsort(p, kind="stable")  # NaN, not tested, last
-    known = order[: int(np.count_nonzero(~np.isnan(p)))]
-    steps = p[known] * max(count, len(known)) / np.arange(1, len(known) + 1)
-    q = np.full(len(p), np.nan)
-    q[known] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1)
-    return q
 
 
 def _floor(windows: Windows, least_bytes: float, series: Series) -> float:

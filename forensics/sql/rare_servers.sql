@@ -50,17 +50,30 @@ rare AS (
     CROSS JOIN options o
     WHERE s.terminals <= o.most_terminals
 ),
-chances AS (
-    SELECT
-        r.asked,
-        count(DISTINCT a.day) AS possible,
-        count(DISTINCT CASE WHEN a.day < r.first_day THEN a.day END) AS before
+-- The days of each terminal, one bit each, fifty to a number: days of many terminals together are one bit_or of few rows.
+active AS (
+    SELECT src, span, bit_or(CAST(floor(pow(2, day - 50 * span)) AS BIGINT)) AS days
+    FROM (SELECT DISTINCT src, day, CAST(floor(day / 50) AS BIGINT) AS span FROM met) d
+    GROUP BY src, span
+),
+together AS (
+    SELECT r.asked, a.span, bit_or(a.days) AS days, max(r.first_day) - 50 * a.span AS earlier
     FROM rare r
     CROSS JOIN options o
     JOIN (SELECT DISTINCT asked, src FROM met) m ON m.asked = r.asked
-    JOIN (SELECT DISTINCT src, day FROM met) a ON a.src = m.src
+    JOIN active a ON a.src = m.src
     WHERE r.days >= o.least_days
-    GROUP BY r.asked
+    GROUP BY r.asked, a.span
+),
+chances AS (
+    SELECT
+        asked,
+        sum(CAST(bit_count(days) AS DOUBLE)) AS possible,
+        sum(CAST(bit_count(
+            days & CAST(floor(pow(2, CASE WHEN earlier < 0 THEN 0 WHEN earlier > 50 THEN 50 ELSE earlier END)) - 1 AS BIGINT)
+        ) AS DOUBLE)) AS before
+    FROM together
+    GROUP BY asked
 )
 SELECT
     s.asked, s.server, s.terminals, s.src, s.days, s.start, s."end", s.contacts, c.possible, c.before

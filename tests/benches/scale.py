@@ -2,7 +2,7 @@
 
     python tests/benches/scale.py --flows 1e6 1e7 [--folder DIR] [--stages off_hours beacons ...]
 
-Each stage is a process of its own, so that its peak memory is its own, too; it opens a case of `office.make_office` and
+Each stage is a process of its own, so that its peak memory is its own, too; it opens a case of `large_office` and
 does one thing: a detector's findings with their coverage, all detectors one after the other, the whole investigation.
 The slope is that of the logarithm of processor time over the logarithm of flows, between the smallest and the largest
 case: 1 where it grows as the evidence does. Processor time is of all threads; what else the machine does changes it
@@ -74,7 +74,7 @@ def _work(name: str) -> Callable[[Case], str]:
 
 def make(folder: Path, flows: int) -> None:
     """Write a case of so many flows, in this process."""
-    from office import make_office
+    from large_office import make_office
 
     make_office(folder, flows)
 

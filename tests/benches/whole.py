@@ -2,8 +2,8 @@
 
     python tests/benches/whole.py [--terminals 681] [--rounds 3]
 
-The campaign is made up (`forensics.synthetic`); with 681 terminals its Squid log has about 690,000 lines. The time is that
-of the whole process: reading, every detector, ranking, hop graph, pictures and report.
+The campaign is made up (`forensics.synthetic`); with 681 terminals its Squid log has about 690,000 lines. The time is
+that of the whole process: reading, every detector, ranking, hop graph, pictures and report.
 """
 
 from __future__ import annotations

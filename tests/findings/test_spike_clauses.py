@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from forensics.detectors import _spike_baselines, volume_spikes
+from forensics.detectors._chance import q_values
 from forensics.detectors._spike_runs import drain_p
 from forensics.relays import rank_relays
 
@@ -199,7 +200,7 @@ def test_what_was_screened_out_counts_as_tested() -> None:
     p = np.array([1e-6, np.nan, 0.3, 1e-4, 0.02])
     padded = np.concatenate([p[~np.isnan(p)], np.ones(96)])
 
-    q = volume_spikes._benjamini_hochberg(p, 100)
+    q = q_values(p, 100)
 
     assert np.isnan(q[1])
     assert q[~np.isnan(q)] == pytest.approx(stats.false_discovery_control(padded)[:4])
