@@ -43,10 +43,14 @@ def volume_charts(case: Case, spikes: pd.DataFrame, relays: pd.DataFrame, words:
     import pandas as pd
 
     window = volume_spikes.window_of(case)
-    series = volume_spikes.series_by(case, window)
-    whole = pd.date_range(series["start"].min(), series["start"].max(), freq=window) if len(series) else None
+    charted = [dst for dst in relays["dst"] if dst in set(spikes["dst"])][:MOST_CHARTS]
+    if not charted:
+        return []
+    series = volume_spikes.series_by(case, window, charted)
+    first, last = (time.floor(window) for time in map(pd.Timestamp, volume_spikes.span_of(case)))
+    whole = pd.date_range(first, last, freq=window)
     charts = []
-    for dst in [dst for dst in relays["dst"] if dst in set(spikes["dst"])][:MOST_CHARTS]:
+    for dst in charted:
         mine = spikes[spikes["dst"] == dst]
         toward = _toward(case, series[(series["server"] == dst) & series["bytes_out"].notna()], set(mine["src"]))
         summed = toward.groupby("start")["bytes_out"].sum().reindex(whole, fill_value=0)

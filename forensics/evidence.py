@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["cite", "record_ranges"]
+    import pyarrow as pa
+
+__all__ = ["cite", "cite_each", "record_ranges"]
 
 MOST_RANGES = 12
 """Ranges that are written out; the rest is counted."""
@@ -24,12 +28,14 @@ def record_ranges(records: Iterable[int], most: int = MOST_RANGES) -> str:
     >>> record_ranges([1, 3, 5], most=2)
     '1,3 (+1 more)'
     """
-    ordered = sorted(set(records))
-    starts = [n for place, n in enumerate(ordered) if place == 0 or ordered[place - 1] != n - 1]
-    ends = [n for place, n in enumerate(ordered) if place == len(ordered) - 1 or ordered[place + 1] != n + 1]
-    ranges = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
-    left = sum(b - a + 1 for a, b in zip(starts[most:], ends[most:], strict=True))
-    return ",".join(ranges[:most]) + (f" (+{left} more)" if left else "")
+    ordered = np.unique(records if isinstance(records, np.ndarray) else np.fromiter(records, np.int64))
+    breaks = np.flatnonzero(np.diff(ordered) > 1)
+    starts, ends = ordered[np.append(0, breaks + 1)[: len(ordered)]], ordered[np.append(breaks, -1)[: len(ordered)]]
+    ranges = [
+        str(a) if a == b else f"{a}-{b}" for a, b in zip(starts[:most].tolist(), ends[:most].tolist(), strict=True)
+    ]
+    left = int((ends[most:] - starts[most:] + 1).sum())
+    return ",".join(ranges) + (f" (+{left} more)" if left else "")
 
 
 def cite(rows: Iterable[tuple[str, int]]) -> tuple[str, str]:
@@ -40,8 +46,31 @@ def cite(rows: Iterable[tuple[str, int]]) -> tuple[str, str]:
     >>> cite([("a.pcap", 1), ("a.pcap", 2), ("b.log", 7)])
     ('a.pcap; b.log', '1-2; 7')
     """
-    by_source: defaultdict[str, set[int]] = defaultdict(set)
+    by_source: defaultdict[str, list[int]] = defaultdict(list)
     for source, record in rows:
-        by_source[source].add(record)
+        by_source[source].append(record)
     sources = sorted(by_source)
     return "; ".join(sources), "; ".join(record_ranges(by_source[source]) for source in sources)
+
+
+def cite_each(rows: pa.Table, count: int) -> list[tuple[str, str]]:
+    """Return ``source`` and ``record`` of each of several findings; none is a Python object but the result.
+
+    Parameters
+    ----------
+    rows
+        What they stand on: ``finding`` counts them from 0, ``source`` and ``record``.
+    count
+        How many findings there are.
+    """
+    order = np.argsort(rows["finding"].to_numpy(), kind="stable")
+    edges = np.searchsorted(rows["finding"].to_numpy()[order], np.arange(count + 1))
+    files, code = np.unique(rows["source"].to_numpy().astype(str), return_inverse=True)
+    record = rows["record"].to_numpy()[order]
+    told = []
+    for mine in map(slice, edges[:-1], edges[1:]):
+        of, records = code[order[mine]], record[mine]
+        known = np.unique(of)
+        ranges = (record_ranges(records[of == file]) for file in known)
+        told.append(("; ".join(files[known].tolist()), "; ".join(ranges)))
+    return told

@@ -19,6 +19,7 @@ from forensics.charting import beacon_rasters, volume_charts
 from forensics.clocks import find_clocks
 from forensics.detectors import all_detectors, volume_spikes
 from forensics.detectors._findings import Coverage, all_findings, size_text
+from forensics.detectors._remembered import remembering
 from forensics.drawing import draw_hops
 from forensics.flow_files import write_flows
 from forensics.hops import build_hop_graph
@@ -32,7 +33,7 @@ from forensics.schema import FINDING_COLUMNS
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import networkx as nx
     import pandas as pd
@@ -205,16 +206,36 @@ def investigate(
     MissingToolError
         A file of countries was given, and the package that reads it is not installed.
     """
-    options: dict[str, dict[str, Any]] = {"indicators": {"lists": indicators}}
-    found, coverage = {}, []
-    for name, detector in all_detectors().items():
-        found[name] = detector.detect(case, **options.get(name, {}))
-        coverage.append(detector.coverage(case, **options.get(name, {})))
+    found, coverage = find_all(case, indicators=indicators)
     spikes, ticking = found.pop("volume_spikes"), found.pop("beacons")
     relays = rank_relays(case, spikes=spikes, found_beacons=ticking, findings=found)
     known: dict[str, Any] = {"spikes": spikes, "found_beacons": ticking, "relays": relays, "findings": found}
     graph = build_hop_graph(case, **known, asserted=asserted, geoip=geoip)
     return Investigation(case, spikes, ticking, all_findings(found.values()), relays, graph, tuple(coverage))
+
+
+def find_all(
+    case: Case, *, indicators: Sequence[str | os.PathLike[str]] = (), only: Collection[str] | None = None
+) -> tuple[dict[str, pd.DataFrame], list[Coverage]]:
+    """Return the findings of every detector by its name, and what each could test; what both need is worked out once.
+
+    Parameters
+    ----------
+    case
+        The case.
+    indicators
+        As `investigate`.
+    only
+        Names of the detectors to run; all of them without.
+    """
+    options: dict[str, dict[str, Any]] = {"indicators": {"lists": indicators}}
+    found, coverage = {}, []
+    for name, detector in all_detectors().items():
+        if only is None or name in only:
+            with remembering(case):
+                found[name] = detector.detect(case, **options.get(name, {}))
+                coverage.append(detector.coverage(case, **options.get(name, {})))
+    return found, coverage
 
 
 def write_report(

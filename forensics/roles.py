@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -32,14 +32,63 @@ GATEWAY_CLIENTS = 5
 """Fewest such clients for that to mean anything."""
 
 ALIKE_SHARE = 0.5
-"""Share of a log's (client, server) pairs that a captured proxy must have carried to be the log's proxy; and share of
+"""Share of a captured proxy's (client, server) pairs that a log must have for the proxy to be the log's; and share of
 the connections of one side of a gateway that must be on the other side, too."""
 
 LEAST_ALIKE = 3
 """Connections that must be on both sides of a gateway."""
 
+CLIENTS = """
+SELECT src, vantage, max(CASE WHEN via IS NULL THEN 0 ELSE 1 END) AS proxied
+FROM traffic
+GROUP BY src, vantage
+ORDER BY src NULLS LAST, vantage NULLS LAST
+"""
 
-@dataclass(frozen=True, slots=True)
+PROXIES = "SELECT DISTINCT via FROM traffic WHERE via IS NOT NULL ORDER BY via NULLS LAST"
+
+ALIKE = """
+WITH pairs AS (
+    SELECT DISTINCT via, src, server FROM traffic WHERE via IS NOT NULL
+),
+counted AS (
+    SELECT via, count(*) AS pairs FROM pairs GROUP BY via
+)
+SELECT n.via AS via, c.via AS other, max(k.pairs) AS pairs, count(*) AS shared
+FROM pairs n
+JOIN pairs c ON n.src = c.src AND n.server = c.server
+JOIN captured w ON c.via = w.via
+JOIN counted k ON c.via = k.via
+LEFT JOIN captured v ON n.via = v.via
+WHERE v.via IS NULL
+GROUP BY n.via, c.via
+ORDER BY via NULLS LAST, other NULLS LAST
+"""
+"""How many pairs each of the proxies in `captured` carried, and how many of them a log's proxy has, too."""
+
+DEGREES = "SELECT src, count(DISTINCT server) AS servers FROM traffic GROUP BY src"
+
+SHARED = """
+WITH theirs AS (
+    SELECT DISTINCT t.server AS server FROM traffic t JOIN elsewhere e ON t.src = e.src
+)
+SELECT t.src AS src, count(DISTINCT t.server) AS shared
+FROM traffic t
+JOIN rich r ON t.src = r.src
+JOIN theirs o ON t.server = o.server
+GROUP BY t.src
+"""
+"""How many servers of each client in `rich` the clients in `elsewhere` met."""
+
+SERVERS = """
+SELECT DISTINCT c.src AS src
+FROM (SELECT DISTINCT src FROM traffic) c
+JOIN (SELECT DISTINCT server FROM traffic) s ON c.src = s.server
+"""
+"""Clients that are servers, too."""
+
+
+@dataclass(frozen=True)
 class Roles:
     """Who is who in a case.
 
@@ -65,11 +114,20 @@ class Roles:
         another network is not the office's: in a laboratory, and behind a VPN, servers of others bear such addresses.
         """
         known = address in self.terminals or address in self.gateways or address in self.proxies
-        return known or address in self.proxies.values() or (_private(address) and _network(address) in self.networks())
+        return known or address in self._proxies or (_private(address) and _network(address) in self._networks)
 
     def networks(self) -> tuple[str, ...]:
         """Return the private networks that the office's own addresses are of, such as ``10.0.0.0/8``."""
-        return _networks(frozenset((*self.terminals, *self.gateways, *self.proxies.values())))
+        return self._networks
+
+    @cached_property
+    def _networks(self) -> tuple[str, ...]:
+        members = (*self.terminals, *self.gateways, *self.proxies.values())
+        return tuple(sorted({_network(member) for member in members if _private(member)}))
+
+    @cached_property
+    def _proxies(self) -> frozenset[str]:
+        return frozenset(self.proxies.values())
 
 
 def find_roles(case: Case) -> Roles:
@@ -117,59 +175,55 @@ _KNOWN: WeakKeyDictionary[Case, dict[str, tuple[frozenset[tuple[str, int]], Any]
 
 
 def _roles_of(case: Case) -> Roles:
-    rows = case.sql("SELECT DISTINCT src, server, via, vantage FROM traffic").to_arrow().to_pylist()
-    met: defaultdict[str, set[str]] = defaultdict(set)
+    rows = case.sql(CLIENTS).to_arrow().to_pylist()
     seen_at: defaultdict[str, set[str]] = defaultdict(set)
-    through: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     for row in rows:
-        met[row["src"]].add(row["server"])
         seen_at[row["src"]].add(row["vantage"])
-        if row["via"] is not None:
-            through[row["via"]].add((row["src"], row["server"]))
-    proxies = _named_proxies(through)
+    proxies = _named_proxies(case)
     addresses = set(proxies.values()) | set(proxies)
-    gateways = frozenset(addresses & met.keys()) | _gateways(met, seen_at, addresses)
-    gateways |= _translators(case, met.keys() - gateways)
-    clients = {src for pairs in through.values() for src, _ in pairs} | {src for src in met if _private(src)}
+    gateways = frozenset(addresses & seen_at.keys()) | _gateways(case, seen_at, addresses)
+    gateways |= _translators(case, seen_at.keys() - gateways)
+    clients = {row["src"] for row in rows if row["proxied"]} | {src for src in seen_at if _private(src)}
     # A client that others are served by is a server too: a relay, in a capture that was taken there.
-    alone = set(met) - set().union(*met.values())
-    terminals = frozenset((clients or alone) - gateways - addresses)
-    return Roles(terminals, proxies, gateways)
+    alone = clients or set(seen_at) - set(case.sql(SERVERS).to_arrow()["src"].to_pylist())
+    return Roles(frozenset(alone - gateways - addresses), proxies, gateways)
 
 
-def _named_proxies(through: dict[str, set[tuple[str, str]]]) -> dict[str, str]:
+def _named_proxies(case: Case) -> dict[str, str]:
     """Return each proxy's address by what ``via`` calls it.
 
     A proxy's own log seldom says its address. A captured proxy that carried the log's pairs is the log's proxy.
     """
-    captured = {via for via in through if address_text(via)}
-    named = {via: via for via in captured}
-    for via in through.keys() - captured:
-        shares = {other: _share(through[other], through[via]) for other in sorted(captured)}
-        best = max(shares, key=lambda other: shares[other], default=None)
-        named[via] = best if best is not None and shares[best] >= ALIKE_SHARE else via
+    called = case.sql(PROXIES).to_arrow()["via"].to_pylist()
+    captured = [via for via in called if address_text(via)]
+    named = {via: via for via in called}
+    if captured and len(captured) < len(called):
+        table = pa.table({"via": pa.array(captured, pa.string())})
+        best: dict[str, float] = {}
+        for row in case.sql(ALIKE, captured=table).to_arrow().to_pylist():
+            share = row["shared"] / row["pairs"]
+            if share >= ALIKE_SHARE and share > best.get(row["via"], 0):  # of equal ones the first by address
+                best[row["via"]], named[row["via"]] = share, row["other"]
     return named
 
 
-def _share(few: set[tuple[str, str]], many: set[tuple[str, str]]) -> float:
-    return len(few & many) / len(few)
-
-
-def _gateways(met: dict[str, set[str]], seen_at: dict[str, set[str]], proxies: set[str]) -> frozenset[str]:
+def _gateways(case: Case, seen_at: dict[str, set[str]], proxies: set[str]) -> frozenset[str]:
     """Return clients that met more servers than any client seen elsewhere, and nearly only servers that those met."""
     places: defaultdict[frozenset[str], list[str]] = defaultdict(list)
-    for client in met:
-        places[frozenset(seen_at[client])].append(client)
+    for client, seen in seen_at.items():
+        places[frozenset(seen)].append(client)
     found: set[str] = set()
+    met: dict[str, int] = {}
     # Clients that were seen in the same places are compared with the same others: there are few such places.
     for place, clients in places.items():
-        elsewhere = [
-            met[c] for other, theirs in places.items() if not other & place for c in theirs if c not in proxies
-        ]
+        elsewhere = [c for other, theirs in places.items() if not other & place for c in theirs if c not in proxies]
         if len(elsewhere) >= GATEWAY_CLIENTS:
-            most, all_met = max(map(len, elsewhere)), set().union(*elsewhere)
-            rich = (client for client in clients if len(met[client]) > most)
-            found |= {c for c in rich if len(met[c] & all_met) >= GATEWAY_SHARE * len(met[c])}
+            met = met or dict(zip(*case.sql(DEGREES).to_arrow().to_pydict().values(), strict=True))
+            most = max(met[client] for client in elsewhere)
+            if rich := [client for client in clients if met[client] > most]:
+                tables = {name: pa.table({"src": them}) for name, them in (("rich", rich), ("elsewhere", elsewhere))}
+                shared = case.sql(SHARED, **tables).to_arrow().to_pylist()
+                found |= {row["src"] for row in shared if row["shared"] >= GATEWAY_SHARE * met[row["src"]]}
     return frozenset(found)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.evidence import MOST_RANGES, cite, record_ranges
+from forensics.evidence import MOST_RANGES, cite, cite_each, record_ranges
 
 records = st.lists(st.integers(1, 200))
 
@@ -59,3 +60,13 @@ def test_citations_have_a_part_per_file(rows: list[tuple[str, int]]) -> None:
 def test_nothing_cites_nothing() -> None:
     """A finding without rows has empty citations."""
     assert cite([]) == ("", "")
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["a.pcap", "b.log"]), st.integers(1, 30))))
+def test_many_findings_are_cited_as_each_is(rows: list[tuple[int, str, int]]) -> None:
+    """The evidence of several findings reads as that of each by itself; one without any has empty texts."""
+    names = ("finding", "source", "record")
+    schema = pa.schema([("finding", pa.int64()), ("source", pa.string()), ("record", pa.int64())])
+    table = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema)
+
+    assert cite_each(table, 4) == [cite((source, n) for of, source, n in rows if of == one) for one in range(4)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from forensics.detectors._emdivi_marks import commands_in, hidden_in, shown
+from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 from forensics.errors import EvidenceError
 from forensics.roles import find_roles
@@ -53,6 +54,7 @@ class Plan:
     closed: dict[str, int] = field(default_factory=dict)
 
 
+@remembered
 def plan_of(case: Case, most_flows: int) -> Plan:
     """Return which connections of a case to open: those to outside servers, the rarest servers first.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 
-from forensics.evidence import cite
+from forensics.evidence import cite, cite_each
 from forensics.schema import FINDINGS
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ __all__ = [
     "findings_frame",
     "period_text",
     "records_of",
+    "server_text",
     "size_text",
     "time_text",
+    "with_evidence",
     "without_uploads",
 ]
 
@@ -43,15 +45,19 @@ KEYS = pa.schema(
 )
 
 BEHIND = """
-SELECT k.finding AS finding, c.source AS source, c.record AS record
-FROM keys k
-JOIN contacts c ON c.src = k.src AND c.server = k.server AND c.start < k."end" AND c."end" >= k.start
-UNION ALL
-SELECT k.finding, c.source, c.record
-FROM keys k
-JOIN contacts c ON c.src = k.src AND c.start < k."end" AND c."end" >= k.start
-WHERE k.server IS NULL
+SELECT f.finding AS finding, c.source AS source, c.record AS record
+FROM found f
+JOIN contacts c ON c.src = f.src AND c.server = f.server AND c.start < f."end" AND c."end" >= f.start
 """
+
+BEHIND_ALL = """
+SELECT f.finding AS finding, c.source AS source, c.record AS record
+FROM found f
+JOIN contacts c ON c.src = f.src AND c.start < f."end" AND c."end" >= f.start
+"""
+"""The same with any server."""
+
+BEHIND_NOTHING = pa.schema([("finding", pa.int64()), ("source", pa.string()), ("record", pa.int64())]).empty_table()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +126,25 @@ def findings_frame(case: Case, findings: Sequence[dict[str, object]]) -> pd.Data
         for src in (f["src"], f.get("seen_as"))
         if "evidence" not in f
     ]
-    rows = case.sql(BEHIND, keys=pa.Table.from_pylist(keys, KEYS)).to_arrow().to_pylist()
-    behind = [cast("list[tuple[str, int]]", finding.get("evidence", [])) for finding in findings]
-    for row in rows:
-        behind[row["finding"]].append((row["source"], row["record"]))
+    behind = [BEHIND_NOTHING]
+    for query, some in ((BEHIND, True), (BEHIND_ALL, False)):
+        found = pa.Table.from_pylist([key for key in keys if (key["server"] is not None) == some], KEYS)
+        if found.num_rows:
+            behind.append(case.sql(query, found=found).to_arrow().cast(BEHIND_NOTHING.schema))
+    contacts = cite_each(pa.concat_tables(behind), len(findings))
     cited = [
         {name: value for name, value in finding.items() if name not in ("seen_as", "evidence")}
-        | dict(zip(("source", "record"), cite(evidence), strict=True))
-        for finding, evidence in zip(findings, behind, strict=True)
+        | dict(zip(("source", "record"), _cited(finding, met), strict=True))
+        for finding, met in zip(findings, contacts, strict=True)
     ]
     table = pa.Table.from_pylist(cited, FINDINGS.schema).sort_by([(name, "ascending") for name in FINDINGS.order])
     frame: pd.DataFrame = table.to_pandas()
     return frame
+
+
+def _cited(finding: dict[str, object], contacts: tuple[str, str]) -> tuple[str, str]:
+    """Return the evidence of a finding: its own, else its contacts."""
+    return cite(cast("list[tuple[str, int]]", finding["evidence"])) if "evidence" in finding else contacts
 
 
 def all_findings(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -152,7 +165,8 @@ def records_of(case: Case, query: str, found: pa.Table, **tables: pa.Table) -> l
     query
         Returns ``finding``, ``source`` and ``record``.
     found
-        The findings, as the query wants them, under the name ``found``; ``finding`` counts them from 0.
+        The findings, as the query wants them, under the name ``found``; ``finding`` counts them from 0. Without any
+        nothing is asked.
     **tables
         Other tables that the query wants.
     """
@@ -162,6 +176,24 @@ def records_of(case: Case, query: str, found: pa.Table, **tables: pa.Table) -> l
         for number, source, record in zip(rows["finding"], rows["source"], rows["record"], strict=True):
             behind[number].append((source, record))
     return behind
+
+
+def with_evidence(
+    found: Iterable[dict[str, object]], behind: Iterable[list[tuple[str, int]]]
+) -> list[dict[str, object]]:
+    """Return findings with the rows that `records_of` found behind each, in the same order."""
+    return [finding | {"evidence": rows} for finding, rows in zip(found, behind, strict=True)]
+
+
+def server_text(server: str, name: str | None) -> str:
+    """Return a server in words, with its name where it has another than its address.
+
+    Examples
+    --------
+    >>> server_text("198.51.100.7", "www.example"), server_text("www.example", "www.example")
+    ('198.51.100.7 (www.example)', 'www.example')
+    """
+    return f"{server} ({name})" if name and name != server else server
 
 
 def size_text(count: float) -> str:

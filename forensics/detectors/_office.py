@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from forensics.roles import find_roles
 from forensics.workdays import is_workday
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from forensics.case import Case
     from forensics.roles import Roles
 
-__all__ = ["QUARTER", "day_of", "office_of", "quarters_of"]
+__all__ = ["QUARTER", "day_of", "inside_of", "office_of", "quarters_of"]
 
 QUARTER = 900_000_000
 """A quarter of an hour: no zone's offset of today is finer. [us]"""
@@ -28,7 +29,17 @@ DAY = 86_400
 EPOCH = date(1970, 1, 1).toordinal()
 LAST_DAY = date.max.toordinal() - EPOCH
 
-SERVERS = "SELECT DISTINCT server FROM traffic"
+SERVERS = """
+SELECT server, max(moved) AS moved
+FROM (
+    SELECT DISTINCT server, 1 AS moved FROM traffic
+    UNION ALL
+    SELECT DISTINCT server, 0 AS moved FROM contacts
+) s
+GROUP BY server
+ORDER BY server NULLS LAST
+"""
+"""All servers of a case, and whether there is a volume of each."""
 
 QUARTERS = """
 SELECT DISTINCT CAST(floor(unix_micros(start) / 900000000) AS BIGINT) AS quarter
@@ -38,7 +49,7 @@ ORDER BY quarter NULLS LAST
 
 
 def office_of(case: Case) -> dict[str, pa.Table]:
-    """Return the terminals of a case and the servers outside of the office, as tables for a query.
+    """Return the terminals of a case and its servers, as tables for a query.
 
     Parameters
     ----------
@@ -48,22 +59,43 @@ def office_of(case: Case) -> dict[str, pa.Table]:
     Returns
     -------
     dict
-        ``terminals`` with the column ``src``, and ``outside`` with the column ``server``. Both are found once per case
-        and again when evidence was added.
+        ``terminals`` with the column ``src``, and ``outside`` with the column ``server``: servers outside of the
+        office. Both are found once per case and again when evidence was added.
     """
+    known = _known(case)
+    return {name: known[name] for name in ("terminals", "outside")}
+
+
+def inside_of(case: Case) -> pa.Table:
+    """Return the servers of the office, as a table with the column ``server``; found once like those outside.
+
+    Parameters
+    ----------
+    case
+        The case.
+    """
+    return _known(case)["inside"]
+
+
+def _known(case: Case) -> dict[str, pa.Table]:
+    """Return what is found once per case."""
     roles = find_roles(case)
     known = _KNOWN.get(case)
     if known is None or known[0] is not roles:
-        servers = [name for name in case.sql(SERVERS).to_arrow()["server"].to_pylist() if not roles.is_inside(name)]
+        servers = case.sql(SERVERS).to_arrow()
+        inside = pa.array(list(map(roles.is_inside, servers["server"].to_pylist())), pa.bool_())
+        moved = pc.greater(servers["moved"], 0)
         tables = {
             "terminals": pa.table({"src": pa.array(sorted(roles.terminals), pa.string())}),
-            "outside": pa.table({"server": pa.array(sorted(servers), pa.string())}),
+            "outside": servers.filter(pc.and_(pc.invert(inside), moved)).select(["server"]),
+            "inside": servers.filter(inside).select(["server"]),
         }
         known = _KNOWN[case] = (roles, tables)
     return known[1]
 
 
 _KNOWN: WeakKeyDictionary[Case, tuple[Roles, dict[str, pa.Table]]] = WeakKeyDictionary()
+"""What was found of a case, with the roles that it goes by: they are others where evidence was added."""
 
 
 def quarters_of(case: Case, *, hours: tuple[float, float], holidays: Container[date]) -> pa.Table:
@@ -87,7 +119,10 @@ def quarters_of(case: Case, *, hours: tuple[float, float], holidays: Container[d
     """
     import pandas as pd
 
-    quarters = case.sql(QUARTERS).to_arrow()["quarter"].to_numpy()
+    known = _known(case)
+    if "quarters" not in known:
+        known["quarters"] = case.sql(QUARTERS).to_arrow()
+    quarters = known["quarters"]["quarter"].to_numpy()
     utc = pd.DatetimeIndex(quarters * (QUARTER // 1_000_000) * np.timedelta64(1, "s") + np.datetime64(0, "s"), tz="UTC")
     local = utc.tz_convert(case.timezone).tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
     day, hour = local // DAY, local % DAY / (DAY / HOURS)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from forensics.detectors._office import inside_of, office_of
+from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
-from forensics.roles import find_roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from forensics.case import Case
     from forensics.detectors._visits import Floats, Ints
 
-__all__ = ["STROBE", "Block", "Pairs", "blocks_of", "count_pairs", "find_pairs"]
+__all__ = ["STROBE", "Block", "Pairs", "blocks_of", "find_pairs"]
 
 STROBE = 86_400
 """Contacts a day from which on they are no beats that could be told apart."""
@@ -39,10 +40,13 @@ class Pairs:
         Columns of ``beacon_pairs``.
     strobes
         Pairs that have too many contacts and are not in the table.
+    total
+        All pairs, however few contacts they have.
     """
 
     table: pa.Table
     strobes: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +82,19 @@ class Block:
         return len(self.grain)
 
 
+@remembered
 def find_pairs(case: Case, least: int) -> Pairs:
     """Return the pairs with at least so many contacts."""
     table = case.sql(query_text("beacon_pairs"), **_who(case), limits=_limits(least)).to_arrow()
     first, last = (table.column(name).cast(pa.int64()).to_numpy() for name in ("first_seen", "last_seen"))
     days = np.maximum((last - first) / DAY, 1)
     calm = table.column("contacts").to_numpy() < STROBE * days
-    return Pairs(table.filter(pa.array(calm)), int((~calm).sum()))
+    total = table.column("total")[0].as_py() if len(table) else _count_pairs(case)
+    return Pairs(table.filter(pa.array(calm)), int((~calm).sum()), total)
 
 
-def count_pairs(case: Case) -> int:
-    """Return the number of all pairs, however few contacts they have."""
+def _count_pairs(case: Case) -> int:
+    """Return the number of all pairs, where none has enough contacts to tell it."""
     counted = f"SELECT count(*) AS n FROM ({query_text('beacon_pairs')}\n)"  # noqa: S608  # a query of ours
     return int(case.sql(counted, **_who(case), limits=_limits(1)).to_arrow().column("n")[0].as_py())
 
@@ -125,13 +131,10 @@ def _block(rows: pa.Table, first: int, grain: Floats) -> Block:
 
 def _who(case: Case) -> dict[str, pa.Table]:
     """Return the terminals, and the servers that are no outside ones: inside, or all that listen."""
-    roles = find_roles(case)
-    servers = case.sql("SELECT DISTINCT server FROM contacts").to_arrow().column("server").to_pylist()
-    inside = sorted(server for server in servers if roles.is_inside(server) or _is_group(server))
-    return {
-        "terminals": pa.table({"src": pa.array(sorted(roles.terminals), pa.string())}),
-        "inside": pa.table({"server": pa.array(inside, pa.string())}),
-    }
+    office = office_of(case)
+    groups = filter(_is_group, office["outside"]["server"].to_pylist())
+    listening = pa.table({"server": pa.array(groups, pa.string())})
+    return {"terminals": office["terminals"], "inside": pa.concat_tables([inside_of(case), listening])}
 
 
 def _is_group(server: str) -> bool:

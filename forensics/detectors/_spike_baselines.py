@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forensics.detectors._chance import MAD_TO_SIGMA, MOST_DEGREES, moderated
+
 if TYPE_CHECKING:
     from forensics.detectors._spike_windows import Pool, Series
 
 __all__ = ["Judged", "judge"]
 
-MAD_TO_SIGMA = 1.4826
-MOST_DEGREES = 30
 HOURS = 24
 
 PRIOR = 20
@@ -159,7 +159,7 @@ class _State:
             weight = weight * LEAN / (count + LEAN)
             between = LEAN / (count + LEAN) * (own[0] > 0)
         count, residual = self._residual[0, of], self._residual[1, of]
-        within = (PRIOR * self._usual**2 + residual) / (PRIOR + count)
+        within = moderated(residual, count, self._usual**2, PRIOR)
         # The centre is known the worse, the fewer windows it stands on.
         variance = within * (1 + 0.5 * between + 1 / (own[0] + LEAN)) + weight * np.maximum(
             np.nan_to_num(pool_variance) - within, 0
@@ -192,7 +192,7 @@ class _State:
     def _habit(self, of: np.ndarray, hour: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the distance from what was unusual at this hour before, and whether that has become a habit."""
         count, total = self._unusual[:, of, hour]
-        within = np.sqrt((PRIOR * self._usual**2 + self._residual[1, of]) / (PRIOR + self._residual[0, of]))
+        within = np.sqrt(moderated(self._residual[1, of], self._residual[0, of], self._usual**2, PRIOR))
         return (x - total / np.maximum(count, 1)) / within, self._days[of, hour] >= HABIT
 
     def _watch(self, now: slice, z: np.ndarray) -> None:

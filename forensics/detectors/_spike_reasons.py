@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from forensics.detectors._findings import KEYS, time_text
-from forensics.detectors._spike_windows import SENT, inside_table
+from forensics.detectors._findings import KEYS, server_text, time_text
+from forensics.detectors._office import inside_of
+from forensics.detectors._spike_windows import SENT
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def finding(case: Case, tested: Tested, run: Run, significance: tuple[float, flo
 
 def _reason(case: Case, windows: Windows, series: Series, run: Run, row: dict[str, Any]) -> str:
     server, name = row["dst"], row["name"]
-    shown = "all servers together" if server is None else f"{server} ({name})" if name and name != server else server
+    shown = "all servers together" if server is None else server_text(server, name)
     unit = "hour" if windows.window >= timedelta(hours=1) else "minute"
     count = len(run.windows)
     days = len(np.unique(series.day[run.windows]))
@@ -102,7 +103,7 @@ def _reason(case: Case, windows: Windows, series: Series, run: Run, row: dict[st
     return f"{row['src']} {verb.format(value)} {shown} {when} from {since}; {expected} was to be expected{kind}{said}"
 
 
-def trimmed(case: Case, found: list[dict[str, Any]], roles: Roles) -> list[dict[str, Any]]:
+def trimmed(case: Case, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the findings with the minutes in which it began and ended, instead of the edges of windows.
 
     Minutes at either end that hold less than `TRIMMED` of what was sent do not count: other business with that server.
@@ -112,7 +113,7 @@ def trimmed(case: Case, found: list[dict[str, Any]], roles: Roles) -> list[dict[
         {"finding": place, "server": found[place]["dst"]} | {key: found[place][key] for key in ("src", "start", "end")}
         for place in sent
     ]
-    tables = {"keys": pa.Table.from_pylist(keys, KEYS), "inside": inside_table(case, roles)}
+    tables = {"keys": pa.Table.from_pylist(keys, KEYS), "inside": inside_of(case)}
     minutes = case.sql(query_text("spike_minutes"), **tables).to_arrow().to_pandas()
     trimmed_ = [{key: value for key, value in one.items() if key != "measure"} for one in found]
     for place, rows in minutes.groupby("finding"):
@@ -131,7 +132,7 @@ def attributed(case: Case, found: list[dict[str, Any]], roles: Roles) -> list[di
     """Return the findings with a gateway's put to the terminal that alone asked for the server in that time."""
     behind = [(place, one) for place, one in enumerate(found) if one["src"] in roles.gateways]
     keys = [{"finding": place, "server": f["dst"], "start": f["start"], "end": f["end"]} for place, f in behind]
-    rows = case.sql(ASKED, keys=pa.Table.from_pylist(keys, KEYS)).to_arrow().to_pylist()
+    rows = case.sql(ASKED, keys=pa.Table.from_pylist(keys, KEYS)).to_arrow().to_pylist() if keys else []
     for place, one in behind:
         asked = [row["src"] for row in rows if row["finding"] == place and row["src"] in roles.terminals]
         if len(asked) == 1:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.detectors._findings import size_text
+from forensics.detectors._office import inside_of
 from forensics.engines import query_text
 from forensics.workdays import holidays_in, is_workday
 
@@ -31,8 +32,8 @@ __all__ = [
     "Pool",
     "Series",
     "Windows",
-    "inside_table",
     "read_windows",
+    "span_of",
     "window_of",
 ]
 
@@ -197,11 +198,12 @@ class Windows:
 
 def window_of(case: Case) -> timedelta:
     """Return the window by which a case is looked at: an hour, or a minute where it is shorter than `SHORT_CASE`."""
-    first, last = _span(case)
+    first, last = span_of(case)
     return timedelta(minutes=1) if first is not None and last - first < SHORT_CASE else timedelta(hours=1)
 
 
-def _span(case: Case) -> tuple[datetime | None, datetime]:
+def span_of(case: Case) -> tuple[datetime | None, datetime]:
+    """Return the first and the last minute of a case; None and 1970 where it has none."""
     span = case.sql("SELECT min(minute) AS first, max(minute) AS last FROM volumes").to_arrow().to_pylist()[0]
     return span["first"], span["last"] or datetime.fromtimestamp(0, UTC)
 
@@ -230,7 +232,7 @@ def read_windows(
     holidays
         Days on which nobody works, beside weekends; None for those of the case's zone.
     """
-    first, last = _span(case)
+    first, last = span_of(case)
     begin, window = first or last, window_of(case)
     settled = begin + (last - begin) * SETTLING
     row = {"by_minute": window < timedelta(hours=1), "settled": settled, "measure": measure.name}
@@ -239,7 +241,7 @@ def read_windows(
         query_text(measure.text),
         options=pa.Table.from_pylist([row], OPTIONS),
         members=_members(roles),
-        inside=inside_table(case, roles),
+        inside=inside_of(case),
     ).to_arrow().to_pandas()  # fmt: skip
     parts = {str(part): rows for part, rows in frame.groupby("part")}
     empty = frame.iloc[:0]
@@ -260,12 +262,6 @@ def read_windows(
         unobserved=int(counts["square"]),
         totals=int(counts["total"]),
     )
-
-
-def inside_table(case: Case, roles: Roles) -> pa.Table:
-    """Return the servers of the office."""
-    known = case.sql("SELECT DISTINCT server FROM traffic").to_arrow()["server"].to_pylist()
-    return pa.table({"server": pa.array(sorted(server for server in known if roles.is_inside(server)), pa.string())})
 
 
 def _members(roles: Roles) -> pa.Table:

@@ -57,8 +57,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forensics.detectors._clockwork import Measured, measure
-from forensics.detectors._findings import Coverage, findings_frame, period_text, without_uploads
-from forensics.detectors._pairs import STROBE, blocks_of, count_pairs, find_pairs
+from forensics.detectors._findings import Coverage, findings_frame, period_text, server_text, without_uploads
+from forensics.detectors._pairs import STROBE, blocks_of, find_pairs
 from forensics.detectors._rita import rita_scores
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ def coverage(case: Case, *, least_contacts: int = 6) -> Coverage:
     Coverage
         The counts, and why some pairs were not tested.
     """
-    pairs, total = find_pairs(case, least_contacts), count_pairs(case)
-    tested = pairs.table.num_rows
+    pairs = find_pairs(case, least_contacts)
+    tested, total = pairs.table.num_rows, pairs.total
     few = total - tested - pairs.strobes
     why = [f"fewer than {least_contacts} contacts"] if few else []
     if pairs.strobes:
@@ -167,7 +167,7 @@ def _finding(
     pair: dict[str, object], measured: Measured, place: int, p_value: float, q_value: float
 ) -> dict[str, object]:
     server, name, period = pair["server"], pair["name"], float(measured.period[place])
-    shown = f"{server} ({name})" if name and name != server else server
+    shown = server_text(str(server), None if name is None else str(name))
     within = f"within {measured.tolerance[place]:.0%} of it or of a multiple"
     regular = f"{measured.regular[place]:,} of {measured.intervals[place]:,} intervals are regular ({within})"
     alike = f"{measured.alike[place]:.0%} of the contacts sent about as many bytes"

@@ -46,6 +46,7 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.detectors._findings import Coverage, findings_frame, size_text, time_text
+from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ __all__ = ["SCORE", "TITLE", "VALUE", "coverage", "detect"]
 TITLE = "Look-ups that carry data"
 VALUE = "distinct subdomains [1]"
 SCORE = "information in their names [B]"
+
+LEAST_SUBDOMAINS = 100
+"""Distinct subdomains of a domain that a client must have looked up for a finding. [1]"""
 
 LEAST_PER_NAME = 8.0
 """Less than this in a name is that of host names and addresses. [B]"""
@@ -81,7 +85,9 @@ LEAST = timedelta(microseconds=1)
 CLIENTS = "SELECT count(DISTINCT client) AS clients, count(*) - count(client) AS nameless FROM names WHERE how = 'dns'"
 
 
-def detect(case: Case, *, least_subdomains: int = 100, least_bytes: int = 2000, crowd: float = 0.1) -> pd.DataFrame:
+def detect(
+    case: Case, *, least_subdomains: int = LEAST_SUBDOMAINS, least_bytes: int = 2000, crowd: float = 0.1
+) -> pd.DataFrame:
     """Return the domains of a case under which a client looked up what carries data, as findings, in order of time.
 
     Parameters
@@ -109,7 +115,7 @@ def detect(case: Case, *, least_subdomains: int = 100, least_bytes: int = 2000, 
     """
     if least_subdomains < 2 or least_bytes < 0 or not 0 < crowd <= 1:  # noqa: PLR2004  # one name is no series of them
         raise ValueError("least_subdomains >= 2, least_bytes >= 0 and 0 < crowd <= 1 are needed")
-    rows = _pairs(case, least_subdomains)
+    rows, _ = _pairs(case, least_subdomains)
     clients = case.sql(CLIENTS).to_arrow().to_pylist()[0]["clients"]
     rows = [
         row for row in rows if row["clients"] < max(FEW, crowd * clients) and row["listed"] < LISTED * row["subdomains"]
@@ -138,24 +144,35 @@ def coverage(case: Case) -> Coverage:
     case
         The case.
     """
-    tested = next((row["tested"] for row in _pairs(case, 0)), 0)
+    _, tested = _pairs(case, LEAST_SUBDOMAINS)
     nameless = case.sql(CLIENTS).to_arrow().to_pylist()[0]["nameless"]
     why = f"{nameless:,} look-ups do not tell who asked" if nameless else ""
     return Coverage("dns_tunnels", tested, 0, why, "pairs of client and domain", nameless)
 
 
-def _pairs(case: Case, least: int) -> list[dict[str, Any]]:
-    """Return clients and registered domains with at least so many subdomains."""
-    options, is_public = pa.table({"least_subdomains": [least]}), _public_suffixes()
+@remembered
+def _pairs(case: Case, least: int) -> tuple[list[dict[str, Any]], int]:
+    """Return clients and registered domains with at least so many subdomains, and how many pairs there are in all."""
+    options, suffixes = pa.table({"least_subdomains": [least]}), _suffixes_of(case)
+    rows = case.sql(query_text("dns_tunnels"), options=options, suffixes=_suffix_table(suffixes)).to_arrow().to_pylist()
+    return [row for row in rows[1:] if row["domain"] not in suffixes], rows[0]["tested"]
+
+
+def _suffixes_of(case: Case) -> set[str]:
+    """Return the public suffixes that names of a case end with."""
+    is_public = _public_suffixes()
     suffixes: set[str] = set()
     for _ in range(LEVELS):
-        table = pa.table({"suffix": pa.array(sorted(suffixes), pa.string())})
-        rows = case.sql(query_text("dns_tunnels"), options=options, suffixes=table).to_arrow().to_pylist()
-        new = {row["domain"] for row in rows if is_public(row["domain"])} - suffixes
+        ends = case.sql(query_text("dns_tunnels_ends"), suffixes=_suffix_table(suffixes)).to_arrow()["domain"]
+        new = {end for end in ends.to_pylist() if end and end not in suffixes and is_public(end)}
         if not new:
             break
         suffixes |= new
-    return [row for row in rows if row["domain"] not in suffixes]
+    return suffixes
+
+
+def _suffix_table(suffixes: set[str]) -> pa.Table:
+    return pa.table({"suffix": pa.array(sorted(suffixes), pa.string())})
 
 
 def _public_suffixes() -> Callable[[str], bool]:

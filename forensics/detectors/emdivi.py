@@ -41,7 +41,7 @@ import pyarrow as pa
 
 from forensics.detectors._emdivi_captured import Plan, marks_in, plan_of
 from forensics.detectors._emdivi_marks import hidden_in, shown, suspects
-from forensics.detectors._findings import Coverage, findings_frame
+from forensics.detectors._findings import Coverage, findings_frame, server_text
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _finding(marks: list[dict[str, Any]]) -> dict[str, object]:
         "score": 1.0 if decoded else 0.5,
         "p_value": None,
         "q_value": None,
-        "reason": _reason(marks, decoded, f"{dst} ({name})" if name and name != dst else str(dst), len(records)),
+        "reason": _reason(marks, decoded, server_text(str(dst), name), len(records)),
         "evidence": sorted(records),
     }
 

@@ -41,9 +41,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from forensics.detectors._chance import MAD_TO_SIGMA, q_values
-from forensics.detectors._findings import Coverage, findings_frame, period_text, time_text
+from forensics.detectors._chance import MAD_TO_SIGMA, MOST_DEGREES, PRIOR_DEGREES, moderated, q_values
+from forensics.detectors._findings import Coverage, findings_frame, period_text, server_text, time_text
 from forensics.detectors._office import office_of
+from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ HISTORY = 6
 OTHERS = 3
 """Other terminals that they must be of."""
 
-PRIOR_DEGREES = 10
-MOST_DEGREES = 30
+LEAST = timedelta(hours=1)
+"""Shorter connections are never a finding."""
 
 LEAST_SPREAD = 0.5
 """Least spread of a baseline on the log scale. [ln s]"""
@@ -84,7 +85,7 @@ WHERE f."end" = f.start AND (f.dst IS NULL OR f.dst IN (SELECT server FROM outsi
 """
 
 
-def detect(case: Case, *, least: timedelta = timedelta(hours=1), max_q: float = 0.01) -> pd.DataFrame:
+def detect(case: Case, *, least: timedelta = LEAST, max_q: float = 0.01) -> pd.DataFrame:
     """Return the connections of a case that last unusually long, as findings, in order of time.
 
     Parameters
@@ -109,9 +110,8 @@ def detect(case: Case, *, least: timedelta = timedelta(hours=1), max_q: float = 
     """
     if least <= timedelta(0) or not 0 < max_q < 1:
         raise ValueError("least > 0 and 0 < max_q < 1 are needed")
-    options = pa.table({"least_us": [least // timedelta(microseconds=1)]})
     office = office_of(case)
-    rows = case.sql(query_text("long_connections"), options=options, **office).to_arrow().to_pylist()
+    rows, tested = _longest(case, least)
     if not rows:
         return findings_frame(case, [])
     baselines = _Baselines(case, office, sorted({row["server"] for row in rows}))
@@ -122,7 +122,7 @@ def detect(case: Case, *, least: timedelta = timedelta(hours=1), max_q: float = 
     z = (np.log1p(lasted) - centre) / spread
     number = np.array([row["connections"] for row in rows])
     p = -np.expm1(number * np.log1p(-stats.t.sf(z, degrees)))
-    q = q_values(p, rows[0]["tested"])
+    q = q_values(p, tested)
     found = [
         _described(case, rows[at], float(np.expm1(centre[at])))
         | {"score": float(z[at]), "p_value": float(p[at]), "q_value": float(q[at])}
@@ -139,12 +139,18 @@ def coverage(case: Case) -> Coverage:
     case
         The case.
     """
-    office = office_of(case)
-    options = pa.table({"least_us": [0]})
-    rows = case.sql(query_text("long_connections"), options=options, **office)
-    known = case.sql(REFUSED, **office).to_arrow().to_pylist()[0]
+    _, tested = _longest(case, LEAST)
+    known = case.sql(REFUSED, **office_of(case)).to_arrow().to_pylist()[0]
     why = f"{known['refused']:,} flows in {known['files']:,} files have no duration" if known["refused"] else ""
-    return Coverage("long_connections", len(rows), 0, why, "pairs of terminal and server's port", known["refused"])
+    return Coverage("long_connections", tested, 0, why, "pairs of terminal and server's port", known["refused"])
+
+
+@remembered
+def _longest(case: Case, least: timedelta) -> tuple[list[dict[str, Any]], int]:
+    """Return the longest connection of each pair that has a long one, and how many pairs there are."""
+    options = pa.table({"least_us": [least // timedelta(microseconds=1)]})
+    rows = case.sql(query_text("long_connections"), options=options, **office_of(case)).to_arrow().to_pylist()
+    return rows[1:], rows[0]["tested"]
 
 
 class _Baselines:
@@ -183,7 +189,7 @@ class _Baselines:
             return centre, spread, float(MOST_DEGREES)
         own, own_spread = _centre(places, counts)
         degrees = float(counts.sum() - 1)
-        variance = (PRIOR_DEGREES * spread**2 + degrees * own_spread**2) / (PRIOR_DEGREES + degrees)
+        variance = moderated(degrees * own_spread**2, degrees, spread**2)
         return own, float(np.sqrt(variance)), min(PRIOR_DEGREES + degrees, MOST_DEGREES)
 
 
@@ -202,7 +208,7 @@ def _median(values: Floats, counts: np.ndarray) -> float:
 
 def _described(case: Case, row: dict[str, Any], expected: float) -> dict[str, object]:
     seconds = row["lasted"] / 1e6
-    shown = f"{row['server']} ({row['name']})" if row["name"] and row["name"] != row["server"] else row["server"]
+    shown = server_text(row["server"], row["name"])
     port = "" if row["port"] is None else f" port {row['port']}"
     level = next((f"; RITA's threshold {name} ({hours} h)" for hours, name in RITA if seconds >= hours * 3600), "")
     pieces = f", logged in {row['pieces']} pieces" if row["pieces"] > 1 else ""

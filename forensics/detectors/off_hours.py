@@ -44,8 +44,9 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.detectors._chance import q_values
-from forensics.detectors._findings import Coverage, findings_frame, records_of, time_text
+from forensics.detectors._findings import Coverage, findings_frame, records_of, server_text, time_text, with_evidence
 from forensics.detectors._office import day_of, office_of, quarters_of
+from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 from forensics.workdays import FIRST_YEAR, LAST_YEAR, holidays_in, is_workday
 
@@ -125,7 +126,7 @@ def detect(
         raise ValueError(
             "least_minutes >= 1, 0 < crowd <= 1, 0 < max_q < 1 and 0 <= opening < closing <= 24 are needed"
         )
-    periods = _Periods(case, hours, holidays, crowd)
+    periods = _periods(case, hours, holidays, crowd)
     counts, expected, p = periods.judged()
     known = np.flatnonzero((counts * QUARTER_MINUTES >= least_minutes) & ~np.isnan(p))
     q = q_values(p.ravel()[known], int((~np.isnan(p)).sum())) if len(known) else np.empty(0)
@@ -158,10 +159,20 @@ def coverage(
     crowd
         As `detect`. [1]
     """
-    _, _, p = _Periods(case, hours, holidays, crowd).judged()
+    _, _, p = _periods(case, hours, holidays, crowd).judged()
     tested = int((~np.isnan(p)).sum())
     why = "what is usual at night and on days off is learnt from the first ones" if tested < p.size else ""
     return Coverage("off_hours", tested, p.size - tested, why, "nights and days off of terminals")
+
+
+def _periods(case: Case, hours: tuple[float, float], holidays: Container[date] | None, crowd: float) -> _Periods:
+    """Return what every terminal did in every period; once where the days off are those of the case's zone."""
+    return _usual_periods(case, hours, crowd) if holidays is None else _Periods(case, hours, holidays, crowd)
+
+
+@remembered
+def _usual_periods(case: Case, hours: tuple[float, float], crowd: float) -> _Periods:
+    return _Periods(case, hours, holidays_in(str(case.timezone), range(FIRST_YEAR, LAST_YEAR + 1)), crowd)
 
 
 class _Periods:
@@ -175,10 +186,8 @@ class _Periods:
         As `detect`.
     """
 
-    def __init__(self, case: Case, hours: tuple[float, float], holidays: Container[date] | None, crowd: float) -> None:
+    def __init__(self, case: Case, hours: tuple[float, float], holidays: Container[date], crowd: float) -> None:
         office = office_of(case)
-        if holidays is None:
-            holidays = holidays_in(str(case.timezone), range(FIRST_YEAR, LAST_YEAR + 1))
         quarters = quarters_of(case, hours=hours, holidays=holidays)
         terminals: list[str] = office["terminals"]["src"].to_pylist()
         options = pa.table({"habit": [HABIT], "crowd": [max(FEW, int(np.ceil(crowd * len(terminals))))]})
@@ -256,7 +265,7 @@ def _described(case: Case, row: dict[str, Any], expected: float) -> dict[str, ob
     alone = 2 * row["with_server"] >= row["quarters"]
     name = row["name"] if alone else None
     minutes = row["quarters"] * QUARTER_MINUTES
-    shown = f"{row['server']} ({row['name']})" if row["name"] and row["name"] != row["server"] else row["server"]
+    shown = server_text(row["server"], row["name"])
     spent = f", {row['with_server'] * QUARTER_MINUTES} of them with {shown}" if alone else ""
     servers = f"{row['servers']:,} server{'s' * (row['servers'] > 1)}"
     return {
@@ -286,4 +295,4 @@ def _with_evidence(case: Case, found: list[dict[str, object]]) -> list[dict[str,
     ]
     table, outside = pa.Table.from_pylist(keys, schema), office_of(case)["outside"]
     behind = records_of(case, query_text("off_hours_evidence"), table, outside=outside)
-    return [finding | {"evidence": rows} for finding, rows in zip(found, behind, strict=True)]
+    return with_evidence(found, behind)

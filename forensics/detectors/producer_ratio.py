@@ -40,9 +40,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from forensics.detectors._chance import MAD_TO_SIGMA, Floats, q_values
-from forensics.detectors._findings import Coverage, findings_frame, size_text, time_text
+from forensics.detectors._chance import MAD_TO_SIGMA, MOST_DEGREES, PRIOR_DEGREES, Floats, moderated, q_values
+from forensics.detectors._findings import Coverage, findings_frame, server_text, size_text, time_text
 from forensics.detectors._office import office_of
+from forensics.detectors._remembered import remembered
 from forensics.detectors.volume_spikes import window_of
 from forensics.engines import query_text
 
@@ -62,9 +63,6 @@ HISTORY = 6
 
 MOST_HISTORY = 200
 """Windows of a baseline, the latest ones."""
-
-PRIOR_DEGREES = 10
-MOST_DEGREES = 30
 
 LEAST_SPREAD = 0.7
 """Least spread of a baseline: a factor of two. [ln]"""
@@ -151,6 +149,7 @@ def coverage(case: Case, *, least_bytes: int = 1_000_000, history: int = HISTORY
     return Coverage("producer_ratio", tested, untested, "; ".join(why), refused=known["refused"])
 
 
+@remembered
 def _windows(case: Case, least_bytes: int, history: int) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the windows of pairs with a candidate, in order; and what is known of all: how many, and their spread."""
     hourly = window_of(case) >= timedelta(hours=1)
@@ -173,7 +172,7 @@ def _judged(windows: pd.DataFrame, usual: float, least_bytes: int, history: int)
     centre, spread = _past(level, at, first[at])
     degrees = np.minimum(at - first[at], MOST_HISTORY) - 1
     usual_here = np.maximum(MAD_TO_SIGMA * windows["spread"].to_numpy(np.float64)[at], usual)
-    variance = (PRIOR_DEGREES * usual_here**2 + degrees * spread**2) / (PRIOR_DEGREES + degrees)
+    variance = moderated(degrees * spread**2, degrees, usual_here**2)
     z = (level[at] - centre) / np.sqrt(variance)
     p = stats.t.sf(z, np.minimum(PRIOR_DEGREES + degrees, MOST_DEGREES))
     return windows.iloc[at].assign(pair=pair.iloc[at], level=level[at], usual=centre, z=z, p_value=p)
@@ -198,7 +197,7 @@ def _finding(case: Case, run: pd.DataFrame, window: timedelta) -> dict[str, Any]
     ratio, usual = (sent - received) / (sent + received), float(np.tanh(run["usual"].iloc[0] / 2))
     named = run["name"].dropna()
     name = named.iloc[-1] if len(named) else None
-    shown = f"{server} ({name})" if name and name != server else server
+    shown = server_text(server, name)
     return {
         "detector": "producer_ratio",
         "start": run["start"].iloc[0],

@@ -40,8 +40,17 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from forensics.addresses import is_private
-from forensics.detectors._findings import Coverage, findings_frame, records_of, size_text, time_text
+from forensics.detectors._findings import (
+    Coverage,
+    findings_frame,
+    records_of,
+    server_text,
+    size_text,
+    time_text,
+    with_evidence,
+)
 from forensics.detectors._office import office_of, quarters_of
+from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
@@ -131,6 +140,7 @@ def coverage(case: Case) -> Coverage:
     return Coverage("proxy_bypass", len(users), terminals - len(users), "; ".join(why), "terminals")
 
 
+@remembered
 def _users(case: Case) -> dict[str, tuple[int, int]]:
     """Return the terminals that use a proxy, with their contacts through it and past it."""
     rows = case.sql(query_text("proxy_users"), **office_of(case)).to_arrow().to_pylist()
@@ -141,7 +151,7 @@ def _finding(case: Case, row: dict[str, Any], uses: tuple[int, int]) -> dict[str
     through, past = uses
     share = through / (through + max(past, row["connections"]))
     named = row["name"] if row["name"] != row["server"] else None
-    shown = f"{row['server']} ({named})" if named else row["server"]
+    shown = server_text(row["server"], named)
     since = time_text(row["start"], case.timezone)
     answer = {1: "", 0: "; nothing was answered", None: "; whether it was answered is not known"}[row["answered"]]
     sent = f", {size_text(row['sent'])} sent" if row["sent"] is not None else ""
@@ -170,4 +180,4 @@ def _with_evidence(case: Case, rows: list[dict[str, Any]], found: list[dict[str,
     schema = pa.schema({"finding": pa.int64(), "port": pa.int32(), "start": moment, "end": moment} | text)
     keys = [{"finding": number} | row for number, row in enumerate(rows)]
     behind = records_of(case, EVIDENCE, pa.Table.from_pylist(keys, schema))
-    return [finding | {"evidence": one} for finding, one in zip(found, behind, strict=True)]
+    return with_evidence(found, behind)

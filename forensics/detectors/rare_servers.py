@@ -41,8 +41,9 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.detectors._chance import q_values
-from forensics.detectors._findings import Coverage, findings_frame, records_of, time_text
+from forensics.detectors._findings import Coverage, findings_frame, records_of, server_text, time_text
 from forensics.detectors._office import office_of, quarters_of
+from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def coverage(case: Case, *, most_share: float = 0.05, least_days: int = 3, max_q
     return Coverage("rare_servers", tested, len(servers) - tested, "; ".join(why), unit)
 
 
+@remembered
 def _servers(case: Case, most_share: float, least_days: int) -> pd.DataFrame:
     """Return the servers that few terminals met; ``possible`` and ``before`` only where the days suffice."""
     if not 0 < most_share <= 1 or least_days < 2:  # noqa: PLR2004  # a habit has two days at least
@@ -169,7 +171,7 @@ def _lateness(possible: Floats, before: Floats, days: Floats) -> Floats:
 def _finding(case: Case, row: dict[str, Any], p: float, q: float) -> dict[str, object]:
     count, days = int(row["terminals"]), int(row["days"])
     name = row["asked"] if row["asked"] != row["server"] else None
-    shown = f"{row['server']} ({name})" if name else row["server"]
+    shown = server_text(row["server"], name)
     who = row["src"] if count == 1 else f"{count} terminals"
     return {
         "detector": "rare_servers",

@@ -73,7 +73,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from forensics.detectors._chance import q_values
 from forensics.detectors._findings import Coverage, findings_frame, without_uploads
+from forensics.detectors._remembered import remembered
 from forensics.detectors._spike_baselines import Judged, judge
 from forensics.detectors._spike_reasons import UNSAID, attributed, finding, is_upload, trimmed
 from forensics.detectors._spike_runs import Run, Tested, bursts, crowded, drain_p, drains, unexplained
@@ -85,13 +87,14 @@ from forensics.detectors._spike_windows import (
     Series,
     Windows,
     read_windows,
+    span_of,
     window_of,
 )
 from forensics.engines import query_text
-from forensics.roles import Roles, find_roles
+from forensics.roles import find_roles
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import date
 
     import pandas as pd
@@ -108,12 +111,16 @@ __all__ = [
     "is_upload",
     "series_by",
     "series_of",
+    "span_of",
     "window_of",
 ]
 
 TITLE = "Volumes above what is usual"
 VALUE = "bytes sent; where no record says them, what the reason says [B]"
 SCORE = "greatest robust z of its windows, or the CUSUM of a drain [1]"
+
+LEAST_BYTES = 1_000_000
+"""Least that a terminal must send to a server in an hour for that to be a spike. [B]"""
 
 TERMINAL_FLOOR = 10
 """Times the floor of a pair that a terminal must send to all servers together. [1]"""
@@ -130,16 +137,17 @@ SHOWN_WINDOWS = 72
 MICROSECOND = timedelta(microseconds=1)
 
 
-def series_by(case: Case, window: timedelta) -> pd.DataFrame:
-    """Return bytes and connections of each client and server in each window: an hour, or a minute."""
+def series_by(case: Case, window: timedelta, servers: Sequence[str]) -> pd.DataFrame:
+    """Return bytes and connections of each client with each of some servers in each window: an hour, or a minute."""
     windows = pa.table({"hourly": [window >= timedelta(hours=1)]})
-    return case.sql(query_text("series"), windows=windows).to_pandas()
+    named = pa.table({"server": pa.array(servers, pa.string())})
+    return case.sql(query_text("series"), windows=windows, named=named).to_pandas()
 
 
 def detect(
     case: Case,
     *,
-    least_bytes: int = 1_000_000,
+    least_bytes: int = LEAST_BYTES,
     max_q: float = 0.01,
     least_drain: float = 10.0,
     least_spread: float = 0.7,
@@ -181,7 +189,7 @@ def detect(
     if least_bytes < 0 or not 0 < max_q < 1 or least_drain <= 0 or least_spread <= 0:
         raise ValueError("least_bytes >= 0, 0 < max_q < 1, least_drain > 0 and least_spread > 0 are needed")
     roles = find_roles(case)
-    read = _read(case, roles, least_bytes, holidays)
+    read = _read(case, least_bytes, None if holidays is None else frozenset(holidays))
     tested = _tested(read, least_bytes, least_drain=least_drain, least_spread=least_spread)
     found: list[dict[str, Any]] = []
     for pairs, terminals in tested:
@@ -192,7 +200,7 @@ def detect(
         told = _flagged(terminals, left, max_q)
         runs = bursts(terminals.series, terminals.judged, told, terminals.windows.window // MICROSECOND)
         found += [finding(case, terminals, run, _q(terminals, run)) for run in runs]
-    return findings_frame(case, attributed(case, trimmed(case, _strongest(found), roles), roles))
+    return findings_frame(case, attributed(case, trimmed(case, _strongest(found)), roles))
 
 
 def coverage(case: Case) -> Coverage:
@@ -202,7 +210,7 @@ def coverage(case: Case) -> Coverage:
     files. A window that other rows of the same pair observe is tested on what those say. Pairs of which no row does are
     tested on requests, durations and reply sizes instead, and it says so.
     """
-    main, *others = _read(case, find_roles(case), 0, ())
+    main, *others = _read(case, LEAST_BYTES, None)  # what is counted is the same whatever the floor
     why = []
     refused, files, sources = without_uploads(case)
     if refused:
@@ -232,9 +240,7 @@ def series_of(case: Case, finding: Mapping[str, Any]) -> pd.DataFrame:
 
     options = inspect.signature(detect).parameters
     least, drain, spread = (options[name].default for name in ("least_bytes", "least_drain", "least_spread"))
-    [(pairs, terminals)] = _tested(
-        _read(case, find_roles(case), least, None)[:1], least, least_drain=drain, least_spread=spread
-    )
+    [(pairs, terminals)] = _tested(_read(case, least, None)[:1], least, least_drain=drain, least_spread=spread)
     tested = terminals if finding["dst"] is None else pairs
     series, window = tested.series, tested.windows.window
     number = {key: place for place, key in enumerate(zip(series.src, series.dst, strict=True))}
@@ -255,8 +261,10 @@ def series_of(case: Case, finding: Mapping[str, Any]) -> pd.DataFrame:
     return near_frame.reindex(whole).reset_index()
 
 
-def _read(case: Case, roles: Roles, least: float, holidays: Collection[date] | None) -> list[Windows]:
+@remembered
+def _read(case: Case, least: float, holidays: frozenset[date] | None) -> list[Windows]:
     """Return the windows of what was sent, and those of other measures where some rows do not say what was sent."""
+    roles = find_roles(case)
     share = SHORT_FLOOR if window_of(case) < timedelta(hours=1) else 1.0
     main = read_windows(case, roles, SENT, least=share * least, least_total=TERMINAL_FLOOR * least, holidays=holidays)
     instead = INSTEAD if main.unobserved else ()
@@ -289,22 +297,12 @@ def _tested(
     # A window is tested twice: by itself, and as part of a drain.
     count = 2 * sum(windows.judged + windows.totals for windows in read)
     p = np.concatenate([np.where(s.judged, values, np.nan) for _, s, j in parts for values in (j.p, drain_p(j.drain))])
-    q = np.split(_benjamini_hochberg(p, count), np.cumsum([len(s.of) for _, s, _ in parts for _ in range(2)]))
+    q = np.split(q_values(p, count), np.cumsum([len(s.of) for _, s, _ in parts for _ in range(2)]))
     tested = [
         Tested(windows, series, judged, _floor(windows, least_bytes, series), q[2 * n], q[2 * n + 1])
         for n, (windows, series, judged) in enumerate(parts)
     ]
     return list(zip(tested[::2], tested[1::2], strict=True))
-
-
-def _benjamini_hochberg(p: np.ndarray, count: int) -> np.ndarray:
-    """Return q-values of p-values of which only the candidates' are given; the rest of ``count`` counts as 1."""
-    order = np.argsort(p, kind="stable")  # NaN, not tested, last
-    known = order[: int(np.count_nonzero(~np.isnan(p)))]
-    steps = p[known] * max(count, len(known)) / np.arange(1, len(known) + 1)
-    q = np.full(len(p), np.nan)
-    q[known] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1)
-    return q
 
 
 def _floor(windows: Windows, least_bytes: float, series: Series) -> float:

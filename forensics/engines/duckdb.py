@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -45,6 +45,12 @@ MACROS = {
 }
 """Functions of Spark that DuckDB has under other names, so that one text runs on both."""
 
+MOST_MEMORY = 5_000_000_000
+"""Memory that queries may use; half of the machine's, where that is less. The rest is for what they return. [B]"""
+
+HANDED = "handed over to this query"
+"""What a table is called while it is handed over."""
+
 WIDE = pa.decimal128(38, 0)
 """What DuckDB makes of its 128-bit integers; the sum of a column of integers is one."""
 
@@ -68,7 +74,7 @@ class DuckDBEngine:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._arrow: dict[str, pa.Table] = {}
-        self._connection = duckdb.connect(config=dict(SETTINGS))
+        self._connection = duckdb.connect(config={**SETTINGS, "memory_limit": f"{_memory() // 1_000_000}MB"})
         self._connection.execute("SET GLOBAL timezone = 'UTC'")
         # A notebook without ipywidgets has no bar, and refuses to have it switched off.
         if self._connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,):
@@ -147,11 +153,24 @@ class DuckDBEngine:
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             raise QueryError("a case is read-only: write one SELECT")
         cursor = self._connection.cursor()
-        for name, table in {**self._arrow, **tables}.items():
+        for name, table in self._arrow.items():
             cursor.register(name, table)
+        for name, table in tables.items():
+            # Of a table of its own it knows how many rows there are, and joins by that; of Arrow's it does not.
+            known = '"' + name.replace('"', '""') + '"'
+            cursor.register(HANDED, table)
+            cursor.execute(f'CREATE TEMPORARY TABLE {known} AS SELECT * FROM "{HANDED}"')  # noqa: S608  # quoted
+            cursor.unregister(HANDED)
         # A SELECT can carry a COPY in its WITH clause, though not in parentheses: there the binder refuses it.
         cursor.execute(f"EXPLAIN SELECT * FROM ({text}\n)")  # noqa: S608  # one SELECT, and nothing is run
         return cursor
+
+
+def _memory() -> int:
+    """Return how much memory queries may use; what needs more goes to the disk. [B]"""
+    with suppress(OSError, ValueError, AttributeError):  # not every system tells
+        return min(MOST_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    return MOST_MEMORY
 
 
 def _literal(text: str) -> str:

@@ -4,14 +4,15 @@
 WITH counted AS (
     SELECT
         name,
-        count(DISTINCT CASE WHEN how IN ('dns', 'proxy') THEN address END) AS told,
-        min(CASE WHEN how IN ('dns', 'proxy') THEN address END) AS told_address,
-        count(DISTINCT address) AS used,
-        min(address) AS used_address
+        min(CASE WHEN how IN ('dns', 'proxy') THEN address END) AS told,
+        max(CASE WHEN how IN ('dns', 'proxy') THEN address END) AS last_told,
+        min(address) AS used,
+        max(address) AS last_used
     FROM names
     WHERE address IS NOT NULL
     GROUP BY name
 )
-SELECT name, coalesce(told_address, used_address) AS address
+-- Where the least and the greatest are one, there is one.
+SELECT name, coalesce(told, used) AS address
 FROM counted
-WHERE told = 1 OR (told = 0 AND used = 1)
+WHERE told = last_told OR (told IS NULL AND used = last_used)

@@ -1,6 +1,6 @@
 -- Clients and registered domains with many subdomains that were looked up. A registered domain is the shortest end of a
--- name, of two labels or more, that is not in `suffixes`. `tested` counts all pairs of client and domain; `clients` those
--- with at least a tenth as many subdomains.
+-- name, of two labels or more, that is not in `suffixes`. `clients` counts those with at least a tenth as many subdomains.
+-- One more row, the first, counts all pairs of client and domain: `tested`.
 WITH asked AS (
     SELECT
         client, name,
@@ -43,14 +43,21 @@ pairs AS (
 counted AS (
     SELECT
         p.*,
-        count(*) OVER () AS tested,
         count(CASE WHEN 10 * p.subdomains >= o.least_subdomains THEN 1 END) OVER (PARTITION BY p.domain) AS clients
     FROM pairs p
     CROSS JOIN options o
 )
 SELECT
-    c.client, c.domain, c.subdomains, c.letters, c.without_address, c.listed, c.first, c.last, c.tested, c.clients
+    count(*) AS tested, CAST(NULL AS STRING) AS client, CAST(NULL AS STRING) AS domain,
+    CAST(NULL AS BIGINT) AS subdomains, CAST(NULL AS DOUBLE) AS letters, CAST(NULL AS BIGINT) AS without_address,
+    CAST(NULL AS BIGINT) AS listed, CAST(NULL AS TIMESTAMP) AS first, CAST(NULL AS TIMESTAMP) AS last,
+    CAST(NULL AS BIGINT) AS clients
+FROM pairs
+UNION ALL
+SELECT
+    CAST(NULL AS BIGINT) AS tested, c.client, c.domain, c.subdomains, c.letters, c.without_address, c.listed, c.first,
+    c.last, c.clients
 FROM counted c
 CROSS JOIN options o
 WHERE c.subdomains >= o.least_subdomains
-ORDER BY c.client NULLS LAST, c.domain NULLS LAST
+ORDER BY tested NULLS LAST, client NULLS LAST, domain NULLS LAST

@@ -5,7 +5,7 @@
 WITH seen AS (
     SELECT
         t.src, t.server, t.vantage, t.bytes_kind,
-        CASE WHEN p.hourly THEN date_trunc('hour', t.minute) ELSE t.minute END AS start,
+        CAST(floor(unix_micros(t.minute) / nullif(CASE WHEN p.hourly THEN 3600000000 ELSE 60000000 END, 0)) AS BIGINT) AS place,
         max(t.name) AS name,
         sum(CAST(t.bytes_out AS DOUBLE)) AS sent,
         sum(CAST(t.bytes_in AS DOUBLE)) AS received
@@ -14,23 +14,35 @@ WITH seen AS (
     JOIN outside o ON t.server = o.server
     CROSS JOIN options p
     WHERE t.bytes_out IS NOT NULL AND t.bytes_in IS NOT NULL
-    GROUP BY
-        t.src, t.server, t.vantage, t.bytes_kind,
-        CASE WHEN p.hourly THEN date_trunc('hour', t.minute) ELSE t.minute END
+    GROUP BY 1, 2, 3, 4, 5
+),
+-- Most windows were seen in one place alone: only the others need an order.
+counted AS (
+    SELECT
+        src, server, place, count(*) AS places, max(name) AS name, max(sent) AS sent, max(received) AS received
+    FROM seen
+    GROUP BY src, server, place
 ),
 ranked AS (
     SELECT
         s.*,
         row_number() OVER (
-            PARTITION BY src, server, start
-            ORDER BY sent + received DESC NULLS LAST, vantage NULLS LAST, bytes_kind NULLS LAST
-        ) AS place
+            PARTITION BY s.src, s.server, s.place
+            ORDER BY s.sent + s.received DESC NULLS LAST, s.vantage NULLS LAST, s.bytes_kind NULLS LAST
+        ) AS rank
     FROM seen s
+    JOIN counted c ON s.src = c.src AND s.server = c.server AND s.place = c.place
+    WHERE c.places > 1
+),
+chosen AS (
+    SELECT src, server, place, name, sent, received FROM counted WHERE places = 1
+    UNION ALL
+    SELECT src, server, place, name, sent, received FROM ranked WHERE rank = 1
 ),
 windows AS (
-    SELECT src, server, start, name, sent, received, ln(1 + sent) - ln(1 + received) AS level
-    FROM ranked
-    WHERE place = 1 AND sent + received > 0
+    SELECT src, server, place, name, sent, received, ln(1 + sent) - ln(1 + received) AS level
+    FROM chosen
+    WHERE sent + received > 0
 ),
 pairs AS (
     SELECT
@@ -59,11 +71,13 @@ around AS (
     GROUP BY server
 )
 SELECT
-    w.src, w.server, w.start, w.name, w.sent, w.received, w.level, a.spread, CAST(NULL AS BIGINT) AS tested,
+    w.src, w.server,
+    timestamp_micros(w.place * CASE WHEN o.hourly THEN 3600000000 ELSE 60000000 END) AS start, w.name, w.sent, w.received, w.level, a.spread, CAST(NULL AS BIGINT) AS tested,
     CAST(NULL AS BIGINT) AS untested
 FROM windows w
 JOIN pairs p ON w.src = p.src AND w.server = p.server
 JOIN around a ON w.server = a.server
+CROSS JOIN options o
 WHERE p.loud = 1 AND p.tested > 0
 UNION ALL
 SELECT

@@ -7,6 +7,13 @@ WITH known AS (
     WHERE address IS NOT NULL
     GROUP BY address
 ),
+seen AS (
+    SELECT
+        src, server, name, CAST(floor(unix_micros(start) / 900000000) AS BIGINT) AS quarter,
+        min(start) AS start, max("end") AS "end", count(*) AS contacts
+    FROM contacts
+    GROUP BY 1, 2, 3, 4
+),
 met AS (
     SELECT
         c.src AS src,
@@ -15,11 +22,11 @@ met AS (
         min(c.server) AS server,
         min(c.start) AS start,
         max(c."end") AS "end",
-        count(*) AS contacts
-    FROM contacts c
+        sum(CAST(c.contacts AS DOUBLE)) AS contacts
+    FROM seen c
     JOIN terminals t ON c.src = t.src
     JOIN outside o ON c.server = o.server
-    JOIN quarters q ON CAST(floor(unix_micros(c.start) / 900000000) AS BIGINT) = q.quarter
+    JOIN quarters q ON c.quarter = q.quarter
     LEFT JOIN known k ON c.server = k.address
     GROUP BY c.src, coalesce(c.name, k.name, c.server), q.day
 ),
@@ -43,17 +50,30 @@ rare AS (
     CROSS JOIN options o
     WHERE s.terminals <= o.most_terminals
 ),
-chances AS (
-    SELECT
-        r.asked,
-        count(DISTINCT a.day) AS possible,
-        count(DISTINCT CASE WHEN a.day < r.first_day THEN a.day END) AS before
+-- The days of each terminal, one bit each, fifty to a number: days of many terminals together are one bit_or of few rows.
+active AS (
+    SELECT src, span, bit_or(CAST(floor(pow(2, day - 50 * span)) AS BIGINT)) AS days
+    FROM (SELECT DISTINCT src, day, CAST(floor(day / 50) AS BIGINT) AS span FROM met) d
+    GROUP BY src, span
+),
+together AS (
+    SELECT r.asked, a.span, bit_or(a.days) AS days, max(r.first_day) - 50 * a.span AS earlier
     FROM rare r
     CROSS JOIN options o
     JOIN (SELECT DISTINCT asked, src FROM met) m ON m.asked = r.asked
-    JOIN (SELECT DISTINCT src, day FROM met) a ON a.src = m.src
+    JOIN active a ON a.src = m.src
     WHERE r.days >= o.least_days
-    GROUP BY r.asked
+    GROUP BY r.asked, a.span
+),
+chances AS (
+    SELECT
+        asked,
+        sum(CAST(bit_count(days) AS DOUBLE)) AS possible,
+        sum(CAST(bit_count(
+            days & CAST(floor(pow(2, CASE WHEN earlier < 0 THEN 0 WHEN earlier > 50 THEN 50 ELSE earlier END)) - 1 AS BIGINT)
+        ) AS DOUBLE)) AS before
+    FROM together
+    GROUP BY asked
 )
 SELECT
     s.asked, s.server, s.terminals, s.src, s.days, s.start, s."end", s.contacts, c.possible, c.before

@@ -5,7 +5,8 @@ WITH seen AS (
         c.src AS src,
         c.server AS server,
         m.own AS own,
-        CASE WHEN o.by_minute THEN date_trunc('minute', c.start) ELSE date_trunc('hour', c.start) END AS start,
+        CAST(floor(unix_micros(c.start) / nullif(CASE WHEN o.by_minute THEN 60000000 ELSE 3600000000 END, 0)) AS BIGINT)
+            * CASE WHEN o.by_minute THEN 60000000 ELSE 3600000000 END AS start,
         c.vantage AS vantage,
         max(c.name) AS name,
         max(c.bytes_out) AS known,
@@ -42,8 +43,9 @@ sized AS (
         w.src AS src,
         w.server AS server,
         w.start AS start,
-        CASE WHEN o.by_minute THEN w.start ELSE date_trunc('day', w.start) END AS period,
-        w.start >= o.settled AS judged,
+        CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 AS day,
+        CASE WHEN o.by_minute THEN w.start ELSE CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 END AS period,
+        w.start >= unix_micros(o.settled) AS judged,
         w.name AS name,
         w.amount AS amount,
         CAST(floor(1024 * ln(1 + w.amount)) AS BIGINT) AS x
@@ -72,19 +74,19 @@ candidates AS (
     FROM (
         SELECT src, server, CAST(try_sum(CAST(floor(amount) AS BIGINT)) AS DOUBLE) AS total
         FROM sized
-        GROUP BY src, server, date_trunc('day', start)
+        GROUP BY src, server, day
     ) d
     CROSS JOIN options o
     WHERE d.total >= o.least
 )
 SELECT
-    'pair' AS part, w.src AS src, w.server AS server, w.start AS start, w.name AS name,
+    'pair' AS part, w.src AS src, w.server AS server, timestamp_micros(w.start) AS start, w.name AS name,
     w.amount AS amount, CAST(floor(1) AS BIGINT) AS n, w.x AS total, w.x * w.x AS square
 FROM sized w
 JOIN candidates c ON w.src = c.src AND w.server = c.server
 UNION ALL
 SELECT
-    'server', NULL, w.server, w.period, NULL,
+    'server', NULL, w.server, timestamp_micros(w.period), NULL,
     NULL, count(*), try_sum(w.x), try_sum(w.x * w.x)
 FROM sized w
 JOIN (SELECT DISTINCT server FROM candidates) s ON w.server = s.server
@@ -93,7 +95,7 @@ WHERE c.src IS NULL
 GROUP BY w.server, w.period
 UNION ALL
 SELECT
-    'first', NULL, NULL, period, NULL,
+    'first', NULL, NULL, timestamp_micros(period), NULL,
     CAST(floor(x / 256e0) AS DOUBLE), count(*), NULL, NULL
 FROM pairs
 GROUP BY period, floor(x / 256e0)

@@ -12,12 +12,14 @@
 --   terminal  a window of a terminal, all servers together; office: those of the others, by period
 --   active    most terminals that were active in one window: n
 --   counts    windows: n judged, amount learnt from, square not observed; total: windows of terminals that are judged
+-- Times are microseconds since 1970 up to the last step: numbers are cut to hours faster than times are.
 WITH seen AS (
     SELECT
         t.src AS src,
         t.server AS server,
         m.own AS own,
-        CASE WHEN o.by_minute THEN t.minute ELSE date_trunc('hour', t.minute) END AS start,
+        CAST(floor(unix_micros(t.minute) / nullif(CASE WHEN o.by_minute THEN 60000000 ELSE 3600000000 END, 0)) AS BIGINT)
+            * CASE WHEN o.by_minute THEN 60000000 ELSE 3600000000 END AS start,
         t.vantage AS vantage,
         t.bytes_kind AS bytes_kind,
         max(t.name) AS name,
@@ -47,8 +49,9 @@ windows AS (
         w.server AS server,
         w.own AS own,
         w.start AS start,
-        CASE WHEN o.by_minute THEN w.start ELSE date_trunc('day', w.start) END AS period,
-        w.start >= o.settled AS judged,
+        CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 AS day,
+        CASE WHEN o.by_minute THEN w.start ELSE CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 END AS period,
+        w.start >= unix_micros(o.settled) AS judged,
         w.name AS name,
         w.bytes_out AS bytes_out,
         CAST(floor(1024 * ln(1 + w.bytes_out)) AS BIGINT) AS x
@@ -79,35 +82,37 @@ candidates AS (
     FROM (
         SELECT src, server, try_sum(bytes_out) AS total
         FROM sized
-        GROUP BY src, server, date_trunc('day', start)
+        GROUP BY src, server, day
     ) d
     CROSS JOIN options o
     WHERE d.total >= o.least
 ),
 totals AS (
-    SELECT src, start, period, judged, try_sum(bytes_out) AS total, CAST(floor(1024 * ln(1 + try_sum(bytes_out))) AS BIGINT) AS x
+    SELECT
+        src, start, day, period, judged, try_sum(bytes_out) AS total,
+        CAST(floor(1024 * ln(1 + try_sum(bytes_out))) AS BIGINT) AS x
     FROM sized
     WHERE own
-    GROUP BY src, start, period, judged
+    GROUP BY src, start, day, period, judged
 ),
 senders AS (
     SELECT DISTINCT d.src AS src
     FROM (
         SELECT src, try_sum(total) AS total
         FROM totals
-        GROUP BY src, date_trunc('day', start)
+        GROUP BY src, day
     ) d
     CROSS JOIN options o
     WHERE d.total >= o.least_total
 )
 SELECT
-    'pair' AS part, w.src AS src, w.server AS server, w.start AS start, w.name AS name,
+    'pair' AS part, w.src AS src, w.server AS server, timestamp_micros(w.start) AS start, w.name AS name,
     CAST(w.bytes_out AS DOUBLE) AS amount, CAST(floor(1) AS BIGINT) AS n, w.x AS total, w.x * w.x AS square
 FROM sized w
 JOIN candidates c ON w.src = c.src AND w.server = c.server
 UNION ALL
 SELECT
-    'server', NULL, w.server, w.period, NULL,
+    'server', NULL, w.server, timestamp_micros(w.period), NULL,
     NULL, count(*), try_sum(w.x), try_sum(w.x * w.x)
 FROM sized w
 JOIN (SELECT DISTINCT server FROM candidates) s ON w.server = s.server
@@ -116,7 +121,7 @@ WHERE c.src IS NULL
 GROUP BY w.server, w.period
 UNION ALL
 SELECT
-    'first', NULL, NULL, period, NULL,
+    'first', NULL, NULL, timestamp_micros(period), NULL,
     CAST(floor(x / 256e0) AS DOUBLE), count(*), NULL, NULL
 FROM pairs
 GROUP BY period, floor(x / 256e0)
@@ -128,13 +133,13 @@ FROM pairs
 WHERE n >= 6
 UNION ALL
 SELECT
-    'terminal', w.src, NULL, w.start, NULL,
+    'terminal', w.src, NULL, timestamp_micros(w.start), NULL,
     CAST(w.total AS DOUBLE), CAST(floor(1) AS BIGINT), w.x, w.x * w.x
 FROM totals w
 JOIN senders s ON w.src = s.src
 UNION ALL
 SELECT
-    'office', NULL, NULL, w.period, NULL,
+    'office', NULL, NULL, timestamp_micros(w.period), NULL,
     NULL, count(*), try_sum(w.x), try_sum(w.x * w.x)
 FROM totals w
 LEFT JOIN senders s ON w.src = s.src

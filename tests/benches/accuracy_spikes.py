@@ -88,7 +88,8 @@ def measure_spikes(case: Case, truth: Truth, hours: float) -> dict[str, float]:
 
 
 def _windows(case: Case, truth: Truth) -> Windows:
-    frame = volume_spikes.series_by(case, timedelta(hours=1))
+    servers = case.sql("SELECT DISTINCT server FROM traffic").to_arrow()["server"].to_pylist()
+    frame = volume_spikes.series_by(case, timedelta(hours=1), servers)
     roles = find_roles(case)
     frame = frame[frame["src"].isin(roles.terminals) & frame["bytes_out"].notna()]
     frame = frame[~frame["server"].map(roles.is_inside).astype(bool)].reset_index(drop=True)
@@ -129,7 +130,7 @@ def _precision(score: np.ndarray, windows: Windows) -> float:
 
 def _ours(case: Case, windows: Windows) -> np.ndarray:
     """Return -log10 of the p-value of each window; 0 where the window's pair never passes the floor."""
-    read = volume_spikes._read(case, find_roles(case), FLOOR, None)
+    read = volume_spikes._read(case, FLOOR, None)
     pairs, _ = volume_spikes._tested(read, FLOOR, least_drain=10.0, least_spread=0.7)[0]
     series, p = pairs.series, np.where(pairs.series.judged, pairs.judged.p, 1.0)
     hour = series.start // (HOUR * 1_000_000)

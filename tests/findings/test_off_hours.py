@@ -120,7 +120,7 @@ def test_counts_by_chance_are_seldom_found(make_case: Callable[..., Case]) -> No
     case = make_case(rows)
 
     assert len(off_hours.detect(case)) == 0
-    _, _, p = off_hours._Periods(case, (7, 21), None, 0.1).judged()
+    _, _, p = off_hours._periods(case, (7, 21), None, 0.1).judged()
     for level in (0.001, 0.01, 0.05):
         assert (p <= level).sum() <= 1.5 * level * (~np.isnan(p)).sum()
 

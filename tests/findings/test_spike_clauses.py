@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 from forensics.detectors import _spike_baselines, volume_spikes
+from forensics.detectors._chance import q_values
 from forensics.detectors._spike_runs import drain_p
 from forensics.relays import rank_relays
-from forensics.roles import find_roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +170,7 @@ def test_p_values_hold_where_nothing_happens(make_case: Callable[..., Case]) -> 
         for server in range(1, 4)
     ]
     case = make_case(flows)
-    read = volume_spikes._read(case, find_roles(case), 1e6, None)
+    read = volume_spikes._read(case, 1e6, None)
     pairs, _ = volume_spikes._tested(read, 1e6, least_drain=10.0, least_spread=0.3)[0]
     p = pairs.judged.p[pairs.series.judged]
 
@@ -200,7 +200,7 @@ def test_what_was_screened_out_counts_as_tested() -> None:
     p = np.array([1e-6, np.nan, 0.3, 1e-4, 0.02])
     padded = np.concatenate([p[~np.isnan(p)], np.ones(96)])
 
-    q = volume_spikes._benjamini_hochberg(p, 100)
+    q = q_values(p, 100)
 
     assert np.isnan(q[1])
     assert q[~np.isnan(q)] == pytest.approx(stats.false_discovery_control(padded)[:4])
