@@ -17,6 +17,7 @@ import forensics as fx
 from forensics.detectors import all_detectors
 from forensics.detectors._findings import KEYS
 from forensics.detectors._spike_reasons import ASKED
+from forensics.detectors.beacons import rita_scores
 from forensics.drawing.beats import times_of
 from forensics.engines import VIEWS, query_text
 from forensics.origins import REQUESTS
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(1200)  # Spark takes a second of processor time for each of a hundred queries
 
 EVIDENCE = ("relay-1.pcap.gz", "relay-2.pcap", "access.log")
+ALONE = ("rare_servers", "volume_spikes")
 LOUD = Path(__file__).parents[2] / "sample_pcaps" / "detectors"
 
 
@@ -61,6 +63,11 @@ class Listening:
         self.heard.append((text, self._known[asked]))
         return self._known[asked]
 
+    def stream(self, text: str, tables: Mapping[str, pa.Table] | None = None) -> pa.RecordBatchReader:
+        """Run a query whose rows come batch by batch."""
+        self.heard.append((text, self._engine.stream(text, tables).read_all()))
+        return self.heard[-1][1].to_reader()
+
 
 @pytest.fixture(scope="module")
 def folder(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -74,16 +81,30 @@ def folder(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cases(folder: Path, spark: Any) -> tuple[Case, Case]:  # noqa: ANN401 - PySpark may be missing
     """Return the case as each engine has it."""
-    opened = fx.open_case(folder), fx.open_case(folder, engine=spark)
-    on_spark: Any = opened[1]._engine
+    return opened(folder, spark)
+
+
+@pytest.fixture(scope="module")
+def alone(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Case, Case]]:  # noqa: ANN401 - as above
+    """Return cases of the detectors that find nothing in the other one, which spans years and has many terminals."""
+    made = tmp_path_factory.mktemp("alone")
+    for name in ALONE:
+        fx.open_case(made / name, timezone="Asia/Tokyo").add(LOUD / name / "loud")
+    return {name: opened(made / name, spark) for name in ALONE}
+
+
+def opened(folder: Path, spark: Any) -> tuple[Case, Case]:  # noqa: ANN401 - as above
+    """Return a case as each engine has it."""
+    both = fx.open_case(folder), fx.open_case(folder, engine=spark)
+    on_spark: Any = both[1]._engine
     for name, value in FEW_ROWS.items():
         on_spark._session.conf.set(name, value)
     on_spark._renew()
     for name in (*TABLES, *VIEWS):  # read once, not in each of a hundred queries
         on_spark._session.catalog.cacheTable(name)
-    for case in opened:
+    for case in both:
         case._engine = Listening(case._engine)
-    return opened
+    return both
 
 
 def heard(case: Case) -> list[tuple[str, pa.Table]]:
@@ -166,6 +187,7 @@ def everything(case: Case) -> dict[str, Any]:
     return {
         **detected,
         "coverage": [detector.coverage(case, **options_of(name)) for name, detector in all_detectors().items()],
+        "rita": rita_scores(case),
         "relays": relays,
         "explained": fx.explain(case, found.iloc[0]).rows,
         "beats": times_of(case, found.iloc[0]),
@@ -176,18 +198,22 @@ def everything(case: Case) -> dict[str, Any]:
     }
 
 
-def test_every_query_and_every_finding_is_the_same(cases: tuple[Case, Case]) -> None:
+def test_every_query_and_every_finding_is_the_same(
+    cases: tuple[Case, Case], alone: dict[str, tuple[Case, Case]]
+) -> None:
     """All queries, those of detectors, relays, hops, selections and silences among them; and what is made of them."""
     for case in cases:
         for text, tables in DIRECT.values():
             case.sql(text, **tables).to_arrow()
     duckdb, spark = map(everything, cases)
 
-    one, other = map(heard, cases)
+    for name, both in alone.items():
+        duckdb[name], spark[name] = (all_detectors()[name].detect(case, **options_of(name)) for case in both)
+    one, other = ([told for both in (cases, *alone.values()) for told in heard(both[n])] for n in (0, 1))
     assert list(dict.fromkeys(differences(one, other))) == []
     for name, found in duckdb.items():
         if isinstance(found, pd.DataFrame):
-            assert len(found)
+            assert len(found), name
             pd.testing.assert_frame_equal(found, spark[name])
         else:
             assert found == spark[name], name
