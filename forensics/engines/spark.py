@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from forensics.engines._steps import TOKEN, is_blank, steps_of
 from forensics.errors import CaseError, MissingToolError, QueryError
 
 if TYPE_CHECKING:
@@ -66,10 +67,6 @@ TYPES = {
 }
 """Types of the tables of a case, as Spark calls them."""
 
-TOKEN = re.compile(r"""--[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|\s+|.""", re.DOTALL)
-"""One piece of a query: a comment, something quoted, white space, or any other character."""
-
-
 GLOB = re.compile(r"[\\*?\[\]{}]")
 """Characters that are special in a glob, and may be part of a case's name."""
 
@@ -90,6 +87,8 @@ class SparkEngine:
         for name, value in SETTINGS.items():
             self._session.conf.set(name, value)
         self._frames: dict[str, DataFrame] = {}
+        self._views: dict[str, str] = {}
+        self._stale: list[str] = []
 
     @property
     def local(self) -> bool:
@@ -120,15 +119,26 @@ class SparkEngine:
     def _register(self, name: str, frame: DataFrame) -> None:
         frame.createOrReplaceTempView(name)
         self._frames[name] = frame
+        self._stale = list(self._views)  # what was understood of them holds the table that was there before
 
     def register_view(self, name: str, text: str) -> None:
         """Make a query known to other queries under a name."""
-        self._session.sql(f'CREATE OR REPLACE TEMPORARY VIEW "{name}" AS {text}')
+        self._views[name] = text
+        self._stale = list(self._views)
+
+    def _renew(self) -> None:
+        """Analyse the queries of views once more where their tables are others now; not each time that one is named."""
+        while self._stale:
+            name = self._stale[0]
+            frame = self._asked(self._views[name])
+            frame.createOrReplaceTempView(name)
+            self._frames[name] = frame
+            del self._stale[0]
 
     def bare(self, text: str) -> str:
         """Return a query without the semicolons and comments that end it, so that it can stand in parentheses."""
         pieces = TOKEN.findall(text)
-        while pieces and (pieces[-1] == ";" or pieces[-1].isspace() or pieces[-1].startswith(("--", "/*"))):
+        while pieces and (pieces[-1] == ";" or is_blank(pieces[-1])):
             pieces.pop()
         return "".join(pieces)
 
@@ -174,19 +184,37 @@ class SparkEngine:
         return list(found.sort_by("number")["done"].to_pylist())
 
     def _frame(self, text: str, tables: Mapping[str, pa.Table]) -> DataFrame:
-        """Return what a query will give, once it is known that the query only reads."""
+        """Return what a query will give, with tables that only it sees; steps that it names several times run once."""
+        self._renew()
+        steps, rest = steps_of(text)
+        if all(step.named < 2 for step in steps):  # noqa: PLR2004 - nothing would be computed twice
+            steps, rest = [], text
         try:
             for name, table in tables.items():
                 self._sent(table).createOrReplaceTempView(name)
-            # A command would be run at once; in parentheses there can be a query alone.
-            self._session.sql(f"SELECT * FROM ({text}\n)")  # noqa: S608  # nothing is run
-            return self._session.sql(text)
+            for step in steps:
+                frame = self._asked(step.text)
+                once = frame.localCheckpoint(eager=False) if step.named > 1 else frame
+                once.createOrReplaceTempView(step.name)
+            return self._asked(rest)
         finally:
-            for name in tables:
+            for name in (*tables, *(step.name for step in steps)):
                 if name in self._frames:
                     self._frames[name].createOrReplaceTempView(name)
                 else:
                     self._session.catalog.dropTempView(name)
+
+    def _asked(self, text: str) -> DataFrame:
+        """Return what a query will give, once it is known that the query only reads.
+
+        A command would be run at once; in parentheses there can be a query alone, where no parenthesis ends them early.
+        """
+        depth = 0
+        for piece in TOKEN.findall(text):
+            depth += (piece == "(") - (piece == ")")
+            if depth < 0:
+                raise QueryError("a parenthesis is closed that was not opened")
+        return self._session.sql(f"SELECT * FROM ({text}\n)")  # noqa: S608  # nothing is run
 
 
 def session_of(master: str) -> SparkSession:

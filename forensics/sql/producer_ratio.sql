@@ -1,7 +1,8 @@
 -- What terminals and outside servers sent each other in each window, of the pairs that have a window in which the terminal
 -- sent much, and more than it received. Only rows that show both directions count; what several places saw counts as
 -- the one that saw most. One more row, without src, counts the windows that can be tested and those that cannot, and has the
--- usual deviation of a pair's windows from their median; the others have that of their server.
+-- usual deviation of a pair's windows from their median; the others have that of their server. Levels are whole numbers of
+-- 1/1048576: the last digits of a logarithm depend on who computes it.
 WITH seen AS (
     SELECT
         t.src, t.server, t.vantage, t.bytes_kind,
@@ -40,7 +41,9 @@ chosen AS (
     SELECT src, server, place, name, sent, received FROM ranked WHERE rank = 1
 ),
 windows AS (
-    SELECT src, server, place, name, sent, received, ln(1 + sent) - ln(1 + received) AS level
+    SELECT
+        src, server, place, name, sent, received,
+        floor(1048576 * (ln(1 + sent) - ln(1 + received)) + 5e-1) / 1048576 AS level
     FROM chosen
     WHERE sent + received > 0
 ),

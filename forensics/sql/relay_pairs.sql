@@ -1,7 +1,8 @@
 -- What each terminal and each candidate did with each other. `sites` says which candidate a server is under a name. One
 -- conversation seen from several places counts as the vantage that saw most of it. Contacts within two seconds of each
 -- other are one visit; gaps of more than three hours are nights and pauses. A gap is regular when it lies within a third of
--- one, two or three times the median gap.
+-- one, two or three times the median gap. Sizes are compared in steps of 1/1024 of ln: whole numbers have the same sum in any
+-- order.
 WITH met AS (
     SELECT
         s.site AS site, c.src AS src, c.vantage AS vantage, c.start AS start, c."end" AS "end",
@@ -13,6 +14,7 @@ WITH met AS (
 spaced AS (
     SELECT
         met.*,
+        CAST(floor(1024 * ln(1 + bytes_in) + 5e-1) AS BIGINT) AS size_in,
         time - lag(time) OVER (PARTITION BY site, src, vantage ORDER BY time NULLS FIRST) AS gap
     FROM met
 ),
@@ -26,8 +28,9 @@ counted AS (
         try_sum(bytes_out) AS bytes_out,
         try_sum(bytes_in) AS bytes_in,
         max(bytes_out) AS most_out,
-        stddev(ln(1 + bytes_out)) AS spread_out,
-        stddev(ln(1 + bytes_in)) AS spread_in,
+        count(size_in) AS sizes,
+        CAST(try_sum(size_in) AS DOUBLE) AS sum_in,
+        CAST(try_sum(size_in * size_in) AS DOUBLE) AS square_in,
         count(CASE WHEN gap IS NULL OR gap > 2000000 THEN 1 END) AS visits,
         count(CASE WHEN gap > 2000000 AND gap <= 10800000000 THEN 1 END) AS gaps,
         median(CASE WHEN gap > 2000000 AND gap <= 10800000000 THEN CAST(gap AS DOUBLE) END) AS period
@@ -53,8 +56,11 @@ regular AS (
 SELECT
     b.site AS site, b.src AS src, b.contacts AS contacts, b.first_seen AS first_seen, b.last_seen AS last_seen,
     b.days AS days, b.bytes_out AS bytes_out, b.bytes_in AS bytes_in, b.most_out AS most_out,
-    b.spread_out AS spread_out, b.spread_in AS spread_in, b.visits AS visits, b.gaps AS gaps,
-    b.period / 1000000 AS period, coalesce(r.regular, 0) AS regular
+    CASE
+        WHEN b.sizes > 1
+        THEN sqrt(greatest(b.square_in - b.sum_in * b.sum_in / nullif(b.sizes, 0), 0) / nullif(b.sizes - 1, 0)) / 1024
+    END AS spread_in,
+    b.visits AS visits, b.gaps AS gaps, b.period / 1000000 AS period, coalesce(r.regular, 0) AS regular
 FROM best b
 LEFT JOIN regular r ON b.site = r.site AND b.src = r.src
 WHERE b.place = 1

@@ -128,7 +128,7 @@ GROUP BY period, floor(x / 256e0)
 UNION ALL
 SELECT
     'usual', NULL, NULL, NULL, NULL,
-    median(spread), count(*), NULL, NULL
+    median(floor(1048576 * spread + 5e-1) / 1048576), count(*), NULL, NULL
 FROM pairs
 WHERE n >= 6
 UNION ALL

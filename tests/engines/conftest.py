@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 
 QUICK = (
-    "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.adaptive.enabled=false "
-    '--driver-java-options "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=160m" pyspark-shell'
+    "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN "
+    "--conf spark.sql.adaptive.enabled=false "
+    '--driver-java-options "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=160m -XX:+UseSerialGC" pyspark-shell'
 )
 """Compile no plan and little of Spark: for few rows that takes longer than it saves."""
 

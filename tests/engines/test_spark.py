@@ -103,6 +103,19 @@ def test_tables_and_views(engine: SparkEngine, spark: Any) -> None:  # noqa: ANN
     assert spark.catalog.listTables() == []
 
 
+def test_a_step_runs_once(engine: SparkEngine) -> None:
+    """What a query names several times is computed once; a step may bear the name of a table, which then is back."""
+    query = """WITH flows AS (SELECT n + 1 AS n FROM flows), again AS (SELECT n FROM flows WHERE n > 2)
+    SELECT a.n AS n, f.n AS m FROM again a JOIN flows f ON a.n <= f.n ORDER BY n NULLS LAST, m NULLS LAST"""
+
+    assert engine.query(query).to_pylist() == [{"n": 3, "m": 3}, {"n": 3, "m": 4}, {"n": 4, "m": 4}]
+    once = engine._frame(query.replace("FROM flows)", "FROM flows WHERE n > 0)"), {})
+    assert "parquet" not in once._jdf.queryExecution().executedPlan().toString()  # of the step's rows, not of the files
+    assert first(engine, "SELECT try_sum(n) FROM flows") == 6
+    with pytest.raises(QueryError, match="again"):
+        engine.query("SELECT * FROM again")
+
+
 def test_rows_come_and_go(engine: SparkEngine, tmp_path: Path) -> None:
     """Rows are streamed in the order of the query, and written by the workers; no file is replaced."""
     asked = "SELECT id AS n FROM range(30000) ORDER BY n DESC NULLS LAST"
