@@ -44,11 +44,11 @@ def volume_charts(case: Case, spikes: pd.DataFrame, relays: pd.DataFrame, words:
 
     window = volume_spikes.window_of(case)
     charted = [dst for dst in relays["dst"] if dst in set(spikes["dst"])][:MOST_CHARTS]
-    if not charted:
+    first, last = volume_spikes.span_of(case)
+    if not charted or first is None or last is None:
         return []
     series = volume_spikes.series_by(case, window, charted)
-    first, last = (time.floor(window) for time in map(pd.Timestamp, volume_spikes.span_of(case)))
-    whole = pd.date_range(first, last, freq=window)
+    whole = pd.date_range(pd.Timestamp(first).floor(window), pd.Timestamp(last).floor(window), freq=window)
     charts = []
     for dst in charted:
         mine = spikes[spikes["dst"] == dst]

@@ -68,11 +68,13 @@ class _Sight:
 
     @property
     def start(self) -> datetime:
-        return min(row["corrected_start"] for row in self.rows)
+        first: datetime = min(row["corrected_start"] for row in self.rows)
+        return first
 
     @property
     def end(self) -> datetime:
-        return max(row["corrected_end"] for row in self.rows)
+        last: datetime = max(row["corrected_end"] for row in self.rows)
+        return last
 
     @property
     def bytes(self) -> Row:

@@ -10,7 +10,7 @@ import pytest
 import forensics as fx
 from forensics.clocks import Clocks
 from forensics.clocks.fit import Piece
-from forensics.detectors import all_detectors
+from forensics.detectors import indicators
 from forensics.pivots import Pivot, find_pivots
 from forensics.roles import find_roles
 from forensics.schema import FINDING_COLUMNS
@@ -78,8 +78,8 @@ def test_what_half_of_the_terminals_reach_is_left_out(make_case: Callable[..., C
 
 def test_clocks_are_corrected(make_case: Callable[..., Case]) -> None:
     """The contact is in the proxy's log, the connection in a capture whose clock is an hour ahead."""
-    capture = {"source": "inside.pcap", "vantage": "inside"}
-    rows = [flow(0, RELAY, 80, lasts=600), flow(3660, "10.0.0.7", 445, **capture)]
+    inside = flow(3660, "10.0.0.7", 445, source="inside.pcap", vantage="inside")
+    rows = [flow(0, RELAY, 80, lasts=600), inside]
     clocks = Clocks({"inside.pcap": [Piece(0.0, 0.0, 3600.0, 0.0, 0.0, 9)]}, {"inside.pcap": "access.log"})
 
     assert pivots(make_case(rows)) == []
@@ -112,7 +112,7 @@ def test_a_real_attack_seen_from_two_hosts(corpus: Path, tmp_path: Path, name: s
     (tmp_path / "known.txt").write_text(f"{C2}\n", "utf-8")
     case = fx.read(*sorted((corpus / "intrusions/pivot-through-workstation" / name).glob("*.cap")))
     none = pd.DataFrame(columns=list(FINDING_COLUMNS))
-    hits = all_detectors()["indicators"].detect(case, lists=[tmp_path / "known.txt"])
+    hits = indicators.detect(case, lists=[tmp_path / "known.txt"])
     listed = fx.rank_relays(case, spikes=none, found_beacons=none, findings={"indicators": hits}, least_score=-99)
 
     graph = fx.build_hop_graph(case, spikes=none, found_beacons=none, relays=listed)
