@@ -118,8 +118,8 @@ class Watched:
         return self.page.locator("#details").inner_text()
 
     def shown(self) -> set[str]:
-        """Titles of the nodes that the graph shows."""
-        names: list[str] = self.page.evaluate("cy.nodes(':visible').map((node) => node.data('about').title)")
+        """Titles of the nodes that the filters leave in the graph."""
+        names: list[str] = self.page.evaluate("cy.nodes().not('.hidden').map((node) => node.data('about').title)")
         return set(names)
 
 

@@ -44,7 +44,10 @@ const cy = cytoscape({
   ],
 });
 
-const showAll = () => cy.fit(cy.elements(":visible"), 24);
+// What the filters left. Asked by class: item.visible() is right only from the next frame on.
+const drawn = (items) => items.not(".hidden");
+const isDrawn = (item) => item.nonempty() && !item.hasClass("hidden");
+const showAll = () => cy.fit(drawn(cy.elements()), 24);
 
 // Bring an item into view: near enough to be read, and in the middle.
 const look = (item) => {
@@ -58,12 +61,12 @@ const choose = (id, focus = true) => {
   const about = line || nodeById.get(id);
   if (!about) return;
   let item = cy.getElementById(id);
-  if (!item.visible() && about.of) item = cy.getElementById(about.of);
+  if (!isDrawn(item) && about.of) item = cy.getElementById(about.of);
   cy.elements(":selected").unselect();
   item.select();
   cy.edges(".near").removeClass("near");
   item.union(item.connectedEdges()).edges().addClass("near");
-  const parts = item.visible() ? [] : [element("p", "The filters hide it in the graph.", "note")];
+  const parts = isDrawn(item) ? [] : [element("p", "The filters hide it in the graph.", "note")];
   const within = data[line ? "lines" : "nodes"].filter((other) => other.of === id);
   const lines = line ? [] : data.lines.filter((l) => !l.group && (l.source === id || l.target === id));
   parts.push(...(line ? panel.lineParts(line.about) : panel.nodeParts(about.about)));
@@ -77,7 +80,7 @@ const neighbour = (from, [dx, dy]) => {
   let best = null;
   let least = Infinity;
   const here = from.position();
-  cy.nodes(":visible").forEach((node) => {
+  drawn(cy.nodes()).forEach((node) => {
     const x = node.position("x") - here.x;
     const y = node.position("y") - here.y;
     const along = x * dx + y * dy;
@@ -88,9 +91,9 @@ const neighbour = (from, [dx, dy]) => {
 };
 const zoomBy = (factor) => cy.zoom({ level: cy.zoom() * factor, renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } });
 const onGraphKey = (event) => {
-  const chosen = cy.nodes(":selected:visible");
+  const chosen = drawn(cy.nodes(":selected"));
   if (event.key in ARROWS) {
-    const next = chosen.length ? neighbour(chosen[0], ARROWS[event.key]) : cy.nodes(":visible")[0];
+    const next = chosen.length ? neighbour(chosen[0], ARROWS[event.key]) : drawn(cy.nodes())[0];
     if (next) { choose(next.id(), false); look(next); }
   } else if (event.key === "Enter" && chosen.length) panel.focus();
   else if (event.key === "+") zoomBy(1.25);

@@ -71,7 +71,7 @@ const next = () => {
   if (!all.length) return;
   place = (place + 1) % all.length;
   choose(all[place].id, false);
-  const chosen = cy.elements(":selected:visible");
+  const chosen = drawn(cy.elements(":selected"));
   if (chosen.length) look(chosen);
 };
 
