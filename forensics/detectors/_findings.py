@@ -57,7 +57,7 @@ JOIN contacts c ON c.src = f.src AND c.start < f."end" AND c."end" >= f.start
 """
 """The same with any server."""
 
-BEHIND_NOTHING = pa.schema([("finding", pa.int64()), ("source", pa.string()), ("record", pa.int64())]).empty_table()
+CITED = pa.schema([("finding", pa.int64()), ("source", pa.string()), ("record", pa.int64())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +126,11 @@ def findings_frame(case: Case, findings: Sequence[dict[str, object]]) -> pd.Data
         for src in (f["src"], f.get("seen_as"))
         if "evidence" not in f
     ]
-    behind = [BEHIND_NOTHING]
+    behind = [CITED.empty_table()]
     for query, some in ((BEHIND, True), (BEHIND_ALL, False)):
         found = pa.Table.from_pylist([key for key in keys if (key["server"] is not None) == some], KEYS)
         if found.num_rows:
-            behind.append(case.sql(query, found=found).to_arrow().cast(BEHIND_NOTHING.schema))
+            behind.append(case.sql(query, found=found).to_arrow().cast(CITED))
     contacts = cite_each(pa.concat_tables(behind), len(findings))
     cited = [
         {name: value for name, value in finding.items() if name not in ("seen_as", "evidence")}

@@ -128,7 +128,7 @@ def _texts(office: Office) -> tuple[pa.Array, pa.Array, pa.Array]:
     named = np.where(number % 10 == 0, number // 40 * 40, number)
     names = [f"www.site{n}.example" for n in named.tolist()]
     terminals = [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(office.terminals)]
-    return tuple(pa.array(texts) for texts in (addresses, names, terminals))  # type: ignore[return-value]
+    return tuple(pa.array(texts) for texts in (addresses, names, terminals))
 
 
 def _hours(day: int, count: int, rng: np.random.Generator) -> np.ndarray:

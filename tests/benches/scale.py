@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from processes import run
 
@@ -124,7 +124,8 @@ def _print(size: int, name: str, arguments: list[str]) -> float:
     lines = done.output.strip().splitlines()
     if done.code or not (lines or name == "make the case"):
         sys.exit(f"{name} failed:\n{done.output}")
-    said = json.loads(lines[-1]) if lines else {"wall": done.wall, "spent": done.cpu, "told": ""}
+    said: dict[str, Any] = {"wall": done.wall, "spent": done.cpu, "told": ""}
+    said |= json.loads(lines[-1]) if lines else {}
     row = (f"{size:,}", name, f"{said['wall']:.1f}", f"{said['spent']:.1f}", f"{done.peak / 1e9:.2f}", said["told"])
     print(f"| {' | '.join(row)} |", flush=True)
     return float(said["spent"])
