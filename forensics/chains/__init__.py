@@ -63,9 +63,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensics.chains.joining import Chain, best_of, by_offsets, joined
+from forensics.chains.joining import Chain, best_of, by_clocks, joined
 from forensics.chains.match import BIN, Match
-from forensics.clocks import clock_offsets
+from forensics.clocks import find_clocks
 from forensics.roles import Roles, find_roles
 from forensics.series import connections_of
 
@@ -123,7 +123,7 @@ def find_chains(case: Case) -> list[Chain]:
         found += matches
         compared += tested
     kept = best_of(held(found, compared))
-    return joined(kept, by_offsets(clock_offsets(case))) if kept else []
+    return joined(kept, by_clocks(find_clocks(case))) if kept else []
 
 
 def held(matches: list[Match], compared: int) -> list[Match]:

@@ -6,15 +6,18 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from forensics.chains.match import Match
+    from forensics.clocks import Clocks
     from forensics.series import Connection
 
     Apart = Callable[[Connection, Connection], float | None]
 
-__all__ = ["Chain", "best_of", "by_offsets", "joined"]
+__all__ = ["Chain", "best_of", "by_clocks", "joined"]
 
 Key = tuple[object, ...]
 
@@ -92,7 +95,7 @@ def joined(matches: list[Match], apart: Apart) -> list[Chain]:
     matches
         The best match of each inbound connection.
     apart
-        How far the starts of two connections lie apart, as `by_offsets` tells it.
+        How far the starts of two connections lie apart, as `by_clocks` tells it.
 
     Returns
     -------
@@ -131,24 +134,26 @@ def _following(matches: list[Match], apart: Apart) -> dict[int, Match]:
     return found
 
 
-def by_offsets(offsets: Mapping[str, float]) -> Apart:
+def by_clocks(clocks: Clocks) -> Apart:
     """Return what tells how far the starts of two connections lie apart, by corrected clocks. [us]
 
     Parameters
     ----------
-    offsets
-        By how much the clock of each capture is ahead of one reference, where that is known. [s]
+    clocks
+        How far the clocks of the captures are off.
 
     Returns
     -------
     callable
-        It returns None where the clocks of the two were not compared.
+        It returns None where the clocks of the two were not compared, with each other or with a third.
     """
 
     def apart(one: Connection, other: Connection) -> float | None:
-        if one.source not in offsets or other.source not in offsets:
+        reference = clocks.references.get(one.source)
+        if reference is None or reference != clocks.references.get(other.source):
             return None
-        return abs(one.start - other.start - (offsets[one.source] - offsets[other.source]) * 1e6)
+        first, second = (int(clocks.to_reference(c.source, np.array([c.start]))[0]) for c in (one, other))
+        return abs(first - second)
 
     return apart
 

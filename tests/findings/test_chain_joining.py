@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from forensics.chains import Match
-from forensics.chains.joining import best_of, by_offsets, joined
+from forensics.chains.joining import best_of, by_clocks, joined
+from forensics.clocks import Clocks
+from forensics.clocks.fit import Piece
 from forensics.series import Connection
 
 if TYPE_CHECKING:
@@ -51,6 +53,12 @@ def steps(number: int, start: float = 600.0, **clocks: float) -> list[Match]:
     ]
 
 
+def clocks_of(offsets: dict[str, float]) -> Clocks:
+    """Return clocks that are off by so much, all compared with the one of the first relay. [s]"""
+    pieces = {source: [Piece(0.0, 1e4, offset, 0.0, 0.01, 9)] for source, offset in offsets.items() if offset}
+    return Clocks(pieces, dict.fromkeys(offsets, f"{RELAY}.pcap"))
+
+
 def told(found: list[Chain]) -> list[tuple[tuple[str, ...], int]]:
     """Return hops and number of sessions of chains."""
     return [(chain.hops, len(chain.sessions)) for chain in found]
@@ -65,7 +73,7 @@ def test_steps_are_joined_and_sessions_counted() -> None:
             match_of((RELAY, SECOND, OPERATOR), 1, p_value=5e-3, q_value=9e-3),
             match_of((RELAY, SECOND, OPERATOR), 2, p_value=2e-3, q_value=6e-3),
         ],
-        by_offsets({}),
+        by_clocks(Clocks()),
     )
 
     [chain] = found
@@ -84,10 +92,10 @@ def test_a_step_seen_from_behind_is_no_chain() -> None:
         match_of(("198.18.0.1", "198.18.0.2", "198.18.0.3"), 3),
     ]
 
-    found = [chain.hops for chain in joined(matches, by_offsets({}))]
+    found = [chain.hops for chain in joined(matches, by_clocks(Clocks()))]
 
     assert found == [(TERMINAL, RELAY, SECOND, OPERATOR), ("198.18.0.1", "198.18.0.2", "198.18.0.3")]
-    assert joined(matches, by_offsets({}))[0].q_value is None
+    assert joined(matches, by_clocks(Clocks()))[0].q_value is None
 
 
 def test_a_ring_ends() -> None:
@@ -98,7 +106,7 @@ def test_a_ring_ends() -> None:
         match_of((SECOND, RELAY, SECOND), 1),
     ]
 
-    assert joined(matches, by_offsets({}))[0].hops[0] == TERMINAL
+    assert joined(matches, by_clocks(Clocks()))[0].hops[0] == TERMINAL
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -108,14 +116,14 @@ def test_a_chain_reaches_from_the_terminal_to_the_operator(order: tuple[int, ...
     offsets = {f"{host}.pcap": offset for host, offset in zip((RELAY, SECOND, THIRD), clocks.values(), strict=True)}
     matches = steps(1, **clocks)
 
-    assert told(joined([matches[k] for k in order], by_offsets(offsets))) == [(WAY, 1)]
+    assert told(joined([matches[k] for k in order], by_clocks(clocks_of(offsets)))) == [(WAY, 1)]
 
 
 def test_a_chain_stops_where_the_evidence_does() -> None:
     """Without a capture at the second relay there are two chains, and neither reaches over the gap."""
     first, _, third = steps(1)
 
-    assert told(joined([first, third], by_offsets({}))) == [
+    assert told(joined([first, third], by_clocks(Clocks()))) == [
         ((TERMINAL, RELAY, SECOND), 1),
         ((SECOND, THIRD, OPERATOR), 1),
     ]
@@ -129,7 +137,7 @@ def test_a_five_tuple_that_is_used_again_is_told_apart_by_its_time() -> None:
         for at in (600.0, 4200.0)
     )
 
-    [chain] = joined(best_of([*early, *late]), by_offsets(offsets))
+    [chain] = joined(best_of([*early, *late]), by_clocks(clocks_of(offsets)))
 
     assert {tuple(step.inbound.start for step in session) for session in chain.sessions} == {
         tuple(step.inbound.start for step in session) for session in (early, late)
@@ -141,8 +149,16 @@ def test_equal_ports_at_another_time_are_another_connection() -> None:
     first, second = match_of((TERMINAL, RELAY, SECOND), 1), match_of((RELAY, SECOND, OPERATOR), 1, start=660.0)
     known = {f"{RELAY}.pcap": 0.0, f"{SECOND}.pcap": 0.0}
 
-    assert [len(chain.hops) for chain in joined([first, second], by_offsets(known))] == [3, 3]
-    assert [len(chain.hops) for chain in joined([first, second], by_offsets({f"{RELAY}.pcap": 0.0}))] == [4]
+    assert [len(chain.hops) for chain in joined([first, second], by_clocks(clocks_of(known)))] == [3, 3]
+    assert [len(chain.hops) for chain in joined([first, second], by_clocks(clocks_of({f"{RELAY}.pcap": 0.0})))] == [4]
+
+
+def test_clocks_that_were_not_compared_with_each_other_decide_nothing() -> None:
+    """Where each of two clocks is its own reference, the five-tuple alone joins, whatever the times."""
+    first, second = match_of((TERMINAL, RELAY, SECOND), 1), match_of((RELAY, SECOND, OPERATOR), 1, start=9000.0)
+    own = {f"{host}.pcap": f"{host}.pcap" for host in (RELAY, SECOND)}
+
+    assert [len(chain.hops) for chain in joined([first, second], by_clocks(Clocks({}, own)))] == [4]
 
 
 def test_one_connection_in_two_captures_is_one_session() -> None:

@@ -14,8 +14,9 @@ from scipy import stats
 
 import forensics as fx
 from forensics.chains import BIN, MAX_Q, Match, find_chains, held
-from forensics.chains.joining import best_of, by_offsets, joined
+from forensics.chains.joining import best_of, by_clocks, joined
 from forensics.chains.matching import matches_at
+from forensics.clocks import Clocks
 from forensics.series import Connection, connections_of
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def test_a_reverse_tunnel_is_followed(before: float) -> None:
     opened = [(min(t for t, _ in out) - before - 1, 60)]
     operators = connection(OPERATOR, RELAY, carried[1], opened + carried[0], port=22_022)
 
-    found = joined(held_at(RELAY, [into, operators, *strangers(17)]), by_offsets({}))
+    found = joined(held_at(RELAY, [into, operators, *strangers(17)]), by_clocks(Clocks()))
 
     assert [chain.hops for chain in found] == [(TERMINAL, RELAY, OPERATOR)]
 
