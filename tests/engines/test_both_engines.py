@@ -15,12 +15,13 @@ import pytest
 
 import forensics as fx
 from forensics.detectors import all_detectors
-from forensics.detectors._findings import KEYS
+from forensics.detectors._findings import BEHIND_ALL, KEYS
 from forensics.detectors._spike_reasons import ASKED
 from forensics.detectors.beacons import rita_scores
 from forensics.drawing.beats import times_of
 from forensics.engines import VIEWS, query_text
 from forensics.origins import REQUESTS
+from forensics.roles import ALIKE, DEGREES, SERVERS, SHARED
 from forensics.schema import PARTS, TABLES
 from forensics.selection import selected_flows
 from forensics.silences import tell_silences
@@ -158,6 +159,11 @@ DIRECT: dict[str, tuple[str, dict[str, pa.Table]]] = {
     "series by minute": (query_text("series"), {"windows": pa.table({"hourly": [False]}), "named": SERVERS_ASKED}),
     "shared": (query_text("shared_servers"), SHARED_ASKED),
     "asked": (ASKED, {"keys": KEYS.empty_table()}),
+    "behind all": (BEHIND_ALL, {"found": KEYS.empty_table()}),
+    "alike": (ALIKE, {"captured": pa.table({"via": ["192.0.2.10"]})}),
+    "degrees": (DEGREES, {}),
+    "shared by": (SHARED, {"rich": CLIENTS_ASKED, "elsewhere": CLIENTS_ASKED}),
+    "servers": (SERVERS, {}),
     "seconds": (SECONDS.format(time="start", query="SELECT * FROM flows"), {}),
 }
 
