@@ -33,7 +33,7 @@ def used() -> set[str]:
     texts = set(re.findall(rf"say\({TEXT}", template))
     for one, many in re.findall(rf"number\([^\"]*{TEXT}, {TEXT}\)", template):
         texts |= {one, many}
-    for name in ("report/page.py", "report/sentences.py", "investigation.py"):
+    for name in ("report/page.py", "report/sentences.py", "investigation.py", "charting.py"):
         code = (root / name).read_text("utf-8")
         texts |= set(re.findall(rf"words\(\s*{TEXT}", code)) | set(re.findall(rf"told = {TEXT}", code))
         texts |= set(re.findall(r'"((?:first|last) contact with relay|spike begins|regular contact begins)"', code))
