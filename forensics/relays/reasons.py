@@ -24,6 +24,9 @@ TOLD = 0.15
 NAMED = 4
 """Terminals that a reason names; the others are counted."""
 
+IN_QUESTION = "terminals in question"
+"""Those whose use of the candidate a finding or its own rhythm speaks against, as reasons call them."""
+
 
 def reasons_of(
     case: Case,
@@ -120,75 +123,86 @@ class _Facts:
 
     def _certainty(self) -> str:
         most = self._pairs["certainty"].max()
-        return "no rhythm" if np.isnan(most) else f"that is {most:+.1f} standard deviations from chance"
+        if np.isnan(most):
+            return "no rhythm"
+        return f"regular gaps of its most regular terminal: {most:+.1f} standard deviations from chance"
 
     def _machines(self) -> str:
         if self._accused.empty:
-            return "no terminal met it as a machine does"
+            return "no finding and no machine's rhythm puts a terminal in question"
         sources = sorted(self._accused["src"])
         more = f" and {len(sources) - NAMED} more" if len(sources) > NAMED else ""
         first, last = self._accused["first_seen"].min(), self._accused["last_seen"].max()
         return (
-            f"{', '.join(sources[:NAMED])}{more} met it as a machine does, "
+            f"{IN_QUESTION}, by a finding or a machine's rhythm: {', '.join(sources[:NAMED])}{more}, "
             f"from {time_text(first, self._zone)} to {time_text(last, self._zone)}"
         )
 
     def _onset(self) -> str:
         if self._accused.empty:
-            return "nothing began"
+            return "no terminal in question that could have begun"
         settled = self._accused["terminal_first"] + self._candidates.length / 10
         begun = self._accused[self._accused["first_seen"] > settled]
         if begun.empty:
-            return "that has gone on since the evidence begins"
+            return f"the {IN_QUESTION} met it from the beginning of the evidence"
         first = time_text(begun["first_seen"].min(), self._zone)
-        return f"for {len(begun)} of {len(self._accused)} of them it began under observation, first at {first}"
+        return (
+            f"{len(begun)} of {len(self._accused)} {IN_QUESTION} began to meet it under observation, first at {first}"
+        )
 
     def _visits(self) -> str:
         return (
-            f"{self._accused['visits'].median():.0f} visits of such a terminal"
+            f"{self._accused['visits'].median():.0f} visits by each of the {IN_QUESTION} (median)"
             if len(self._accused)
-            else "no such visit"
+            else f"no visit by {IN_QUESTION}"
         )
 
     def _not_found(self) -> str:
-        return f"{self._share('missing', 'answered')} of their replies were 404"
+        return f"{self._share('missing', 'answered')} of the replies to the {IN_QUESTION} were 404"
 
     def _posted(self) -> str:
-        return f"{self._share('posted', 'methods')} of their requests were POST"
+        return f"{self._share('posted', 'methods')} of the requests by the {IN_QUESTION} were POST"
 
     def _strange_program(self) -> str:
-        return f"{self._share('strange', 'agents')} of their requests by another program than the terminal's usual one"
+        usual = 1 - self._part("strange", "agents")
+        return f"{usual:.0%} of the requests by the {IN_QUESTION} came from the program that the terminal mostly uses"
 
     def _lone(self) -> str:
-        return f"{self._share('visits', 'contacts')} of their contacts came alone"
+        return f"{self._share('visits', 'contacts')} of the contacts of the {IN_QUESTION} came alone"
 
     def _pages(self) -> str:
-        return f"{self._accused['urls'].sum():.0f} pages in {self._accused['requests'].sum():.0f} requests"
+        pages = int(self._accused["urls"].sum())
+        return f"{pages} page{'s' * (pages != 1)} in {self._accused['requests'].sum():.0f} requests"
 
     def _reply_sizes(self) -> str:
-        return f"sizes of the replies vary by a factor of {np.exp(self._accused['spread_in'].median()):.2g}"
+        factor = np.exp(self._accused["spread_in"].median())
+        return f"the sizes of its replies to the {IN_QUESTION} vary by a factor of {factor:.2g}"
 
     def _sent(self) -> str:
         return f"its busiest terminal sent {size_text(self._pairs['bytes_out'].max())}"
 
     def _upload_share(self) -> str:
         out, back = self._accused["bytes_out"].sum(), self._accused["bytes_in"].sum()
-        return f"{out / max(out + back, 1):.0%} of their bytes were sent"
+        return f"{out / max(out + back, 1):.0%} of the bytes of the {IN_QUESTION} were sent to it, the others received"
 
     def _readers(self) -> str:
         count = int((~self._pairs["accused"]).sum())
         return f"{count} other terminal{'s' * (count != 1)} met it without a rhythm"
 
     def _share(self, part: str, whole: str) -> str:
-        return f"{self._accused[part].sum() / max(self._accused[whole].sum(), 1):.0%}"
+        return f"{self._part(part, whole):.0%}"
+
+    def _part(self, part: str, whole: str) -> float:
+        return float(self._accused[part].sum() / max(self._accused[whole].sum(), 1))
 
     def _finding(self, detector: str) -> str:
         found = self._candidates.findings
         mine = found[(found["site"] == self._site) & (found["detector"] == detector)]
-        title = detector.replace("_", " ").removesuffix("s")
+        title = detector.replace("_", " ")
         if mine.empty:
-            return f"no {title}"
+            return f"no finding of {title}"
         sources = sorted(set(mine["src"].dropna()))
         more = f" and {len(sources) - NAMED} more" if len(sources) > NAMED else ""
-        value = f" of {size_text(float(mine['value'].sum()))}" if detector == "volume_spikes" else ""
-        return f"{len(mine)} {title}{'s' * (len(mine) != 1)}{value} from {', '.join(sources[:NAMED])}{more}"
+        total = f", {size_text(float(mine['value'].sum()))} together" if detector == "volume_spikes" else ""
+        count = f"{len(mine)} finding{'s' * (len(mine) != 1)}"
+        return f"{count} of {title} from {', '.join(sources[:NAMED])}{more}{total}"

@@ -280,7 +280,7 @@ TRAITS = {
     "machines": "terminals whose use of it a finding or its rhythm speaks against",
     "certainty": "how far the regular gaps of that terminal exceed chance",
     "onset": "share of these that began to meet it under observation",
-    "visits": "visits of such a terminal",
+    "visits": "visits by each of these",
     "not_found": "share of 404 in the replies to these",
     "posted": "share of POST in the requests of these",
     "strange_program": "share of these requests by another program than the terminal's usual one",

@@ -66,9 +66,9 @@ def test_reasons_say_what_the_score_is_made_of(make_case: Callable[..., Case]) -
         weights = [float(part.rpartition("(")[2].rstrip(")")) for part in reasons.split("; ")]
         assert abs(sum(weights) - score) < 0.05 * len(weights) + 0.01
     told = ranked.set_index("dst")["reasons"]
-    assert "1 volume spike of 40 MB from 10.0.0.3 (+7.0)" in told[RELAY]
+    assert "1 finding of volume spikes from 10.0.0.3, 40 MB together (+7.0)" in told[RELAY]
     assert "met it every 182 s: 79 of 79 gaps are regular" in told[BEACONED]
-    assert "it began under observation, first at 2015-05-15 13:03 JST" in told[BEACONED]
+    assert "1 of 1 terminals in question began to meet it under observation, first at 2015-05-15 13:03 JST" in told[BEACONED]
     assert f"10.0.0.3 is suspected with 0.99, most of all for {RELAY}" in told[BEACONED]
 
 
