@@ -17,7 +17,7 @@ from forensics._version import __version__
 from forensics.adding import headline
 from forensics.charting import beacon_rasters, volume_charts
 from forensics.clocks import find_clocks
-from forensics.detectors import all_detectors, volume_spikes
+from forensics.detectors import all_detectors
 from forensics.detectors._findings import Coverage, all_findings, size_text
 from forensics.detectors._remembered import remembering
 from forensics.drawing import draw_hops
@@ -28,6 +28,7 @@ from forensics.report import ReportData, save_pdf, save_report, write_csv
 from forensics.report.sentences import clocks_told, pivot_told, statement_of, summary_of
 from forensics.report.tables import plain
 from forensics.report.words import ENGLISH, words_of
+from forensics.reproducing import Given, ReportForm, again, settings_hash, settings_of
 from forensics.roles import Roles, find_roles
 from forensics.schema import FINDING_COLUMNS
 
@@ -73,6 +74,7 @@ class Investigation:
     relays: pd.DataFrame
     graph: nx.MultiDiGraph[str]
     coverage: tuple[Coverage, ...]
+    given: Given
 
     def sentences(self, words: Words = ENGLISH) -> list[str]:
         """Return the findings in plain words, the most important first.
@@ -141,13 +143,14 @@ class Investigation:
         write_csv(out / "beacons.csv", FINDING_COLUMNS, _rows(self.beacons))
         write_csv(out / "findings.csv", FINDING_COLUMNS, _rows(self.others))
         write_csv(out / "relays.csv", RELAY_COLUMNS, _rows(self.relays))
-        report = save_report(self._report(words), out / "report.html", words=words, defang=defang)
+        data = self._report(words, ReportForm(language, defang=defang, pdf=pdf))
+        report = save_report(data, out / "report.html", words=words, defang=defang)
         printed = [save_pdf(report, out / "report.pdf").name] if pdf else []
-        _write_manifest(self, out, [*WRITTEN, *printed])
+        _write_manifest(self, data, out, [*WRITTEN, *printed])
         return report
 
-    def _report(self, words: Words) -> ReportData:
-        settings = _settings(self.case)
+    def _report(self, words: Words, form: ReportForm) -> ReportData:
+        settings = settings_of(self.case, self.given)
         clocks = find_clocks(self.case)
         return ReportData(
             title=self.case.title,
@@ -169,8 +172,8 @@ class Investigation:
                 *_from_others(self.graph, words),
             ],
             settings=settings,
-            settings_hash=_hash(settings),
-            reproduce=f"forensics investigate EVIDENCE... --out report --timezone {self.case.timezone}",
+            settings_hash=settings_hash(settings),
+            reproduce=again(settings, form),
         )
 
 
@@ -211,7 +214,8 @@ def investigate(
     relays = rank_relays(case, spikes=spikes, found_beacons=ticking, findings=found)
     known: dict[str, Any] = {"spikes": spikes, "found_beacons": ticking, "relays": relays, "findings": found}
     graph = build_hop_graph(case, **known, asserted=asserted, geoip=geoip)
-    return Investigation(case, spikes, ticking, all_findings(found.values()), relays, graph, tuple(coverage))
+    given = Given(tuple(indicators), asserted, tuple(geoip))
+    return Investigation(case, spikes, ticking, all_findings(found.values()), relays, graph, tuple(coverage), given)
 
 
 def find_all(
@@ -239,7 +243,15 @@ def find_all(
 
 
 def write_report(
-    case: Case, folder: str | os.PathLike[str], *, language: str = "en", defang: bool = False, pdf: bool = False
+    case: Case,
+    folder: str | os.PathLike[str],
+    *,
+    indicators: Sequence[str | os.PathLike[str]] = (),
+    asserted: str | os.PathLike[str] | None = None,
+    geoip: Sequence[str | os.PathLike[str]] = (),
+    language: str = "en",
+    defang: bool = False,
+    pdf: bool = False,
 ) -> Path:
     """Investigate a case and write the report, the pictures and the tables.
 
@@ -249,6 +261,12 @@ def write_report(
         The case.
     folder
         Where to write; made where it does not exist.
+    indicators
+        Files of indicators to look for: CSV, text, STIX 2.1 or MISP.
+    asserted
+        CSV file of edges on the analyst's word, as for `forensics.build_hop_graph`.
+    geoip
+        Files in MaxMind's format with countries or networks of addresses, as for the same.
     language
         Language of the report: ``en`` or ``ja``.
     defang
@@ -264,28 +282,23 @@ def write_report(
 
     Raises
     ------
+    EvidenceError
+        A file of indicators, of assertions or of countries cannot be read.
     ValueError
         There is no report in that language.
     MissingToolError
-        ``pdf`` is asked for, and no Chromium is installed.
+        ``pdf`` is asked for, and no Chromium is installed; a file of countries was given, and the package that reads it
+        is not installed.
     ReportError
         Chromium did not print the report.
     """
     words_of(language)  # before the work, not behind it
-    return investigate(case).write(folder, language=language, defang=defang, pdf=pdf)
+    found = investigate(case, indicators=indicators, asserted=asserted, geoip=geoip)
+    return found.write(folder, language=language, defang=defang, pdf=pdf)
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _settings(case: Case) -> dict[str, Any]:
-    window = volume_spikes.window_of(case)
-    return {"window_s": window.total_seconds(), "timezone": str(case.timezone), "version": __version__}
-
-
-def _hash(settings: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _differences(graph: nx.MultiDiGraph[str]) -> list[str]:
@@ -334,9 +347,8 @@ def _from_others(graph: nx.MultiDiGraph[str], words: Words) -> list[str]:
     return text + [words(told, file=name, sha256=sha256, count=len(said)) for name, sha256 in files]
 
 
-def _write_manifest(found: Investigation, out: Path, written: Sequence[str]) -> None:
+def _write_manifest(found: Investigation, report: ReportData, out: Path, written: Sequence[str]) -> None:
     """Write what was read, what was found and what was written, with the SHA-256 of each file."""
-    settings = _settings(found.case)
     sources = [
         {key: row[key] for key in ("source", "sha256", "size", "format", "records", "rejected", "error")}
         for row in _sources(found.case)
@@ -344,8 +356,8 @@ def _write_manifest(found: Investigation, out: Path, written: Sequence[str]) -> 
     manifest = {
         "made_by": f"forensics {__version__}",
         "title": found.case.title,
-        "settings": settings,
-        "settings_sha256": _hash(settings),
+        "settings": report.settings,
+        "settings_sha256": report.settings_hash,
         "evidence": sources,
         "findings": {
             "spikes": len(found.spikes),

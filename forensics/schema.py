@@ -298,7 +298,9 @@ SOURCES = Table(
             "What is missing in it: a JSON list of objects with `kind`, `start`, `end`, `reason` and `record`.",
             "no gap was found",
         ),
-        Column("notes", TEXT, "Other facts and assumptions, as a JSON object.", "none"),
+        Column(
+            "notes", TEXT, "Other facts and assumptions, as a JSON object; `told` is what the analyst said.", "none"
+        ),
     ),
     ("source",),
 )

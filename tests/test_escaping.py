@@ -138,7 +138,7 @@ def hostile_report() -> ReportData:
         assumptions=HOSTILE,
         settings=dict.fromkeys(HOSTILE, HOSTILE[0]),
         settings_hash=HOSTILE[0],
-        reproduce=HOSTILE[0],
+        reproduce=[HOSTILE[0]],
     )
 
 

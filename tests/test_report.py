@@ -86,7 +86,7 @@ def data(**over: Any) -> ReportData:  # noqa: ANN401 - fields of every type
         assumptions=["Times without a zone were read as Asia/Tokyo."],
         settings={"max_q": 0.01, "b": [1, 2]},
         settings_hash="cd" * 32,
-        reproduce="forensics investigate proxy.log --out report",
+        reproduce=["forensics investigate proxy.log --out report"],
     )
     return dataclasses.replace(made, **over)
 

@@ -189,10 +189,11 @@ def _read_stream(
     try:
         head = expanded.head(HEAD_BYTES)
         fmt, hints = _recognise(source, file, head, options)
-        notes = {f"read with {name}": hashlib.sha256(data).hexdigest() for name, data in hints.companions.items()}
+        notes: dict[str, object] = {"told": options.told} if options.told else {}
+        notes |= {f"read with {name}": hashlib.sha256(data).hexdigest() for name, data in hints.companions.items()}
         stream = BufferedReader(expanded, STREAM_BUFFER)
         others = partial(_beside, file, options.limits)
-        evidence = Evidence(stream, source, vantage, hints, cast("dict[str, object]", notes), beside=others)
+        evidence = Evidence(stream, source, vantage, hints, notes, beside=others)
         opener = cast("Opener", partial(open_expanded, file, options.limits))
         copies = _copies(fmt, evidence, head, opener, earlier if file.path else ())
         jumps = Jumps(fmt, evidence)

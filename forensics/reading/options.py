@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from forensics.formats._encodings import known_encoding
 from forensics.reading.streams import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import tzinfo
 
 __all__ = ["ReadOptions", "TableLike", "zone_of"]
@@ -50,6 +50,8 @@ class ReadOptions:
         Where the evidence was recorded; by default the file's name without its suffixes.
     limits
         How far compressed files may grow.
+    told
+        Those of them that were told, as they were: what the ``notes`` of a source keep, so that it can be read again.
     """
 
     timezone: tzinfo | None = None
@@ -60,6 +62,7 @@ class ReadOptions:
     table: TableDescription | None = None
     vantage: str | None = None
     limits: Limits = field(default_factory=Limits)
+    told: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -69,7 +72,7 @@ class ReadOptions:
         year: int | None = None,
         logformat: str | None = None,
         encoding: str | None = None,
-        trusted_proxies: Iterable[str] = (),
+        trusted_proxies: Sequence[str] = (),
         table: TableLike | None = None,
         vantage: str | None = None,
         limits: Limits | None = None,
@@ -93,7 +96,22 @@ class ReadOptions:
         networks = tuple(_network(text) for text in trusted_proxies)
         zone = zone_of(timezone) if timezone else None
         described = _description(table) if table is not None else None
-        return cls(zone, year, logformat, encoding, networks, described, vantage, limits or Limits())
+        told = {
+            "timezone": timezone,
+            "year": year,
+            "logformat": logformat,
+            "encoding": encoding,
+            "trusted_proxies": list(map(str, trusted_proxies)),
+            "table": None
+            if table is None
+            else "a description"
+            if isinstance(table, TableDescription)
+            else Path(table).name,
+            "vantage": vantage,
+            "limits": asdict(limits) if limits else None,
+        }
+        told = {name: value for name, value in told.items() if value}
+        return cls(zone, year, logformat, encoding, networks, described, vantage, limits or Limits(), told)
 
     def hints(self, companions: Mapping[str, bytes]) -> Hints:
         """Return what a format is told about a file beside which these files lie."""

@@ -56,7 +56,7 @@ class ReportData:
     settings_hash
         SHA-256 of the settings.
     reproduce
-        Commands that make this report again.
+        Lines that make this report again: commands, or Python.
     """
 
     title: str
@@ -76,4 +76,4 @@ class ReportData:
     assumptions: Sequence[str]
     settings: Mapping[str, Any]
     settings_hash: str
-    reproduce: str
+    reproduce: Sequence[str]
