@@ -282,7 +282,6 @@ class _Joined:
         part, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
         return part
 
-
     def readinto(self, room: memoryview) -> int:
         """Put the next bytes where they are wanted, and return how many; what failed before fails again."""
         if not self._head and self._damage is None:

@@ -41,7 +41,7 @@ def _place(key: int, key1: int, key2: int, slots: Longs, keys: Longs) -> int:
 def _upto(total: int, left: int, span: int) -> int:
     """Return how much of a figure lies in the first part of its time."""
     share = left / span
-    return total if share >= 1.0 else min(int(math.floor(total * share)), total)
+    return total if share >= 1.0 else min(math.floor(total * share), total)
 
 
 @entry
