@@ -34,8 +34,11 @@ def address_text(text: str) -> str | None:
     >>> address_text("www.example") is None
     True
     """
+    bare = text.strip("[]").partition("%")[0]
+    if ":" not in bare and not bare[-1:].isdecimal():
+        return None  # most are names, and an error takes longer than a look
     try:
-        address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
+        address = ipaddress.ip_address(bare)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from forensics.errors import EvidenceError
-from forensics.formats._cut import lines_in
-from forensics.formats._encodings import text_stream
-from forensics.formats._lines import BOM, CHUNK, MAX_LINE
+from forensics.formats._cut import LF, lines_in
+from forensics.formats._encodings import read_into, text_stream
+from forensics.formats._lines import BOM, MAX_LINE
 from forensics.packets._jit import COMPILED
 from forensics.packets.ahead import made_ahead
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from forensics.formats import Evidence
+    from forensics.formats._cut import U8
 
 __all__ = ["BLOCK", "PADDING", "Block", "block_of", "blocks", "in_order", "segments"]
 
@@ -46,7 +47,10 @@ MOST_DIRECTIVES = 1 << 12
 
 MOST_WORKERS = 4
 
-LF = b"\n"
+NEAR = 1 << 16
+"""How much is looked through at once for a line end. [B]"""
+
+_FEED = b"\n"
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -90,33 +94,30 @@ def blocks(evidence: Evidence) -> Iterator[Block]:
     forensics.errors.EvidenceError
         Where the stream does, after the lines before the damage were yielded.
     """
-    chunks, number, carry = _Chunks(evidence), 1, b""
-    while not chunks.over:
-        chunk = chunks.take()
-        if number == 1 and not carry:
-            chunk = chunk.removeprefix(BOM)
+    source, number, carry = _Source(evidence), 1, np.empty(0, np.uint8)
+    while not source.over:
+        data = np.empty(len(carry) + BLOCK + PADDING + 1, np.uint8)
+        data[: len(carry)] = carry
+        size = len(carry) + source.fill(memoryview(data)[len(carry) : len(carry) + BLOCK])
+        begin = len(BOM) if number == 1 and not len(carry) and data[: len(BOM)].tobytes() == BOM else 0
         if len(carry) > MAX_LINE:  # what else the line has is not kept, but for its end
-            found = chunk.find(b"\n")
-            chunk = b"" if found < 0 else chunk[found:]
-        buffer = bytearray().join((carry, chunk, bytes(PADDING + 1)))
-        size = len(buffer) - PADDING - 1
-        end = buffer.rfind(b"\n", 0, size) + 1
+            size = _without(data, len(carry), size)
+        end = max(_last_end(data, begin, size) + 1, begin)
         # Two bytes above the limit: one that shows the excess, one for a "\r" that is no part of the line.
-        carry = bytes(buffer[end : min(size, end + MAX_LINE + 2)])
-        if carry and chunks.over:
-            evidence.notes["truncated"] = f"line {number + _count(buffer, 0, end)}, the last, has no line end"
+        carry = data[end : min(size, end + MAX_LINE + 2)].copy()
+        if len(carry) and source.over:
+            evidence.notes["truncated"] = f"line {number + _count(data, begin, end)}, the last, has no line end"
             end += len(carry) + 1
-            buffer[end - 1 : end] = LF
-        buffer[end : end + PADDING] = bytes(PADDING)
-        for begin, stop, lines in _pieces(buffer, 0, end):
-            data = np.frombuffer(buffer, np.uint8, stop - begin + PADDING, begin)
-            yield Block(data, stop - begin, number, last=chunks.over and stop == end)
+            data[end - 1] = LF
+        data[end : end + PADDING] = 0
+        for left, stop, lines in _pieces(data, begin, end):
+            yield Block(data[left : stop + PADDING], stop - left, number, last=source.over and stop == end)
             number += lines
-    if chunks.damage is not None:
-        raise chunks.damage
+    if source.damage is not None:
+        raise source.damage
 
 
-class _Chunks:
+class _Source:
     """The bytes of a stream, a block's worth at a time."""
 
     def __init__(self, evidence: Evidence) -> None:
@@ -125,44 +126,72 @@ class _Chunks:
         self.damage: EvidenceError | None = None
         self.over = False
 
-    def take(self) -> bytes:
-        """Return the next bytes; where they are the last, or damage follows them, it is `over`."""
-        parts, size = [self._ahead], len(self._ahead)
-        while size < BLOCK and (part := self._read(min(CHUNK, BLOCK - size))):
-            parts.append(part)
-            size += len(part)
-        self._ahead = b"" if self.over else self._read(1)
-        return b"".join(parts)
+    def fill(self, room: memoryview) -> int:
+        """Put the next bytes where they are wanted, return how many; if they are the last, or damaged, it is `over`."""
+        size = len(self._ahead)
+        room[:size] = self._ahead
+        while size < len(room) and (count := self._read(room[size:])):
+            size += count
+        ahead = bytearray(1)
+        self._ahead = b"" if self.over else bytes(ahead[: self._read(memoryview(ahead))])
+        return size
 
-    def _read(self, size: int) -> bytes:
-        """Return bytes of the stream; none at its end and from a damage on."""
+    def _read(self, room: memoryview) -> int:
+        """Read bytes of the stream; none at its end and from a damage on."""
         try:
-            part = self._stream.read(size)
+            count = read_into(self._stream, room)
         except EvidenceError as error:
-            part, self.damage = b"", error
-        self.over = not part
-        return part
+            count, self.damage = 0, error
+        self.over = not count
+        return count
 
 
-def _count(data: bytes | bytearray, begin: int, end: int) -> int:
-    """Return how many line ends there are; three times as fast as the bytes' own method."""
-    return lines_in(np.frombuffer(data, np.uint8, end - begin, begin)) if end > begin else 0
+def _count(data: U8, begin: int, end: int) -> int:
+    """Return how many line ends there are."""
+    return lines_in(data[begin:end]) if end > begin else 0
 
 
-def _pieces(buffer: bytearray, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _next_end(data: U8, begin: int, end: int) -> int:
+    """Return the first line end, -1 where there is none; it is mostly near."""
+    for left in range(begin, end, NEAR):
+        found = np.flatnonzero(data[left : min(left + NEAR, end)] == LF)
+        if len(found):
+            return left + int(found[0])
+    return -1
+
+
+def _last_end(data: U8, begin: int, end: int) -> int:
+    """Return the last line end, -1 where there is none; it is mostly near."""
+    for right in range(end, begin, -NEAR):
+        left = max(right - NEAR, begin)
+        found = np.flatnonzero(data[left:right] == LF)
+        if len(found):
+            return left + int(found[-1])
+    return -1
+
+
+def _without(data: U8, begin: int, end: int) -> int:
+    """Take out the bytes from a place to the next line end; return where the others end."""
+    found = _next_end(data, begin, end)
+    left = 0 if found < 0 else end - found
+    data[begin : begin + left] = data[end - left : end].copy()
+    return begin + left
+
+
+def _pieces(data: U8, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Yield begin, end and number of the lines in these bytes, in pieces of `MOST_LINES` lines or fewer."""
     if begin == end:
         return
-    lines = _count(buffer, begin, end)
+    lines = _count(data, begin, end)
     if lines <= MOST_LINES:
         yield begin, end, lines
         return
     # The line end at or behind the middle; there is one in front of the last, since lines are that many.
-    middle = buffer.find(LF, (begin + end) // 2, end - 1) + 1
+    middle = _next_end(data, (begin + end) // 2, end - 1) + 1
     if not middle:
-        middle = buffer.rfind(LF, begin, (begin + end) // 2) + 1
-    yield from _pieces(buffer, begin, middle)
-    yield from _pieces(buffer, middle, end)
+        middle = _last_end(data, begin, (begin + end) // 2) + 1
+    yield from _pieces(data, begin, middle)
+    yield from _pieces(data, middle, end)
 
 
 def segments(block: Block, marks: bytes = b"#") -> Iterator[tuple[list[tuple[int, bytes]], Block]]:
@@ -185,13 +214,13 @@ def segments(block: Block, marks: bytes = b"#") -> Iterator[tuple[list[tuple[int
     at, number, found = 0, block.first_line, list[tuple[int, bytes]]()
     while at < block.end:
         while data.startswith(marks, at) and len(found) < MOST_DIRECTIVES:
-            stop = data.index(LF, at)
+            stop = data.index(_FEED, at)
             found.append((number, data[at : min(stop, at + MAX_LINE + 1)].removesuffix(b"\r")))
             at, number = stop + 1, number + 1
         stop = at if data.startswith(marks, at) else _next_directive(data, marks, at)
         yield found, Block(block.data[at:], stop - at, number, last=block.last and stop == block.end)
         if stop < block.end:
-            number += _count(data, at, stop)
+            number += _count(block.data, at, stop)
         at, found = stop, []
 
 
@@ -205,9 +234,9 @@ def _next_directive(data: bytes, marks: bytes, at: int) -> int:
         place = data.find(marks, place + 1)
         if place < 0:
             return len(data)
-        if data.startswith(LF, place - 1):
+        if data.startswith(_FEED, place - 1):
             return place
-    return data.find(LF + marks, place) + 1 or len(data)
+    return data.find(_FEED + marks, place) + 1 or len(data)
 
 
 def in_order(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from forensics.formats._times import LATEST
-from forensics.formats._vocabulary import Words
+from forensics.formats._vocabulary import Words, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,8 +100,9 @@ def arrow(value: object, kind: pa.DataType, rows: int) -> pa.Array:
     if isinstance(value, Words):
         return value.array(kind)
     if isinstance(value, Ints):
-        numbers = pa.array(value.values, mask=None if value.known.all() else ~value.known)
-        return numbers.cast(kind, safe=False)  # one that its column cannot take is in a rejected row
+        return whole_numbers(value.values, value.known).cast(
+            kind, safe=False
+        )  # one that its column cannot take is in a rejected row
     if isinstance(value, np.ndarray):
         return pa.array(value)
     if isinstance(value, pa.Array):

@@ -30,7 +30,7 @@ from forensics.rows import RAW_BYTES
 if TYPE_CHECKING:
     from forensics.formats import Evidence, Hints
 
-__all__ = ["Originals", "decoded", "encoding_of", "known_encoding", "restored", "text_stream", "utf8_head"]
+__all__ = ["Originals", "decoded", "encoding_of", "known_encoding", "read_into", "restored", "text_stream", "utf8_head"]
 
 HEAD = 64 * 1024
 """How much of a file tells its encoding. [B]"""
@@ -281,6 +281,23 @@ class _Joined:
             return self._stream.read(size)
         part, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
         return part
+
+    def readinto(self, room: memoryview) -> int:
+        """Put the next bytes where they are wanted, and return how many; what failed before fails again."""
+        if not self._head and self._damage is None:
+            return read_into(self._stream, room)
+        part = self.read(len(room))
+        room[: len(part)] = part
+        return len(part)
+
+
+def read_into(stream: BinaryIO, room: memoryview) -> int:
+    """Put the next bytes of a stream where they are wanted, without a copy where it can, and return how many."""
+    if readinto := getattr(stream, "readinto", None):
+        return int(readinto(room))
+    part = stream.read(min(len(room), CHUNK))
+    room[: len(part)] = part
+    return len(part)
 
 
 def text_stream(evidence: Evidence) -> BinaryIO:

@@ -27,6 +27,7 @@ from forensics.formats._values import (
     UNUSUAL_VALUE,
     by_eight,
     find_authorities,
+    find_text,
     gather_text,
     read_numbers,
 )
@@ -138,11 +139,9 @@ class Fields:
 
     def equals(self, field: Field, text: bytes) -> Bools:
         """Tell which rows have just this text in a field."""
-        span = self._span(field)
-        same: Bools = span.end - span.begin == len(text)
-        for place, byte in enumerate(text):
-            same &= self.cut.data[np.where(same, span.begin + place, 0)] == byte
-        return same
+        span, same = self._span(field), np.empty(self.rows, np.uint8)
+        find_text(self.cut.data, span.begin, span.end, np.frombuffer(bytearray(text), np.uint8), same)
+        return same.view(np.bool_)
 
     def nothing(self, field: Field, null: Nulls = b"-") -> Bools:
         """Tell which rows have nothing in a field."""

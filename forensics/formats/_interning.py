@@ -30,6 +30,7 @@ __all__ = [
     "W_HASH",
     "W_SIZE",
     "intern_words",
+    "recode",
 ]
 
 _LOW32 = 0xFFFF_FFFF
@@ -182,3 +183,11 @@ def intern_words(
         row += 1
     cursor[C_LOCAL] = local
     cursor[C_ROW] = row
+
+
+@entry
+def recode(codes: Shorts, turned: Shorts, out: Shorts) -> None:
+    """Give each row what its code turns into, -1 where it has none."""
+    for row in range(codes.shape[0]):
+        code = int(codes[row])
+        out[row] = turned[code] if code >= 0 else -1

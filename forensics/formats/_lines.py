@@ -9,6 +9,7 @@ where ``add(number, line)`` puts what the line holds into ``rows``.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from forensics.errors import EvidenceError
@@ -107,10 +108,11 @@ def read_lines(
 
 def complete_lines(head: bytes, limit: int) -> list[bytes]:
     """Return the first non-blank lines of a file's head, at most `limit`; a cut line only where it is the only one."""
-    found = [_bare(part, number) for number, part in enumerate(head.split(b"\n"), 1)]
-    if len(found) > 1:
-        found.pop()  # cut by the end of the head, or empty after the last line end
-    return [line for line in found if line and not line.isspace()][:limit]
+    parts = head.split(b"\n")
+    if len(parts) > 1:
+        parts.pop()  # cut by the end of the head, or empty after the last line end
+    found = (_bare(part, number) for number, part in enumerate(parts, 1))
+    return list(islice((line for line in found if line and not line.isspace()), limit))
 
 
 def text_of(line: bytes) -> str:

@@ -164,7 +164,7 @@ class _Lines:
     def _count(self, src: Words) -> None:
         """Count what is worth telling in the notes of the file."""
         sheet, columns = self._sheet, self._columns
-        named = np.array([address_of(value) is None for value in src.values] + [False], np.bool_)
+        named = np.array([*map(_is_name, src.values), False], np.bool_)
         if named.any():
             sheet.note("clients_by_name", int((named[src.codes] & sheet.good).sum()))
         if "forwarded" in columns:
@@ -305,6 +305,12 @@ class _Lines:
         if columns.local == "tg":
             return civil.local - np.where(zoned, civil.offset, 0).astype(np.int64) * MINUTE
         return self._clock.utc(civil._replace(known=civil.known & sheet.good), (0, ""))
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_name(client: str) -> bool:
+    """Tell whether a client is known by a name in place of an address."""
+    return address_of(client) is None
 
 
 def _column(cut: Cut, begin: I32, end: I32) -> Cut:

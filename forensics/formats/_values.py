@@ -32,6 +32,7 @@ __all__ = [
     "by_eight",
     "eight",
     "find_authorities",
+    "find_text",
     "gather_text",
     "read_numbers",
 ]
@@ -243,6 +244,20 @@ def gather_text(
             continue
         used += stop - at
     offsets[begin.shape[0]] = used
+
+
+@entry
+def find_text(b: Bytes, begin: Shorts, end: Shorts, text: Bytes, same: Bytes) -> None:
+    """Tell with 1 which spans hold just one text, with 0 which do not."""
+    size = text.shape[0]
+    for row in range(begin.shape[0]):
+        at = int(begin[row])
+        fits = int(end[row]) - at == size
+        k = 0
+        while fits and k < size:
+            fits = u8(b, at + k) == u8(text, k)
+            k += 1
+        same[row] = 1 if fits else 0
 
 
 TUNNEL = 16

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from forensics.formats._interning import (
     W_SIZE,
     WORD_COLUMNS,
     intern_words,
+    recode,
 )
 from forensics.formats._lines import text_of
 from forensics.formats._values import by_eight
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
 
     from forensics.formats._cut import I32, U8
 
-__all__ = ["MOST_BYTES", "MOST_WORDS", "Vocabularies", "Vocabulary", "Words", "lawful"]
+    Value: TypeAlias = str | bool | None
+    Made: TypeAlias = dict[Hashable, dict[tuple[str, int], tuple[Value, ...]]]
+
+__all__ = ["MOST_BYTES", "MOST_WORDS", "Vocabularies", "Vocabulary", "Words", "lawful", "recoded", "whole_numbers"]
 
 MOST_WORDS = 65_536
 """With more words than that a vocabulary is emptied before the next block."""
@@ -51,8 +55,6 @@ MOST_BYTES = 16 << 20
 _FIRST_SLOTS = 8192
 _FIRST_BYTES = 1 << 16
 _MOST_MAKERS = 64
-
-_Made = TypeVar("_Made")
 
 
 def lawful(text: str) -> str:
@@ -80,7 +82,7 @@ class Words(NamedTuple):
         places: dict[str, int] = {}
         turned = [-1 if value is None else places.setdefault(value, len(places)) for value in values]
         if len(places) < len(values):
-            codes = np.array([*turned, -1], np.int32)[codes]  # -1 finds the last
+            codes = recoded(codes, np.array(turned, np.int32))
         return cls(codes, tuple(places))
 
     @classmethod
@@ -110,9 +112,26 @@ class Words(NamedTuple):
 
     def array(self, kind: pa.DataType) -> pa.Array:
         """Return the column as Arrow: strings, or a dictionary of them."""
-        codes = pa.array(self.codes, mask=None if self.known.all() else ~self.known)
+        codes = whole_numbers(self.codes, self.known)
         values = pa.array(self.values, pa.string())
-        return pa.DictionaryArray.from_arrays(codes, values) if pa.types.is_dictionary(kind) else values.take(codes)
+        if pa.types.is_dictionary(kind):
+            return pa.DictionaryArray.from_arrays(codes, values, safe=False)  # every code has its value
+        return values.take(codes)
+
+
+def whole_numbers(values: npt.NDArray[np.int32 | np.int64], known: npt.NDArray[np.bool_]) -> pa.Array:
+    """Return numbers as Arrow, without a copy; null where they are not known."""
+    missing = len(known) - int(np.count_nonzero(known))
+    valid = pa.py_buffer(np.packbits(known, bitorder="little")) if missing else None
+    held = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(held.dtype), len(held), [valid, pa.py_buffer(held)], missing)
+
+
+def recoded(codes: I32, turned: I32) -> I32:
+    """Return what each code turns into; -1, which is no word, stays so."""
+    out = np.empty(len(codes), np.int32)
+    recode(codes, turned, out)
+    return out
 
 
 _NONE, _UNLAWFUL, _UNMADE = -1, -2, -3
@@ -153,19 +172,23 @@ class _Table:
         number[none + turned] = np.arange(len(turned))
         values = tuple(map(self._values.__getitem__, found[none:][turned].tolist()))
         bad = np.append(held == _UNLAWFUL, [False])[codes] if _UNLAWFUL in found[:none] else None
-        one = np.full(len(order) + 1, -1, np.int32)  # -1, which is no word, finds the last
-        one[:-1] = number[places]
-        return Words(one[codes], values), bad
+        return Words(recoded(codes, number[places]), values), bad
 
 
 class Vocabulary:
-    """Distinct words of the columns of many blocks, and what was made of them. Used by one thread at a time."""
+    """Distinct words of the columns of many blocks, and what was made of them. Used by one thread at a time.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    made
+        What each function made of each word; threads that share it make a word once. It is emptied with the words.
+    """
+
+    def __init__(self, made: Made | None = None) -> None:
         self._cursor = np.zeros(CURSOR_COLUMNS, np.int64)
         for key in range(C_FIRST_KEY, C_FIRST_KEY + KEYS):
             self._cursor[key] = secrets.randbits(30) << 1 | 1
-        self._made: dict[Hashable, dict[int, object]] = {}
+        self._made: Made = {} if made is None else made
         self._tables: dict[Hashable, list[_Table]] = {}
         self.filling = 0
         self._empty()
@@ -227,28 +250,8 @@ class Vocabulary:
             arena[: len(self._arena)] = self._arena
             self._arena = arena
 
-    def made(self, order: I32, key: Hashable, make: Callable[[str, int], _Made]) -> list[_Made]:
-        """Return what a function makes of words, each called for once as long as the vocabulary knows the word.
-
-        Parameters
-        ----------
-        order
-            Numbers of the words.
-        key
-            What tells this function from others; one made anew for each block would never be met again.
-        make
-            Takes the text of a word, and its kind.
-        """
-        if key not in self._made and len(self._made) >= _MOST_MAKERS:
-            self._made.clear()
-        known = self._made.setdefault(key, {})
-        numbers = order.tolist()
-        for number in set(numbers) - known.keys():
-            known[number] = make(*self._word(number))
-        return cast("list[_Made]", [known[number] for number in numbers])
-
     def words(
-        self, codes: I32, order: I32, key: Hashable, make: Callable[[str, int], tuple[str | bool | None, ...]]
+        self, codes: I32, order: I32, key: Hashable, make: Callable[[str, int], tuple[Value, ...]]
     ) -> list[tuple[Words, npt.NDArray[np.bool_] | None]]:
         """Return columns of what becomes of words, each with the rows that have what is not lawful; None for no row.
 
@@ -258,16 +261,23 @@ class Vocabulary:
         ----------
         codes, order
             The column, as `intern` gives it; it has a word.
-        key, make
-            As for `made`; what is made is one value for each column: a text, None for none, False for not lawful.
+        key
+            What tells the function from others; one made anew for each block would never be met again.
+        make
+            Takes the text of a word and its kind; what is made is one value for each column: a text, None for none,
+            False for not lawful.
         """
         if key not in self._tables and len(self._tables) >= _MOST_MAKERS:
             self._tables.clear()
         tables = self._tables.setdefault(key, [])
         for table in tables:
             table.grow(len(self._words))
+        if key not in self._made and len(self._made) >= _MOST_MAKERS:
+            self._made.clear()
+        made = self._made.setdefault(key, {})
         for number in (order[tables[0].places[order] == _UNMADE] if tables else order).tolist():
-            values = make(*self._word(number))
+            word = self._word(number)
+            values = made.get(word) or made.setdefault(word, make(*word))
             if not tables:
                 tables += [_Table(len(self._words)) for _ in values]
             for table, value in zip(tables, values, strict=True):
@@ -280,8 +290,17 @@ class Vocabulary:
         return text_of(self._arena[begin : begin + (size >> 8)].tobytes()), size & 255
 
 
-class Vocabularies(threading.local):
+class Vocabularies:
     """A vocabulary for each thread that works on a file: ``vocabularies.own``."""
 
     def __init__(self) -> None:
-        self.own = Vocabulary()
+        self._threads = threading.local()
+        self._made: Made = {}
+
+    @property
+    def own(self) -> Vocabulary:
+        """The vocabulary of this thread."""
+        if not hasattr(self._threads, "own"):
+            self._threads.own = Vocabulary(self._made)
+        own: Vocabulary = self._threads.own
+        return own

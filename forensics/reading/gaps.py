@@ -60,8 +60,11 @@ class Jumps:
         """
         if not self._looks or self._found >= MOST_GAPS or table not in ("flows", EXCHANGES.name):
             return
-        timed = batch.filter(batch["end"].is_valid())
-        record, time = (timed[column].cast(pa.int64()).to_numpy() for column in ("record", "end"))
+        columns = [batch[name].cast(pa.int64()) for name in ("record", "end")]
+        if columns[1].null_count:
+            timed = columns[1].is_valid()
+            columns = [column.filter(timed) for column in columns]
+        record, time = (column.to_numpy() for column in columns)
         if not len(record) or record[0] <= self._record:  # rows that a slow reader had to read come behind the others
             return
         self._record = int(record[-1])
