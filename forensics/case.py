@@ -11,6 +11,7 @@ Example::
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,11 +83,17 @@ class Case:
         engine: Engine | None = None,
     ) -> None:
         self._store = store
-        self._engine = engine or engine_of(None, store.folder)
+        self._chosen = engine
         self.title = title
         self.timezone = timezone
         self.log_timezone = log_timezone
-        self._register()
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """What runs the queries; it begins with the first of them, so that who only adds evidence need not wait."""
+        engine = self._chosen or engine_of(None, self._store.folder)
+        self._make_known(engine)
+        return engine
 
     @property
     def flows(self) -> View:
@@ -238,8 +245,8 @@ class Case:
         failed: list[EvidenceError] = []
         try:
             with progress_bar(total, show=progress) as advance:
-                if self._engine.readers > 1 and isinstance(self._store, DiskStore):
-                    return add_apart(self._store, self._engine, files, options, advance)
+                if self._chosen and self._chosen.readers > 1 and isinstance(self._store, DiskStore):
+                    return add_apart(self._store, self._chosen, files, options, advance)
                 for file in files:
                     advance(0, file.name)
                     failed += add_file(self._store, file, options, lambda count: advance(count, None))
@@ -254,9 +261,14 @@ class Case:
         return file.path is not None and self._store.holds(file.path)
 
     def _register(self) -> None:
-        self._store.register(self._engine)
+        """Tell the engine that the tables have changed, where it has begun."""
+        if "_engine" in vars(self):
+            self._make_known(self._engine)
+
+    def _make_known(self, engine: Engine) -> None:
+        self._store.register(engine)
         for name in VIEWS:
-            self._engine.register_view(name, query_text(name))
+            engine.register_view(name, query_text(name))
 
     def packets(self, rows: Rows, *, limit: int = MOST_PACKETS, verify: bool = False) -> list[Packet]:
         """Return the captured packets behind rows, each as it was captured.

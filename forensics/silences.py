@@ -67,6 +67,8 @@ def tell_silences(store: Store, sql: Sql, zone: tzinfo) -> bool:
     bool
         Whether ``sources`` changed: the engine must be told.
     """
+    if _is_short(store):
+        return False
     rows = sql("SELECT * FROM sources WHERE first IS NOT NULL ORDER BY source NULLS LAST").to_arrow().to_pylist()
     sets: defaultdict[object, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -81,6 +83,12 @@ def tell_silences(store: Store, sql: Sql, zone: tzinfo) -> bool:
             store.tell_gaps(row["sha256"], gaps)
             changed = True
     return changed
+
+
+def _is_short(store: Store) -> bool:
+    """Tell whether the case holds no more than one file, of too short a span; its row is as it was read."""
+    spans = [(origin.first or 0, origin.last or 0) for origin in store.origins.values()]
+    return len(spans) <= 1 and all(timedelta(microseconds=last - first) < LEAST_SPAN for first, last in spans)
 
 
 def _span(rows: list[dict[str, Any]]) -> timedelta:

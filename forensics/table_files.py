@@ -29,8 +29,8 @@ __all__ = ["TableFiles", "as_stored", "put_gaps", "with_gaps"]
 WAITING = 4
 """Batches that may wait to be written; bounds the memory of a reader that is faster than the disk."""
 
-COMPARED = ("start", "end", "minute", "record")
-"""Columns by which a query can pass over whole row groups, where text is words."""
+COMPARED = ("start", "end", "time", "minute", "record")
+"""Columns by which a query can pass over whole row groups: rows come in the order of time."""
 
 
 class TableFiles:
@@ -150,13 +150,15 @@ def put_gaps(file: Path, gaps: str | None) -> None:
 def _options(table: str) -> Mapping[str, object]:
     """Return how the columns of a table are encoded."""
     kinds = {column.name: column.type for column in STORED[table].columns}
-    if WORD not in kinds.values():
-        return {"compression": "zstd"}
-    # Words are numbers of few bits, and integers differences of few bits: packing them once more only takes time.
+    words = WORD in kinds.values()
+    # Integers are differences of few bits, of which most are met once: to look each up in a dictionary is in vain.
     whole = [name for name, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_timestamp(kind)]
-    return {
-        "compression": {name: "lz4" if kind == TEXT else "none" for name, kind in kinds.items()},
-        "use_dictionary": [name for name, kind in kinds.items() if kind == WORD],
+    options: dict[str, object] = {
+        "compression": "zstd",
+        "use_dictionary": [name for name, kind in kinds.items() if kind == (WORD if words else TEXT)],
         "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
         "write_statistics": [name for name in COMPARED if name in kinds],
     }
+    if words:  # numbers of few bits themselves: packing them once more only takes time
+        options["compression"] = {name: "lz4" if kind == TEXT else "none" for name, kind in kinds.items()}
+    return options

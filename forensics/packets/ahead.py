@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 __all__ = ["made_ahead"]
 
@@ -53,7 +53,9 @@ class _Maker(threading.Thread):
         return False
 
 
-def made_ahead(items: Iterator[_Item], depth: int = 2) -> Generator[_Item]:
+def made_ahead(
+    items: Iterator[_Item], depth: int = 2, meanwhile: Callable[[], object] = lambda: None
+) -> Generator[_Item]:
     """Yield the items of an iterator, which runs in a thread of its own.
 
     Parameters
@@ -62,6 +64,8 @@ def made_ahead(items: Iterator[_Item], depth: int = 2) -> Generator[_Item]:
         The iterator; nothing else may use it, or what it uses, until this one is closed.
     depth
         How many items may lie ready; one more is in the making.
+    meanwhile
+        What this thread does while the first item is made.
 
     Raises
     ------
@@ -71,6 +75,7 @@ def made_ahead(items: Iterator[_Item], depth: int = 2) -> Generator[_Item]:
     maker = _Maker(items, depth)
     maker.start()
     try:
+        meanwhile()
         while True:
             item, error = maker.made.get()
             if isinstance(error, StopIteration):

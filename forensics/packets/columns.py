@@ -6,6 +6,7 @@ Only distinct addresses, histories and labels are turned into text one by one; r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,13 +78,11 @@ def ends(key1: Longs, key2: Longs, bits: Longs, addresses: Longs) -> Ends:
     icmp = np.isin(key2 & 255, (layout.ICMP, layout.ICMP6))
     turned = (swapped == 1) & ~icmp
     distinct, codes = address_codes(np.concatenate([low, high]), np.tile(key2 & layout.KEY_IPV6, 2), addresses)
-    text = distinct.take(codes)
-    n = len(key1)
-    rows = np.arange(n)
+    of_low, of_high = np.split(codes.to_numpy(), 2)
     portless = (key2 & layout.KEY_PORTLESS) != 0
     return Ends(
-        src=text.take(pa.array(rows + n * swapped)),
-        dst=text.take(pa.array(rows + n * (1 - swapped))),
+        src=distinct.take(pa.array(np.where(swapped, of_high, of_low))),
+        dst=distinct.take(pa.array(np.where(swapped, of_low, of_high))),
         src_port=pa.array(np.where(turned, second, first).astype(np.int32), mask=portless),
         dst_port=pa.array(np.where(turned, first, second).astype(np.int32), mask=portless),
         swapped=swapped,
@@ -102,12 +101,15 @@ def _texts(codes: Longs | pa.Array, text: Sequence[str | None]) -> pa.Array:
     return pa.array(text, pa.string()).take(codes if isinstance(codes, pa.Array) else pa.array(codes))
 
 
-_NAMES = pa.array([proto_name(number) for number in range(256)], pa.string())
-
-
 def protos(key2: Longs) -> pa.Array:
     """Return the names of the flows' protocols."""
-    return _NAMES.take(pa.array(key2 & 255))
+    return _protos().take(pa.array(key2 & 255))
+
+
+@cache
+def _protos() -> pa.Array:
+    """Return the names of all protocols by number."""
+    return pa.array([proto_name(number) for number in range(256)], pa.string())
 
 
 def _histories(history: Longs, swapped: Longs) -> pa.Array:

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from forensics.packets import layout
 from forensics.packets.ahead import made_ahead
@@ -20,8 +21,6 @@ from forensics.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pyarrow as pa
 
     from forensics.formats import Evidence
     from forensics.packets.opening import ListedName
@@ -57,7 +56,7 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     origin = Origin(evidence.source, evidence.vantage)
     rows = Rows()
     applications = Applications(rows, origin)
-    with closing(made_ahead(engine.events())) as events:
+    with closing(made_ahead(engine.events(), meanwhile=_wake_arrow)) as events:
         for event in events:
             if isinstance(event, Harvest):
                 yield from _tables(event, applications, origin)
@@ -79,6 +78,11 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
     engine.audit()
     if engine.error is not None:
         raise engine.error
+
+
+def _wake_arrow() -> None:
+    """Have Arrow convert its first value, for which it looks for pandas and imports that where it is installed."""
+    pa.scalar(0)
 
 
 def _note(evidence: Evidence, engine: Engine, applications: Applications) -> None:

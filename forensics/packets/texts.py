@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,6 @@ __all__ = ["address_codes", "address_of", "gathered", "ipv4_texts", "name_column
 _TOP = np.int64(-(1 << 63))
 _SPACE, _DOT, _A, _Z, _TILDE = 32, 46, 65, 90, 126
 _known_text = lru_cache(maxsize=16_384)(ipv6_text)  # the same clients in every batch
-_OCTETS = pa.array([str(octet) for octet in range(256)], pa.string())
 
 
 def gathered(data: Bytes, begins: Longs, ends: Longs) -> tuple[Bytes, Longs]:
@@ -53,6 +52,12 @@ def gathered(data: Bytes, begins: Longs, ends: Longs) -> tuple[Bytes, Longs]:
     return copied, np.frombuffer(offsets, dtype=np.int64)[: n + 1]
 
 
+@cache
+def _octets() -> pa.Array:
+    """Return all octets as text; made when they are needed, since Arrow wakes slowly."""
+    return pa.array([str(octet) for octet in range(256)], pa.string())
+
+
 def ipv4_texts(numbers: Longs) -> pa.Array:
     """Return IPv4 addresses as text.
 
@@ -61,7 +66,7 @@ def ipv4_texts(numbers: Longs) -> pa.Array:
     >>> ipv4_texts(np.array([0xC0000201])).to_pylist()
     ['192.0.2.1']
     """
-    octets = [_OCTETS.take(pa.array(numbers >> shift & 255)) for shift in (24, 16, 8, 0)]
+    octets = [_octets().take(pa.array(numbers >> shift & 255)) for shift in (24, 16, 8, 0)]
     return pc.binary_join_element_wise(*octets, ".")
 
 
