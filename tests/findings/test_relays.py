@@ -68,7 +68,7 @@ def test_reasons_say_what_the_score_is_made_of(make_case: Callable[..., Case]) -
     told = ranked.set_index("dst")["reasons"]
     assert "1 finding of volume spikes from 10.0.0.3, 40 MB together (+7.0)" in told[RELAY]
     assert "met it every 182 s: 79 of 79 gaps are regular" in told[BEACONED]
-    assert "1 of 1 terminals in question began to meet it under observation, first at 2015-05-15 13:03" in told[BEACONED]
+    assert "1 of 1 terminals in question began to meet it under observation, first at 2015-05-15" in told[BEACONED]
     assert f"10.0.0.3 is suspected with 0.99, most of all for {RELAY}" in told[BEACONED]
 
 
