@@ -55,8 +55,8 @@ class Windows(NamedTuple):
     planted: int
 
 
-def measure_spikes(case: Case, truth: Truth, hours: float) -> dict[str, float]:
-    """Return the figures of one campaign.
+def measure_spikes(case: Case, truth: Truth, hours: float) -> dict[str, float | None]:
+    """Return the figures of one campaign; None where nothing was planted.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def measure_spikes(case: Case, truth: Truth, hours: float) -> dict[str, float]:
     windows = _windows(case, truth)
     found = volume_spikes.detect(case).to_dict("records")
     innocent = [row for row in found if not _any(row, [*truth["uploads"], *truth["one_off_uploads"]])]
-    figures: dict[str, float] = {
+    figures: dict[str, float | None] = {
         "false": float(len(innocent)),
         "false per 10,000 h": len(innocent) / hours * 1e4,
         "AP": _precision(_ours(case, windows), windows),
@@ -76,14 +76,13 @@ def measure_spikes(case: Case, truth: Truth, hours: float) -> dict[str, float]:
     for kind in ("burst", "drain"):
         planted = [one for one in truth["uploads"] if one.get("kind") == kind]
         hit = [one for one in planted if any(_any(row, [one]) for row in found)]
-        figures[f"{kind}s"] = len(hit) / len(planted) if planted else np.nan
+        figures[f"{kind}s"] = len(hit) / len(planted) if planted else None
     for name, scores, limit in (("log-MAD z", _robust_z(windows), 3.5), ("STL", _stl(windows), 3.0)):
         flagged = (scores > limit) & ~windows.left_out
         figures[f"AP {name}"] = _precision(scores, windows)
-        figures[f"found {name}"] = (
-            float((flagged & windows.true).sum()) / windows.planted if windows.planted else np.nan
-        )
-        figures[f"precision {name}"] = float((flagged & windows.true).sum() / max(flagged.sum(), 1))
+        hits = int((flagged & windows.true).sum())
+        figures[f"found {name}"] = hits / windows.planted if windows.planted else None
+        figures[f"precision {name}"] = hits / max(int(flagged.sum()), 1) if windows.planted else None
     return figures
 
 
@@ -118,10 +117,10 @@ def _any(row: Mapping[Any, Any], transfers: Iterable[Mapping[str, Any]]) -> bool
     )
 
 
-def _precision(score: np.ndarray, windows: Windows) -> float:
+def _precision(score: np.ndarray, windows: Windows) -> float | None:
     """Return the average precision of a ranking; planted windows that no row shows count as never found."""
     if not windows.planted:
-        return float("nan")
+        return None
     kept = ~windows.left_out
     ranked = windows.true[kept][np.argsort(-score[kept], kind="stable")]
     precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
