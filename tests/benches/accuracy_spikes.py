@@ -11,6 +11,7 @@ uploads by people are left out: they are spikes by any measure of volume. The ru
 
 from __future__ import annotations
 
+import inspect
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,7 @@ HOUR = 3600
 LEAST, FLOOR = 1.0, 1_000_000
 SPIKE_COLUMNS = (
     "AP",
+    "AP by p",
     "AP log-MAD z",
     "AP STL",
     "found log-MAD z",
@@ -71,8 +73,8 @@ def measure_spikes(case: Case, truth: Truth, hours: float) -> dict[str, float | 
     figures: dict[str, float | None] = {
         "false": float(len(innocent)),
         "false per 10,000 h": len(innocent) / hours * 1e4,
-        "AP": _precision(_ours(case, windows), windows),
     }
+    figures["AP"], figures["AP by p"] = (_precision(score, windows) for score in _ours(case, windows))
     for kind in ("burst", "drain"):
         planted = [one for one in truth["uploads"] if one.get("kind") == kind]
         hit = [one for one in planted if any(_any(row, [one]) for row in found)]
@@ -127,18 +129,28 @@ def _precision(score: np.ndarray, windows: Windows) -> float | None:
     return float(precision[ranked].sum() / windows.planted)
 
 
-def _ours(case: Case, windows: Windows) -> np.ndarray:
-    """Return -log10 of the p-value of each window; 0 where the window's pair never passes the floor."""
+def _ours(case: Case, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """Return two scores of each window: as the detector ranks it, what is in a finding first; and by p alone.
+
+    Both go by -log10 of the window's p-value, which is 0 where its pair never passes the floor.
+    """
+    options = inspect.signature(volume_spikes.detect).parameters
+    drain, spread = (options[name].default for name in ("least_drain", "least_spread"))
     read = volume_spikes._read(case, FLOOR, None)
-    pairs, _ = volume_spikes._tested(read, FLOOR, least_drain=10.0, least_spread=0.7)[0]
+    pairs, _ = volume_spikes._tested(read, FLOOR, least_drain=drain, least_spread=spread)[0]
     series, p = pairs.series, np.where(pairs.series.judged, pairs.judged.p, 1.0)
+    most_q = options["max_q"].default
+    runs = volume_spikes._runs(pairs, volume_spikes._flagged(pairs, series.amount, most_q), most_q, drain)
+    shown = np.zeros(len(p))
+    for run in runs:
+        shown[run.windows] = 1000.0
+    score = -np.log10(np.maximum(p, 1e-300))
     hour = series.start // (HOUR * 1_000_000)
-    known = {
-        (series.src[one], series.dst[one], at): -np.log10(max(value, 1e-300))
-        for one, at, value in zip(series.of.tolist(), hour.tolist(), p.tolist(), strict=True)
-    }
+    keys = [(series.src[one], series.dst[one], at) for one, at in zip(series.of.tolist(), hour.tolist(), strict=True)]
     frame = windows.frame
-    return np.array([known.get(key, 0.0) for key in zip(frame["src"], frame["server"], frame["hour"], strict=True)])
+    wanted = list(zip(frame["src"], frame["server"], frame["hour"], strict=True))
+    ranked, alone = dict(zip(keys, shown + score, strict=True)), dict(zip(keys, score, strict=True))
+    return np.array([ranked.get(key, 0.0) for key in wanted]), np.array([alone.get(key, 0.0) for key in wanted])
 
 
 def _robust_z(windows: Windows) -> np.ndarray:
