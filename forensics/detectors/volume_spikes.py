@@ -26,8 +26,9 @@ CUSUM of the same z as a normal score, at most 4 for one window,
 .. math:: S_t = \max(0, S_{t-1} + z_t - 1/2)
 
 must reach ``least_drain``; with the tail probability :math:`e^{-(S + 1.166)} / 2` [6]_. It begins where the sum was
-last zero, and ends at its peak. Windows above the floor that a drain holds beside a burst belong to that burst. Over all windows of all pairs and terminals, each tested for both, the false
-discovery rate is held at ``max_q`` (Benjamini-Hochberg); what was screened out for its size counts as tested.
+last zero, and ends at its peak; windows above the floor that it holds beside a burst belong to that burst. Over all
+windows of all pairs and terminals, each tested for both, the false discovery rate is held at ``max_q``
+(Benjamini-Hochberg); what was screened out for its size counts as tested.
 
 Windows far above their baseline (z above 3.5) do not enter later baselines, so that an attacker cannot teach the
 detector his own level; while a drain is suspected, windows count a fifth. What a series does on three days at the

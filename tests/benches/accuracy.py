@@ -9,9 +9,9 @@ Spikes and relays of a proxy's log, in campaigns whose size, noise, rhythm, rela
 takes plain campaigns with all their evidence, and looks at what `forensics.investigation.investigate` shows, chains
 included. It needs statsmodels, but for ``--whole``.
 
-``--keep`` appends each campaign's figures to a file and takes from it what it has, so that a run that was stopped goes on
-where it was; several runs may share one file. Figures of another version of the code belong into another file. Prints
-a row for each campaign, then median, least, greatest and sum; `docs/explanation/measurements.md` quotes them.
+``--keep`` appends each campaign's figures to a file and takes from it what it has, so that a run that was stopped goes
+on where it was; several runs may share one file. Figures of another version of the code belong into another file.
+Prints a row for each campaign, then median, least, greatest and sum; `docs/explanation/measurements.md` quotes them.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def measure_relays(case: Case, truth: Truth) -> dict[str, float | None]:
     ranked = rank_relays(case, least_score=-99.0)
     # On a shared address the ranking must name the relay, not a neighbour.
     right = [bool(names & set(text.split("; "))) for text in ranked["names"]]
-    rules = published(case.sql(CONTACTS).to_pandas())
+    rules = published(case.sql(CONTACTS).to_pandas()) if relays else pd.DataFrame(columns=["rita", "upload"])
     first = {
         name: sum(server in relays for server in rules[rule].sort_values(ascending=False, kind="stable").index[:20])
         for name, rule in (("RITA", "rita"), ("upload", "upload"))
