@@ -13,7 +13,7 @@ from forensics.detectors._chance import MAD_TO_SIGMA, MOST_DEGREES, moderated
 if TYPE_CHECKING:
     from forensics.detectors._spike_windows import Pool, Series
 
-__all__ = ["Judged", "judge"]
+__all__ = ["STEADY", "Judged", "judge"]
 
 HOURS = 24
 
@@ -140,8 +140,10 @@ class _State:
         found.centre[now], found.spread[now], found.z[now] = centre, spread, z
         found.habit[now] = habit
         found.p[now] = stats.t.sf(z, degrees)
-        slow = np.where(self._sum[of] >= suspected, SLOW, 1.0)
+        before = self._sum[of]
         self._watch(now, stats.norm.isf(np.maximum(found.p[now], 1e-12)))
+        # A drain's first day must not teach the other terminals' baselines its level.
+        slow = np.where(np.maximum(before, self._sum[of]) >= suspected, SLOW, 1.0)
         self._learn(now, far, centre, slow)
 
     def _baseline(self, of: np.ndarray, hour: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, ...]:

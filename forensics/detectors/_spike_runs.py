@@ -109,10 +109,11 @@ def crowded(series: Series, flagged: np.ndarray, office: int) -> np.ndarray:
     return found
 
 
-def bursts(series: Series, judged: Judged, flagged: np.ndarray, window: int) -> list[Run]:
+def bursts(series: Series, judged: Judged, flagged: np.ndarray, carried: np.ndarray, window: int) -> list[Run]:
     """Return runs of flagged windows; a window between two flagged ones does not part them.
 
-    Short runs at the same hour of successive days are one finding, and what has become a habit continues it.
+    Short runs at the same hour of successive days are one finding, and what has become a habit continues it, as does
+    what a drain carries on.
 
     Parameters
     ----------
@@ -120,10 +121,12 @@ def bursts(series: Series, judged: Judged, flagged: np.ndarray, window: int) -> 
         The windows.
     flagged
         Which of them are unusual; shape (n,).
+    carried
+        Which belong to a run beside them, though not unusual by themselves; shape (n,).
     window
         Length of a window. [us]
     """
-    kept = np.flatnonzero(flagged | judged.habit)
+    kept = np.flatnonzero(flagged | carried | judged.habit)
     kept = kept[np.lexsort((series.start[kept], series.of[kept]))]
     parted = (np.diff(series.of[kept], prepend=-1) != 0) | (np.diff(series.start[kept], prepend=0) > 2 * window)
     runs = np.split(kept, np.flatnonzero(parted)[1:]) if len(kept) else []
@@ -158,8 +161,10 @@ def drain_p(drain: np.ndarray) -> np.ndarray:
     return np.minimum(0.5 * np.exp(-(drain + OVERSHOOT)), 1.0)
 
 
-def drains(series: Series, judged: Judged, alarmed: np.ndarray, told: np.ndarray, least: float) -> list[Run]:
-    """Return drains: from the last time the sum was zero to its peak.
+def drains(
+    series: Series, judged: Judged, alarmed: np.ndarray, told: np.ndarray, *, least: float, least_drain: float
+) -> list[Run]:
+    """Return drains: from the last time the sum was zero to its peak, without the windows that are findings already.
 
     Parameters
     ----------
@@ -168,10 +173,11 @@ def drains(series: Series, judged: Judged, alarmed: np.ndarray, told: np.ndarray
     alarmed
         Windows at which the CUSUM is beyond its limit; shape (n,).
     told
-        Windows that are findings already; where they hold half of what was sent above the baseline, there is no more
-        to tell.
+        Windows that are findings already; the sum must pass its limit without them.
     least
         What a drain must send above its baseline. [B]
+    least_drain
+        Least sum.
     """
     found = []
     order = np.argsort(series.of, kind="stable")
@@ -179,9 +185,13 @@ def drains(series: Series, judged: Judged, alarmed: np.ndarray, told: np.ndarray
     for one, since in np.unique(keys, axis=0).tolist():
         mine = order[slice(*np.searchsorted(series.of[order], [one, one + 1]))]
         mine = mine[judged.since[mine] == since]
-        mine = mine[: int(np.argmax(judged.drain[mine])) + 1]
+        rise = np.diff(judged.drain[mine], prepend=0.0)[~told[mine]]
+        mine, total = mine[~told[mine]], np.cumsum(rise)
+        if len(mine) < DRAIN_WINDOWS or total.max() < least_drain:
+            continue
+        mine = mine[: int(np.argmax(total)) + 1]
         above = np.maximum(series.amount[mine] - np.expm1(judged.centre[mine]), 0)
-        if len(mine) >= DRAIN_WINDOWS and above.sum() >= least and above[told[mine]].sum() < above.sum() / 2:
+        if len(mine) >= DRAIN_WINDOWS and above.sum() >= least:
             found.append(_run(series, mine, "drain"))
     return found
 

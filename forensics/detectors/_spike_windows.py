@@ -33,6 +33,7 @@ __all__ = [
     "Series",
     "Windows",
     "read_windows",
+    "settling_of",
     "span_of",
     "window_of",
 ]
@@ -41,7 +42,14 @@ SHORT_CASE = timedelta(hours=24)
 """Cases shorter than this are looked at by the minute, longer ones by the hour."""
 
 SETTLING = 0.1
-"""Share of the case's time that is learnt from and not judged. [1]"""
+"""Share of the case's time that is learnt from and not judged, at least. [1]"""
+
+FIRST_NIGHT = timedelta(hours=36)
+"""What is learnt from at least, where `MOST_SETTLING` allows it: wherever in a day a case begins, so much of it holds a
+whole night, so that what happens every night has been seen once."""
+
+MOST_SETTLING = 0.25
+"""Share of the time of a case of several days that is learnt from, at most. [1]"""
 
 STEPS = 1024
 """Steps of x in a query, over 1: whole numbers have the same sum in any order. [1]"""
@@ -208,6 +216,13 @@ def span_of(case: Case) -> tuple[datetime | None, datetime]:
     return span["first"], span["last"] or datetime.fromtimestamp(0, UTC)
 
 
+def settling_of(length: timedelta) -> timedelta:
+    """Return how much of the beginning of a case is learnt from and not judged."""
+    if length < SHORT_CASE:
+        return length * SETTLING
+    return max(length * SETTLING, min(FIRST_NIGHT, length * MOST_SETTLING))
+
+
 def read_windows(
     case: Case,
     roles: Roles,
@@ -234,7 +249,7 @@ def read_windows(
     """
     first, last = span_of(case)
     begin, window = first or last, window_of(case)
-    settled = begin + (last - begin) * SETTLING
+    settled = begin + settling_of(last - begin)
     row = {"by_minute": window < timedelta(hours=1), "settled": settled, "measure": measure.name}
     row |= {"least": least / 2, "least_total": least_total / 2}
     frame = case.sql(

@@ -2,8 +2,9 @@ r"""Spikes in the volume that a terminal sends: to one server, or to all of its 
 
 The bytes sent in each window (an hour; a minute where the case is shorter than `SHORT_CASE`) are compared with a
 baseline on the log scale, :math:`x = \ln(1 + \text{bytes})`. Every day sees only what came before it (in a short case
-every minute does), and the first `SETTLING` of the case's time is learnt from and not judged. Baselines are nested, and
-each leans on the wider one as if it were two windows: with :math:`n` windows of mean :math:`\bar x`,
+every minute does). The first tenth of the case's time is learnt from and not judged; of a case of days, at least a day
+and a half, which hold a whole night, but no more than a quarter of the case. Baselines are nested, and each leans on
+the wider one as if it were two windows: with :math:`n` windows of mean :math:`\bar x`,
 
 .. math:: c = (n \bar x + 2 c') / (n + 2)
 
@@ -25,8 +26,9 @@ CUSUM of the same z as a normal score, at most 4 for one window,
 .. math:: S_t = \max(0, S_{t-1} + z_t - 1/2)
 
 must reach ``least_drain``; with the tail probability :math:`e^{-(S + 1.166)} / 2` [6]_. It begins where the sum was
-last zero, and ends at its peak. Over all windows of all pairs and terminals, each tested for both, the false
-discovery rate is held at ``max_q`` (Benjamini-Hochberg); what was screened out for its size counts as tested.
+last zero, and ends at its peak; windows above the floor that it holds beside a burst belong to that burst. Over all
+windows of all pairs and terminals, each tested for both, the false discovery rate is held at ``max_q``
+(Benjamini-Hochberg); what was screened out for its size counts as tested.
 
 Windows far above their baseline (z above 3.5) do not enter later baselines, so that an attacker cannot teach the
 detector his own level; while a drain is suspected, windows count a fifth. What a series does on three days at the
@@ -76,17 +78,17 @@ import pyarrow as pa
 from forensics.detectors._chance import q_values
 from forensics.detectors._findings import Coverage, findings_frame, without_uploads
 from forensics.detectors._remembered import remembered
-from forensics.detectors._spike_baselines import Judged, judge
+from forensics.detectors._spike_baselines import STEADY, Judged, judge
 from forensics.detectors._spike_reasons import UNSAID, attributed, finding, is_upload, trimmed
 from forensics.detectors._spike_runs import Run, Tested, bursts, crowded, drain_p, drains, unexplained
 from forensics.detectors._spike_windows import (
     INSTEAD,
     SENT,
-    SETTLING,
     SHORT_CASE,
     Series,
     Windows,
     read_windows,
+    settling_of,
     span_of,
     window_of,
 )
@@ -198,7 +200,7 @@ def detect(
         found += [finding(case, pairs, run, _q(pairs, run)) for run in runs]
         left = unexplained(terminals.series, pairs.series, pairs.judged, flagged)
         told = _flagged(terminals, left, max_q)
-        runs = bursts(terminals.series, terminals.judged, told, terminals.windows.window // MICROSECOND)
+        runs = bursts(terminals.series, terminals.judged, told, told, terminals.windows.window // MICROSECOND)
         found += [finding(case, terminals, run, _q(terminals, run)) for run in runs]
     return findings_frame(case, attributed(case, trimmed(case, _strongest(found)), roles))
 
@@ -221,7 +223,9 @@ def coverage(case: Case) -> Coverage:
         names = ", ".join(one.measure.title for one in others if one.judged)
         why.append(f"pairs without any record of it were tested on {names} instead, {instead:,} windows in all")
     if main.learnt:
-        why.append(f"{main.learnt:,} windows lie in the first {SETTLING:.0%} of the time, which is learnt from")
+        first, last = span_of(case)
+        share = settling_of(last - (first or last)) / max(last - (first or last), MICROSECOND)
+        why.append(f"{main.learnt:,} windows lie in the first {share:.0%} of the time, which is learnt from")
     left = main.learnt + main.unobserved
     tested = main.judged + main.totals
     return Coverage("volume_spikes", tested, left, "; ".join(why), refused=refused, sources=sources)
@@ -328,14 +332,17 @@ def _flagged(tested: Tested, amount: np.ndarray, max_q: float) -> np.ndarray:
 
 def _runs(tested: Tested, flagged: np.ndarray, max_q: float, least_drain: float) -> list[Run]:
     series, judged = tested.series, tested.judged
-    found = bursts(series, judged, flagged, tested.windows.window // MICROSECOND)
+    window = tested.windows.window // MICROSECOND
     if tested.windows.measure is not SENT:
-        return found  # durations of long connections are too heavy-tailed for sums
+        # Durations of long connections are too heavy-tailed for sums.
+        return bursts(series, judged, flagged, flagged, window)
+    alarmed = (tested.drain_q <= max_q) & (judged.drain >= least_drain)
+    carried = alarmed & (judged.z > STEADY) & (series.amount >= tested.least)
+    found = bursts(series, judged, flagged, carried, window)
     told = np.zeros(len(flagged), dtype=bool)
     for run in found:
         told[run.windows] = True
-    alarmed = (tested.drain_q <= max_q) & (judged.drain >= least_drain)
-    return found + drains(series, judged, alarmed, told, tested.least)
+    return found + drains(series, judged, alarmed, told, least=tested.least, least_drain=least_drain)
 
 
 def _q(tested: Tested, run: Run) -> tuple[float, float]:

@@ -1,6 +1,4 @@
-"""How many relays are first in the ranking, beside two published rules on the same campaigns.
-
-    python tests/benches/accuracy_relays.py --seeds $(seq 301 320) --clean $(seq 321 325)
+"""How many relays are first in the ranking, beside two published rules; `accuracy.py` has the command line.
 
 The rules: RITA v5's beacon score with its modifiers for prevalence and first sight, the best pair of each server
 [1]_; and plain upload volume over the square of the number of terminals. Shared addresses count for every name on them.
@@ -12,18 +10,31 @@ References
 
 from __future__ import annotations
 
-import argparse
-from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from campaigns import proxy_case, relay_names, relays_of, varied
+from campaigns import relay_names, relays_of
 
 from forensics.relays import rank_relays
 
+if TYPE_CHECKING:
+    from forensics.case import Case
+    from forensics.synthetic import Truth
+
 CONTACTS = "SELECT src, server, unix_micros(start) AS t, bytes_out FROM contacts ORDER BY src, server, t"
 BINS, DAY = 24, 86_400
-COLUMNS = ("relays", "first n", "first 20", "RITA", "upload", "likely", "false", "listed", "false")
+RELAY_COLUMNS = (
+    "relays",
+    "first n",
+    "first 20",
+    "RITA first 20",
+    "upload first 20",
+    "likely",
+    "likely false",
+    "listed",
+    "listed false",
+)
 
 
 def regularity(values: np.ndarray, default: float) -> float:
@@ -73,40 +84,27 @@ def published(contacts: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def run(seed: int, *, clean: bool) -> tuple[float, ...]:
-    """Return one campaign's counts, in the order of `COLUMNS`."""
-    case, truth = proxy_case(varied(seed, clean=clean))
+def measure_relays(case: Case, truth: Truth) -> dict[str, float | None]:
+    """Return the figures of one campaign: relays that the office met, and how many are where in which ranking."""
     relays, names = relays_of(truth), relay_names(truth)
     ranked = rank_relays(case, least_score=-99.0)
     # On a shared address the ranking must name the relay, not a neighbour.
     right = [bool(names & set(text.split("; "))) for text in ranked["names"]]
-    rules = published(case.sql(CONTACTS).to_pandas())
-    first = [
-        sum(server in relays for server in rules[rule].sort_values(ascending=False, kind="stable").index[:20])
-        for rule in ("rita", "upload")
-    ]
+    rules = published(case.sql(CONTACTS).to_pandas()) if relays else pd.DataFrame(columns=["rita", "upload"])
+    first = {
+        name: sum(server in relays for server in rules[rule].sort_values(ascending=False, kind="stable").index[:20])
+        for name, rule in (("RITA", "rita"), ("upload", "upload"))
+    }
     likely = [hit for hit, verdict in zip(right, ranked["verdict"], strict=True) if verdict == "likely"]
     listed = [hit for hit, verdict in zip(right, ranked["verdict"], strict=True) if verdict]
-    counts = (len(likely), len(likely) - sum(likely), len(listed), len(listed) - sum(listed))
-    return (len(relays), sum(right[: len(relays)]), sum(right[:20]), *first, *counts)
-
-
-def main() -> None:
-    """Run the campaigns that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(301, 321)))
-    parser.add_argument("--clean", type=int, nargs="*", default=list(range(321, 326)))
-    options = parser.parse_args()
-    print("campaign", *COLUMNS, sep="\t")
-    rows = []
-    for seed in options.seeds:
-        rows.append(run(seed, clean=False))
-        print(seed, *rows[-1], sep="\t", flush=True)
-    if rows:
-        print("median", *(f"{median(column):g}" for column in zip(*rows, strict=True)), sep="\t")
-    for seed in options.clean:
-        print(f"clean {seed}", *run(seed, clean=True), sep="\t", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    met = len(relays)
+    return {
+        "relays": met,
+        "first n": sum(right[:met]) / met if met else None,
+        "first 20": sum(right[:20]) if met else None,
+        **{f"{name} first 20": count if met else None for name, count in first.items()},
+        "likely": len(likely),
+        "likely false": len(likely) - sum(likely),
+        "listed": len(listed),
+        "listed false": len(listed) - sum(listed),
+    }
