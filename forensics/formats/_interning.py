@@ -30,6 +30,7 @@ __all__ = [
     "W_HASH",
     "W_SIZE",
     "intern_words",
+    "number_as_met",
     "recode",
 ]
 
@@ -191,3 +192,36 @@ def recode(codes: Shorts, turned: Shorts, out: Shorts) -> None:
     for row in range(codes.shape[0]):
         code = int(codes[row])
         out[row] = turned[code] if code >= 0 else -1
+
+
+@entry
+def number_as_met(order: Shorts, places: Shorts, numbers: Shorts, met: Shorts, turned: Shorts) -> int:
+    """Number the values of some words in the order in which they come; return how many there are.
+
+    Parameters
+    ----------
+    order
+        The words.
+    places
+        Which value each word of the table has; one below 0 is none.
+    numbers
+        Room for a number for each value, all -1; it is so again in the end.
+    met
+        Takes the values.
+    turned
+        Takes for each of the words the number of its value, or what is none.
+    """
+    count = 0
+    for k in range(order.shape[0]):
+        place = int(places[order[k]])
+        if place < 0:
+            turned[k] = place
+            continue
+        if numbers[place] < 0:
+            numbers[place] = count
+            met[count] = place
+            count += 1
+        turned[k] = numbers[place]
+    for k in range(count):
+        numbers[met[k]] = -1
+    return count

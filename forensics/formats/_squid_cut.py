@@ -32,8 +32,18 @@ from forensics.formats._cut import (
     span_of,
     trimmed,
 )
-from forensics.formats._scanning import FEED, RETURN, behind_blanks, clear_fields, line_end, note_line, without_return
+from forensics.formats._scanning import (
+    FEED,
+    RETURN,
+    behind_blanks,
+    clear_fields,
+    line_end,
+    next_of,
+    note_line,
+    without_return,
+)
 from forensics.formats._squid_logformat import TYPED
+from forensics.formats._values import by_eight
 from forensics.packets._jit import entry, hot
 
 if TYPE_CHECKING:
@@ -178,7 +188,8 @@ def cut_by(block: Block, plan: Plan, wanted: Sequence[int]) -> Cut:
     """
     cut, span, steps = room_for(block, len(wanted)), span_of(block), plan.steps.copy()
     steps[np.array(wanted, np.int64) + 1, S_COLUMN] = np.arange(len(wanted))
-    cut_layout(cut.data, span, steps, plan.texts, cut.begin, cut.end, cut.flag, cut.number, cut.line, cut.odd)
+    eights = by_eight(cut.data)
+    cut_layout(cut.data, eights, span, steps, plan.texts, cut.begin, cut.end, cut.flag, cut.number, cut.line, cut.odd)
     return trimmed(cut, int(span[SPAN_ROWS]))
 
 
@@ -193,7 +204,17 @@ def whole_lines(block: Block) -> Cut:
 
 @entry
 def cut_layout(
-    data: U8, span: I64, steps: I64, texts: U8, begin: I32, end: I32, flag: U8, number: I64, line: I32, odd: U8
+    data: U8,
+    eights: I64,
+    span: I64,
+    steps: I64,
+    texts: U8,
+    begin: I32,
+    end: I32,
+    flag: U8,
+    number: I64,
+    line: I32,
+    odd: U8,
 ) -> None:
     """Cut the lines of a span by the steps of a layout."""
     at, stop, at_line, row = span[SPAN_AT], span[SPAN_END], span[SPAN_LINE], 0
@@ -201,7 +222,7 @@ def cut_layout(
         first = at
         at = behind_blanks(data, first)
         if int(data[at]) != FEED:
-            at = _cut_line(data, first, row, steps, texts, begin, end, flag)
+            at = _cut_line(data, eights, first, row, steps, texts, begin, end, flag)
             odd[row] = 0 if at >= 0 else SLOW
             at = line_end(data, first if at < 0 else at)
             note_line(data, first, at, at_line, row, number, line, odd)
@@ -213,7 +234,9 @@ def cut_layout(
 
 
 @hot
-def _cut_line(data: U8, at: int, row: int, steps: I64, texts: U8, begin: I32, end: I32, flag: U8) -> int:
+def _cut_line(
+    data: U8, eights: I64, at: int, row: int, steps: I64, texts: U8, begin: I32, end: I32, flag: U8
+) -> int:
     """Cut a line; return a place in it behind all fields, or -1 where it is left to the expression."""
     for step in range(steps.shape[0]):
         kind, how, column = steps[step, S_KIND], steps[step, S_HOW], steps[step, S_COLUMN]
@@ -221,7 +244,7 @@ def _cut_line(data: U8, at: int, row: int, steps: I64, texts: U8, begin: I32, en
             at = _behind_spaces(data, at)
         left, flags = at, 0
         if kind == FREE:
-            at, flags = _text(data, at, steps[step, S_STOP], how, steps[step, S_LEAST])
+            at, flags = _text(data, eights, at, steps[step, S_STOP], how, steps[step, S_LEAST])
         elif kind == DIGITS:
             at = _digits(data, at, steps[step, S_MOST], how)
         elif kind != NOTHING:
@@ -262,10 +285,13 @@ def _behind_literal(data: U8, at: int, texts: U8, k: int, stop: int) -> int:
 
 
 @hot
-def _text(data: U8, at: int, stop: int, how: int, least: int) -> tuple[int, int]:
+def _text(data: U8, eights: I64, at: int, stop: int, how: int, least: int) -> tuple[int, int]:
     """Return where free text of so many bytes or more ends, -1 where it is shorter, and its flags."""
-    left = at
-    at, flags = _free(data, left, stop, how)
+    left, flags = at, 0
+    if how & (MARKED | ESCAPES) == 0:
+        at = next_of(eights, left, stop, FEED)
+    else:
+        at, flags = _free(data, left, stop, how)
     if at >= 0 and int(data[at]) == FEED:
         at = without_return(data, left, at)
     return at if at - left >= least else -1, flags
@@ -275,10 +301,6 @@ def _text(data: U8, at: int, stop: int, how: int, least: int) -> tuple[int, int]
 def _free(data: U8, at: int, stop: int, how: int) -> tuple[int, int]:
     """Return where free text ends, and its flags."""
     flags = 0
-    if how & (MARKED | ESCAPES) == 0:
-        while int(data[at]) != stop and int(data[at]) != FEED:
-            at += 1
-        return at, flags
     while int(data[at]) != stop and int(data[at]) != FEED:
         c = int(data[at])
         if c in (_BACKSLASH, _PERCENT) or c > _DELETE:
@@ -300,15 +322,21 @@ def _digits(data: U8, at: int, most: int, how: int) -> int:
             return at if how & DASH else -1
         if not how & SIGN:
             return -1
-    first, value = at, 0
+    first = at
     while _ZERO <= int(data[at]) <= _NINE and at - first <= most:
-        value = (value * 10 + int(data[at]) - _ZERO) & 0xFFFFF
         at += 1
     if at == first or at - first > most:
         return -1
-    if how & PORT and at - first == most and (int(data[first]) == _ZERO or value > 0xFFFF):
-        return -1
-    return at
+    return -1 if how & PORT and at - first == most and not _is_port(data, first, at) else at
+
+
+@hot
+def _is_port(data: U8, first: int, at: int) -> bool:
+    """Tell whether five digits are a port."""
+    value = 0
+    for k in range(first, at):
+        value = value * 10 + int(data[k]) - _ZERO
+    return int(data[first]) != _ZERO and value <= 0xFFFF
 
 
 @hot

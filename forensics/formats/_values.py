@@ -45,6 +45,9 @@ _HIGH_BITS = -0x7F7F_7F7F_7F7F_7F80
 
 _LINE_END = 10
 
+_SAFE_DIGITS = 18
+"""So many digits are no number that 63 bits cannot hold."""
+
 
 def by_eight(data: Bytes) -> Longs:
     """Return the eight bytes from each place on as one number, without a copy: one read in place of eight.
@@ -111,12 +114,29 @@ def _unusual(b: Bytes, at: int, end: int) -> bool:
     return True
 
 
+@hot
+def _is_digit(b: Bytes, at: int) -> bool:
+    """Tell whether a byte is a digit."""
+    return 48 <= u8(b, at) <= 57
+
+
 @jit
 def _digits(b: Bytes, at: int, end: int, limit: int) -> tuple[int, int]:
     """Return the number whose digits begin at ``at``, -1 where it passes the limit, and where they end."""
+    value = 0
+    safe = min(end, at + _SAFE_DIGITS)
+    while at < safe:
+        digit = u8(b, at) - 48
+        if digit < 0 or digit > 9:
+            break
+        value = value * 10 + digit
+        at += 1
+    if value > limit:
+        return -1, at
+    if at < safe or at == end:
+        return value, at
     tenth = limit // 10
     last = limit - 10 * tenth
-    value = 0
     while at < end:
         digit = u8(b, at) - 48
         if digit < 0 or digit > 9:
@@ -147,10 +167,13 @@ def read_numbers(b: Bytes, begin: Shorts, end: Shorts, nulls: Bytes, how: Longs,
         Takes what became of each.
     """
     unit, limit, decimal = int(how[0]), int(how[1]), int(how[2])
+    numeric = False  # whether a digit may begin what stands for nothing
+    for k in range(nulls.shape[0]):
+        numeric = numeric or _is_digit(nulls, k)
     for row in range(begin.shape[0]):
         at, stop = int(begin[row]), int(end[row])
         out[row] = 0
-        if _is_null(b, at, stop, nulls):
+        if (numeric or stop <= at or not _is_digit(b, at)) and _is_null(b, at, stop, nulls):
             state[row] = NO_VALUE
             continue
         first = at + 1 if decimal == 1 and u8(b, at) == 45 else at

@@ -31,6 +31,7 @@ from forensics.formats._interning import (
     W_SIZE,
     WORD_COLUMNS,
     intern_words,
+    number_as_met,
     recode,
 )
 from forensics.formats._lines import text_of
@@ -143,6 +144,7 @@ class _Table:
 
     def __init__(self, size: int) -> None:
         self.places: I32 = np.full(size, _UNMADE, np.int32)
+        self._numbers: I32 = np.full(size, -1, np.int32)
         self._values: list[str] = []
         self._known: dict[str, int] = {}
 
@@ -150,6 +152,7 @@ class _Table:
         """Make room for so many words."""
         if len(self.places) < size:
             self.places = np.append(self.places, np.full(size - len(self.places), _UNMADE, np.int32))
+            self._numbers = np.full(size, -1, np.int32)
 
     def add(self, number: int, value: str | bool | None) -> None:  # noqa: FBT001 - False is what is not lawful
         """Keep what was made of a word."""
@@ -163,16 +166,17 @@ class _Table:
 
     def column(self, codes: I32, order: I32) -> tuple[Words, npt.NDArray[np.bool_] | None]:
         """Return a column, and the rows that have what is not lawful."""
-        held = self.places[order]
-        found, first, places = np.unique(held, return_index=True, return_inverse=True)
         # Numbered as they come, whatever was met in other blocks: threads share these, and output is always the same.
-        none = int(np.searchsorted(found, 0))
-        turned = np.argsort(first[none:])
-        number = np.full(len(found), -1, np.int32)
-        number[none + turned] = np.arange(len(turned))
-        values = tuple(map(self._values.__getitem__, found[none:][turned].tolist()))
-        bad = np.append(held == _UNLAWFUL, [False])[codes] if _UNLAWFUL in found[:none] else None
-        return Words(recoded(codes, number[places]), values), bad
+        met, turned = np.empty(len(order), np.int32), np.empty(len(order), np.int32)
+        count = number_as_met(order, self.places, self._numbers, met, turned)
+        values = tuple(map(self._values.__getitem__, met[:count].tolist()))
+        none = turned < 0
+        if not none.any():
+            return Words(recoded(codes, turned), values), None
+        unlawful = turned == _UNLAWFUL
+        bad = np.append(unlawful, [False])[codes] if unlawful.any() else None
+        turned[none] = -1
+        return Words(recoded(codes, turned), values), bad
 
 
 class Vocabulary:
