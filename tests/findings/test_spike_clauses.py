@@ -12,6 +12,7 @@ from scipy import stats
 from forensics.detectors import _spike_baselines, volume_spikes
 from forensics.detectors._chance import q_values
 from forensics.detectors._spike_runs import drain_p
+from forensics.detectors._spike_windows import settling_of
 from forensics.relays import rank_relays
 
 if TYPE_CHECKING:
@@ -109,6 +110,56 @@ def test_a_steady_rise_is_a_drain(make_case: Callable[..., Case]) -> None:
     assert abs(drain["start"].iloc[0] - begin) <= timedelta(days=3)
     assert drain["score"].iloc[0] >= 10
     assert volume_spikes.detect(make_case([*office(23), *steady(23, 1e6)])).empty
+
+
+def test_a_burst_takes_what_the_drain_beside_it_carries_on(make_case: Callable[..., Case]) -> None:
+    """Hours of a long upload that are unusual only in company belong to the finding of the hours beside them."""
+    level = [1e8, 1e8, 1e8, 4e6, 4e6, 4e6, 4e6, 1e8, 4e6]
+    day = [flow(24 * 21 + 9 + hour + 0.6, 1, "198.18.0.77", sent) for hour, sent in enumerate(level)]
+
+    found = volume_spikes.detect(make_case([*office(23), *steady(21, 1e6, spread=0.7), *day]))
+
+    assert list(found["value"]) == [sum(level)]
+    assert "in 9 hours" in found["reason"][0]
+
+
+def test_the_first_day_of_a_drain_teaches_the_others_little(make_case: Callable[..., Case]) -> None:
+    """Two terminals that drain all day do not widen what a third is judged by on the day after."""
+    readers = [flow(24 * d + h + 0.3, n, RELAY, 1e3 + n) for d in range(14) for h in (10, 15) for n in range(1, 7)]
+    drains = [flow(24 * 11 + h + 0.4, n, RELAY, 2e4) for h in range(9, 18) for n in (1, 2)]
+    upload = flow(24 * 14 + 11, 11, RELAY, 2e7)
+
+    def spread(flows: Flows) -> float:
+        read = volume_spikes._read(make_case(flows), 1_000_000, None)
+        pairs, _ = volume_spikes._tested(read, 1e6, least_drain=10.0, least_spread=0.7)[0]
+        return float(pairs.judged.spread[-1])
+
+    quiet = [*office(15), *readers, upload]
+    assert spread([*quiet, *drains]) < 1.4 * spread(quiet)
+
+
+def test_a_week_learns_its_first_night(make_case: Callable[..., Case]) -> None:
+    """Backups of every night of a week are none, though a week's first tenth holds no night; an upload is found."""
+    nights = [flow(24 * day + 27 + n / 9, n, "198.18.0.99", 5e7) for day in range(6) for n in range(1, 5)]
+    upload = flow(24 * 4 + 11, 5, RELAY, 5e7)
+
+    assert volume_spikes.detect(make_case([*office(7), *nights])).empty
+    assert list(volume_spikes.detect(make_case([*office(7), *nights, upload]))["dst"]) == [RELAY]
+    assert "in the first 25% of the time" in volume_spikes.coverage(make_case([*office(7), *nights])).why
+
+
+@pytest.mark.parametrize(
+    ("length", "learnt"),
+    [
+        (timedelta(hours=10), timedelta(hours=1)),
+        (timedelta(days=2), timedelta(hours=12)),
+        (timedelta(days=7), timedelta(hours=36)),
+        (timedelta(days=20), timedelta(days=2)),
+    ],
+)
+def test_how_much_is_learnt_from(length: timedelta, learnt: timedelta) -> None:
+    """A tenth of the case; of days at least a day and a half, which hold a night, but at most a quarter of the case."""
+    assert settling_of(length) == learnt
 
 
 def test_holidays_are_days_of_rest(make_case: Callable[..., Case]) -> None:
