@@ -187,7 +187,7 @@ def test_words_keep_their_numbers_over_blocks(blocks: list[list[bytes]]) -> None
     for texts in blocks:
         cut = cut_of(texts)
         codes, order = vocabulary.intern(cut.data, cut.begin[0], cut.end[0], cut.flag[0])
-        found = [vocabulary._word(number)[0] for number in order.tolist()]
+        found = [text for text, _ in vocabulary._texts(order)]
 
         assert [found[code] for code in codes.tolist()] == [text_of(text) for text in texts]
         for text, number in zip(texts, order[codes].tolist(), strict=True):
@@ -211,7 +211,7 @@ def test_words_of_one_hash_are_told_apart() -> None:
 
     assert not vocabulary._words[:300, W_HASH].any()
     assert codes.tolist() == [*range(300)] * 2
-    assert [vocabulary._word(number)[0].encode() for number in order.tolist()] == texts[:300]
+    assert [text.encode() for text, _ in vocabulary._texts(order)] == texts[:300]
 
 
 def test_a_vocabulary_of_ever_new_words_stays_bounded() -> None:

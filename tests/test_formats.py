@@ -178,6 +178,20 @@ def test_samples_exist(name: str) -> None:
     assert any(path == name for path, _ in NEIGHBOURS)
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if not FORMATS[name].EXACT_VOLUMES])
+def test_a_log_has_samples_of_each_kind(name: str) -> None:
+    """A log has a sample with unknown fields, one with traps, and one that is read whole; some record is a reject."""
+    rejects = {
+        path.name: '"table": "rejects"' in path.with_name(f"{path.name}.expected.jsonl").read_text(encoding="utf-8")
+        for path in samples_of(name)
+    }
+    kinds = {sample.partition(".")[0] for sample in rejects}
+
+    assert {"unknown", "traps"} <= kinds
+    assert any(rejects.values())
+    assert any(not rejected for sample, rejected in rejects.items() if not sample.startswith(("unknown", "traps")))
+
+
 @each_sample
 def test_rows_are_as_expected(name: str, path: Path, request: pytest.FixtureRequest) -> None:
     """A sample gives the rows and notes that lie beside it, reviewed by eye."""

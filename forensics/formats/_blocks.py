@@ -98,7 +98,7 @@ def blocks(evidence: Evidence) -> Iterator[Block]:
     while not source.over:
         data = np.empty(len(carry) + BLOCK + PADDING + 1, np.uint8)
         data[: len(carry)] = carry
-        size = len(carry) + source.fill(memoryview(data)[len(carry) : len(carry) + BLOCK])
+        size = len(carry) + source.fill(data[len(carry) : len(carry) + BLOCK].data)
         begin = len(BOM) if number == 1 and not len(carry) and data[: len(BOM)].tobytes() == BOM else 0
         if len(carry) > MAX_LINE:  # what else the line has is not kept, but for its end
             size = _without(data, len(carry), size)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import csv
 import unicodedata
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -175,7 +176,7 @@ def header_of(line: str, names: Names, dialect: Dialect | None = None) -> Header
     dialect
         How fields are kept apart, where that is known.
     """
-    known = {_folded(form): name for name, forms in reversed(list(names.items())) for form in forms}
+    known = {_own(form): name for name, forms in reversed(list(names.items())) for form in forms}
     best: Header | None = None
     for one in (dialect,) if dialect else map(_dialect, DELIMITERS):
         cells = _cells(line, one)
@@ -213,10 +214,17 @@ def _cells(line: str, dialect: Dialect) -> list[str]:
         return []
 
 
+_SIGNS = dict.fromkeys(map(ord, "_-#"))
+
+
 def _folded(name: str) -> str:
     """Return what tells names of columns apart."""
     plain = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(letter for letter in plain if letter not in "_-#" and not letter.isspace()).strip('"')
+    return "".join(plain.split()).translate(_SIGNS).strip('"')
+
+
+_own = lru_cache(maxsize=8192)(_folded)
+"""The same of names that formats know, against which each file is held."""
 
 
 def _first_header(block: Block, names: Names, dialect: Dialect | None) -> tuple[Header, int, Block] | None:

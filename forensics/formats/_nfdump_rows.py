@@ -18,7 +18,7 @@ from forensics.formats._cut import FEW, Cut, divided
 from forensics.formats._hosts import address_of
 from forensics.formats._sheet import Ints, Sheet, Vocabulary
 from forensics.formats._stamps import compile_stamp
-from forensics.protocols import proto_name, proto_of
+from forensics.protocols import PORTED, proto_name, proto_of
 
 if TYPE_CHECKING:
     from forensics.formats import Evidence
@@ -104,6 +104,9 @@ def sheet_of(cut: Cut, layout: Layout, evidence: Evidence, clock: Clock, words: 
         is_icmp = np.array([*(value in _ICMP for value in proto.values), False], np.bool_)
         icmp = is_icmp[proto.codes]
     src_port, dst_port = _ports(sheet, layout, icmp)
+    if proto is not None:  # nfdump prints 0 where a protocol has no ports
+        ported = np.array([*(value in PORTED for value in proto.values), True], np.bool_)[proto.codes] | icmp
+        src_port, dst_port = (Ints(p.values, p.known & (ported | (p.values > 0))) for p in (src_port, dst_port))
     moved = {name: _count(sheet, layout, name) for name in ("bytes", "packets", "bytes_back", "packets_back")}
     sheet.put(
         "flows",
@@ -114,9 +117,9 @@ def sheet_of(cut: Cut, layout: Layout, evidence: Evidence, clock: Clock, words: 
         dst=sheet.words(layout.places["dst"], address_of, what="destination"),
         dst_port=dst_port,
         proto=proto,
-        bytes_out=moved["bytes"],
+        bytes_out=_seen(moved["bytes"]),
         bytes_in=_seen(moved["bytes_back"]),
-        packets_out=moved["packets"],
+        packets_out=_seen(moved["packets"]),
         packets_in=_seen(moved["packets_back"]),
         bytes_kind="ip",
     )
@@ -154,6 +157,7 @@ def _times(sheet: Sheet, layout: Layout, clock: Clock) -> tuple[Ints, Ints]:
     if start is None:
         raise ValueError("a layout has a start")
     sheet.reject(~start.known & sheet.good, "there is no start")
+    sheet.reject(start.values == 0, "there is no start: nfdump prints that of 1970 where its record has none")
     lasted = Ints(np.zeros(sheet.rows, np.int64), np.zeros(sheet.rows, np.bool_))
     if "lasted" in layout.places:
         lasted = sheet.decimals(layout.places["lasted"], what="duration")
@@ -195,7 +199,7 @@ def _count(sheet: Sheet, layout: Layout, name: str) -> Ints:
 
 
 def _seen(count: Ints) -> Ints:
-    """Return counts of the way back: nfdump prints 0 where its record has none."""
+    """Return counts of one way: nfdump prints 0 where its record has none, and no flow has no packet, or empty ones."""
     return Ints(count.values, count.known & (count.values > 0))
 
 

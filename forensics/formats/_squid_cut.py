@@ -234,9 +234,7 @@ def cut_layout(
 
 
 @hot
-def _cut_line(
-    data: U8, eights: I64, at: int, row: int, steps: I64, texts: U8, begin: I32, end: I32, flag: U8
-) -> int:
+def _cut_line(data: U8, eights: I64, at: int, row: int, steps: I64, texts: U8, begin: I32, end: I32, flag: U8) -> int:
     """Cut a line; return a place in it behind all fields, or -1 where it is left to the expression."""
     for step in range(steps.shape[0]):
         kind, how, column = steps[step, S_KIND], steps[step, S_HOW], steps[step, S_COLUMN]

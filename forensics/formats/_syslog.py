@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from forensics.errors import EvidenceError
 from forensics.formats._blocks import PADDING, Block, blocks
+from forensics.formats._cut import lines_in
 from forensics.formats._stamps import ISO, NO_OFFSET, NO_YEAR, Civil, compile_stamp, read_column
 from forensics.formats._syslog_loop import (
     S_BODY,
@@ -42,6 +43,7 @@ from forensics.formats._syslog_loop import (
     SPANS,
     find_heads,
 )
+from forensics.formats._values import by_eight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,8 +135,8 @@ def heads(block: Block) -> Heads:
 
 def _heads(block: Block, bodies: npt.NDArray[np.uint8]) -> Heads:
     """Return the heads of a block, and put its lines without them where there is room."""
-    spans = np.zeros((SPANS, int(np.count_nonzero(block.data[: block.end] == 10))), np.int32)
-    find_heads(block.data, spans, bodies)
+    spans = np.zeros((SPANS, lines_in(block.data[: block.end])), np.int32)
+    find_heads(block.data, by_eight(block.data), spans, bodies)
     count = spans.shape[1]
     local, offset = np.zeros(count, np.int64), np.full(count, NO_OFFSET, np.int32)
     known = np.zeros(count, np.bool_)

@@ -120,7 +120,7 @@ def _is_digit(b: Bytes, at: int) -> bool:
     return 48 <= u8(b, at) <= 57
 
 
-@jit
+@hot
 def _digits(b: Bytes, at: int, end: int, limit: int) -> tuple[int, int]:
     """Return the number whose digits begin at ``at``, -1 where it passes the limit, and where they end."""
     value = 0

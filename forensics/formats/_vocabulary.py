@@ -38,7 +38,7 @@ from forensics.formats._lines import text_of
 from forensics.formats._values import by_eight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from forensics.formats._cut import I32, U8
 
@@ -80,11 +80,11 @@ class Words(NamedTuple):
     @classmethod
     def of(cls, codes: I32, values: Sequence[str | None]) -> Words:
         """Return a column whose rows point into values that may repeat, or be None."""
-        places: dict[str, int] = {}
-        turned = [-1 if value is None else places.setdefault(value, len(places)) for value in values]
-        if len(places) < len(values):
-            codes = recoded(codes, np.array(turned, np.int32))
-        return cls(codes, tuple(places))
+        distinct = tuple(value for value in dict.fromkeys(values) if value is not None)
+        if len(distinct) < len(values):
+            places: dict[str | None, int] = {None: -1, **dict(zip(distinct, range(len(distinct)), strict=True))}
+            codes = recoded(codes, np.fromiter(map(places.__getitem__, values), np.int32, len(values)))
+        return cls(codes, distinct)
 
     @classmethod
     def constant(cls, text: str, where: npt.NDArray[np.bool_]) -> Words:
@@ -108,6 +108,8 @@ class Words(NamedTuple):
         """Return the values of another column where this one has none."""
         if not (self.values and other.values):
             return self if self.values else other
+        if self.known.all():
+            return self
         codes = np.where(other.codes >= 0, other.codes + np.int32(len(self.values)), np.int32(-1))
         return Words.of(np.where(self.known, self.codes, codes), self.values + other.values)
 
@@ -154,15 +156,18 @@ class _Table:
             self.places = np.append(self.places, np.full(size - len(self.places), _UNMADE, np.int32))
             self._numbers = np.full(size, -1, np.int32)
 
-    def add(self, number: int, value: str | bool | None) -> None:  # noqa: FBT001 - False is what is not lawful
-        """Keep what was made of a word."""
-        if not isinstance(value, str):
-            self.places[number] = _NONE if value is None else _UNLAWFUL
-            return
-        place = self._known.setdefault(value, len(self._values))
-        if place == len(self._values):
-            self._values.append(value)
-        self.places[number] = place
+    def add(self, numbers: I32, values: Iterable[Value]) -> None:
+        """Keep what was made of words."""
+        places = []
+        for value in values:
+            if isinstance(value, str):
+                place = self._known.setdefault(value, len(self._values))
+                if place == len(self._values):
+                    self._values.append(value)
+                places.append(place)
+            else:
+                places.append(_NONE if value is None else _UNLAWFUL)
+        self.places[numbers] = places
 
     def column(self, codes: I32, order: I32) -> tuple[Words, npt.NDArray[np.bool_] | None]:
         """Return a column, and the rows that have what is not lawful."""
@@ -279,19 +284,19 @@ class Vocabulary:
         if key not in self._made and len(self._made) >= _MOST_MAKERS:
             self._made.clear()
         made = self._made.setdefault(key, {})
-        for number in (order[tables[0].places[order] == _UNMADE] if tables else order).tolist():
-            word = self._word(number)
-            values = made.get(word) or made.setdefault(word, make(*word))
-            if not tables:
-                tables += [_Table(len(self._words)) for _ in values]
-            for table, value in zip(tables, values, strict=True):
-                table.add(number, value)
+        numbers = order[tables[0].places[order] == _UNMADE] if tables else order
+        if len(numbers):
+            new = [made.get(word) or made.setdefault(word, make(*word)) for word in self._texts(numbers)]
+            tables += [] if tables else [_Table(len(self._words)) for _ in new[0]]
+            for table, values in zip(tables, zip(*new, strict=True), strict=True):
+                table.add(numbers, values)
         return [table.column(codes, order) for table in tables]
 
-    def _word(self, number: int) -> tuple[str, int]:
-        """Return text and kind of a word."""
-        begin, size = int(self._words[number, W_BEGIN]), int(self._words[number, W_SIZE])
-        return text_of(self._arena[begin : begin + (size >> 8)].tobytes()), size & 255
+    def _texts(self, numbers: I32) -> Iterator[tuple[str, int]]:
+        """Yield text and kind of some words."""
+        arena, words = self._arena.data, self._words[numbers]
+        for begin, size in zip(words[:, W_BEGIN].tolist(), words[:, W_SIZE].tolist(), strict=True):
+            yield text_of(arena[begin : begin + (size >> 8)].tobytes()), size & 255
 
 
 class Vocabularies:

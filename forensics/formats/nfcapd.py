@@ -12,11 +12,12 @@ nfdump's field                  becomes
 ==============================  ===================================================================================
 %ts, %te                        ``start``, ``end``
 %sa, %sp, %da, %dp, %pr         ``src``, ``src_port``, ``dst``, ``dst_port``, ``proto``
-%ibyt, %ipkt                    ``bytes_out``, ``packets_out``; ``bytes_kind`` is ``ip``
-%obyt, %opkt                    ``bytes_in``, ``packets_in`` where they are above 0; null else
+%ibyt, %ipkt                    ``bytes_out``, ``packets_out`` where they are above 0; ``bytes_kind`` is ``ip``
+%obyt, %opkt                    ``bytes_in``, ``packets_in`` where they are above 0
 ==============================  ===================================================================================
 
-``record`` is the number of the record as nfdump prints them.
+``record`` is the number of the record as nfdump prints them. It prints 0 for what a record does not have: such a count,
+and the ports of a protocol without ports, are null, and a record without a time is a reject.
 
 Traps: the layout of these files changes between versions of nfdump, which is why nfdump reads them; a newer one reads
 older files, not the other way round. Its ``%tsr`` and ``%ter`` print the wrong milliseconds in version 1.7.1. A row is

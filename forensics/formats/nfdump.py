@@ -11,8 +11,8 @@ column, old and new                     becomes
 ts, te, td; firstSeen, lastSeen         ``start``, ``end``; whole seconds before 1.7.4, where the duration has more
 sa, sp, da, dp; srcAddr ...             ``src``, ``src_port``, ``dst``, ``dst_port``; of ICMP its type and code
 pr; proto                               ``proto``, from a name or a number
-ibyt, ipkt; bytes, packets              ``bytes_out``, ``packets_out``; ``bytes_kind`` is ``ip``
-obyt, opkt                              ``bytes_in``, ``packets_in`` where they are above 0; null else
+ibyt, ipkt; bytes, packets              ``bytes_out``, ``packets_out`` where they are above 0; ``bytes_kind`` is ``ip``
+obyt, opkt                              ``bytes_in``, ``packets_in`` where they are above 0
 ======================================  ===========================================================================
 
 Traps: the two layouts have nothing in common but the commas. A row is one direction: the answer is another row. Times

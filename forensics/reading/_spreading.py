@@ -31,7 +31,7 @@ def _place(key: int, key1: int, key2: int, slots: Longs, keys: Longs) -> int:
     h = ((key & _LOW32) ^ key1) * key2
     h = ((key >> 32 ^ h >> 32 ^ h) & _LOW32) * key1
     mask = slots.shape[0] - 1
-    slot = (h >> 20) & mask
+    slot: int = (h >> 20) & mask
     while slots[slot] >= 0 and keys[slots[slot]] != key:
         slot = (slot + 1) & mask
     return slot

@@ -104,6 +104,17 @@ def unknown() -> bytes:
     )  # fmt: skip
 
 
+def bare() -> bytes:
+    """Return records as a collector keeps them that have neither ports nor counters."""
+    fields = [(8, 4), (12, 4), (4, 1), (152, 8), (153, 8)]
+    ends = ip("192.0.2.7") + ip("203.0.113.9") + bytes([47])
+    return ipfix(
+        [a_set(2, template(300, fields)),
+         a_set(300, ends + struct.pack(">QQ", 1_432_166_401_250, 1_432_166_402_500)),
+         a_set(300, ends + bytes(16))], 5
+    )  # fmt: skip
+
+
 def late() -> list[bytes]:
     """Return data before its template, with it, and data whose template never comes."""
     data = a_set(400, record(WEB, 6, (500, 5)))

@@ -54,6 +54,7 @@ def main() -> None:
     (FOLDER / "normal.nfcapd").write_bytes(from_packets())
     (FOLDER / "datagrams.nfcapd").write_bytes(from_datagrams(make_netflow.exporters()))
     (FOLDER / "traps.nfcapd").write_bytes(from_datagrams(traps, "-y"))
+    (FOLDER / "unknown.nfcapd").write_bytes(from_datagrams([make_netflow.bare()]))
     (FOLDER / "later.other").write_bytes(b"\x0c\xa5\x03\x00rest of a file of a later layout")
 
 
