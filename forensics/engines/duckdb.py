@@ -74,6 +74,7 @@ class DuckDBEngine:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._arrow: dict[str, pa.Table] = {}
+        self._views: dict[str, str] = {}
         self._connection = duckdb.connect(config={**SETTINGS, "memory_limit": f"{_memory() // 1_000_000}MB"})
         self._connection.execute("SET GLOBAL timezone = 'UTC'")
         # A notebook without ipywidgets has no bar, and refuses to have it switched off.
@@ -110,6 +111,21 @@ class DuckDBEngine:
     def register_view(self, name: str, text: str) -> None:
         """Make a query known to other queries under a name."""
         self._connection.execute(f'CREATE OR REPLACE VIEW "{name}" AS {text}')
+        self._views[name] = text
+
+    @contextmanager
+    def keeping(self, names: Sequence[str]) -> Iterator[None]:
+        """Run the queries of some views once, and answer from their rows who names them, until the end of the block."""
+        texts = {name: self._views[name] for name in names}
+        try:
+            for name in names:
+                self._connection.execute(f'CREATE TABLE "kept {name}" AS SELECT * FROM "{name}"')  # noqa: S608  # a name of ours
+                self.register_view(name, f'SELECT * FROM "kept {name}"')  # noqa: S608  # the same
+            yield
+        finally:
+            for name in names:
+                self.register_view(name, texts[name])
+                self._connection.execute(f'DROP TABLE IF EXISTS "kept {name}"')
 
     def bare(self, text: str) -> str:
         """Return a query without the semicolons and comments that end it, so that it can stand in parentheses."""

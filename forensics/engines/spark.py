@@ -126,6 +126,19 @@ class SparkEngine:
         self._views[name] = text
         self._stale = list(self._views)
 
+    @contextmanager
+    def keeping(self, names: Sequence[str]) -> Iterator[None]:
+        """Run the queries of some views once, and answer from their rows who names them, until the end of the block."""
+        try:
+            for at, name in enumerate(names):
+                self._renew()
+                self._frames[name] = self._frames[name].localCheckpoint(eager=False)
+                self._frames[name].createOrReplaceTempView(name)
+                self._stale = [one for one in self._views if one not in names[: at + 1]]
+            yield
+        finally:
+            self._stale = list(self._views)
+
     def _renew(self) -> None:
         """Analyse the queries of views once more where their tables are others now; not each time that one is named."""
         while self._stale:

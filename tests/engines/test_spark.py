@@ -116,6 +116,21 @@ def test_a_step_runs_once(engine: SparkEngine) -> None:
         engine.query("SELECT * FROM again")
 
 
+def test_views_are_kept_within_a_block(engine: SparkEngine) -> None:
+    """What a view gives is worked out once for a block; views on it see the same."""
+    engine.register_view("total", "SELECT sum(n) AS total FROM flows")
+    engine.register_view("twice", "SELECT 2 * total AS total FROM total")
+
+    with engine.keeping(["total"]):
+        plan = engine._frame("SELECT total FROM twice", {})._jdf.queryExecution().toString()
+        within = first(engine, "SELECT total FROM total"), first(engine, "SELECT total FROM twice")
+    engine.register_arrow("flows", pa.table({"n": [10]}))
+
+    assert "parquet" not in plan.lower()
+    assert within == (6, 12)
+    assert (first(engine, "SELECT total FROM total"), first(engine, "SELECT total FROM twice")) == (10, 20)
+
+
 def test_rows_come_and_go(engine: SparkEngine, tmp_path: Path) -> None:
     """Rows are streamed in the order of the query, and written by the workers; no file is replaced."""
     asked = "SELECT id AS n FROM range(30000) ORDER BY n DESC NULLS LAST"
