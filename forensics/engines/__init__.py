@@ -16,17 +16,20 @@ from weakref import WeakSet
 from forensics.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-__all__ = ["VIEWS", "Engine", "EngineLike", "engine_of", "keeping", "query_text"]
+__all__ = ["VIEWS", "Engine", "EngineLike", "RowFunction", "engine_of", "keeping", "query_text"]
 
 EngineLike: TypeAlias = Union[str, "SparkSession"]
 """What a caller may name an engine by: ``duckdb``, the URL of a Spark master, or a Spark session."""
+
+RowFunction: TypeAlias = "Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]"
+"""A function that makes batches of batches."""
 
 MASTERS = ("local", "spark://", "yarn", "k8s://")
 """How the URL of a Spark master begins."""
@@ -35,7 +38,7 @@ VIEWS = ("address_of", "traffic", "contacts", "connections")
 """Queries that every case offers as tables, in the order in which they build on each other."""
 
 MOST_KEPT = 5_000_000
-"""Records of a case of which all contacts are kept while it is analysed; those of a larger one would fill the memory."""
+"""Records of a case whose contacts are kept while it is analysed; those of a larger one would fill the memory."""
 
 
 class Engine(Protocol):
@@ -95,6 +98,36 @@ class Engine(Protocol):
             The engine refuses the query.
         OSError
             There is something at the path already, or it cannot be written.
+        """
+
+    def map_rows(
+        self,
+        text: str,
+        function: RowFunction,
+        schema: pa.Schema,
+        order: Sequence[str] = (),
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> pa.Table:
+        """Run a query and return what a function makes of its rows where they lie; they do not pass through here.
+
+        Parameters
+        ----------
+        text
+            The query; what it says of an order does not hold.
+        function
+            A function of a module that all workers can import. It is called for one part of the rows after the other,
+            each an iterator of batches; a part may be empty.
+        schema
+            Columns of what it yields.
+        order
+            Columns that put the rows of each part in order; rows alike in the first of them are in one part.
+        tables
+            Tables that only this query sees.
+
+        Raises
+        ------
+        QueryError
+            The engine refuses the query, or the function fails in a worker.
         """
 
     def map_files(self, function: Callable[[bytes], bytes], tasks: Sequence[bytes]) -> list[bytes]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from forensics.engines import RowFunction
+
 __all__ = ["DuckDBEngine"]
 
 SETTINGS = {
@@ -157,6 +159,19 @@ class DuckDBEngine:
         with replacing(path) as file, ParquetWriter(file, rows.schema, compression="zstd") as writer:
             for batch in rows:
                 writer.write_batch(batch)
+
+    def map_rows(
+        self,
+        text: str,
+        function: RowFunction,
+        schema: pa.Schema,
+        order: Sequence[str] = (),
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> pa.Table:
+        """Run a query and return what a function makes of its rows; here, of all of them as one part."""
+        keys = ", ".join(f'"{column}" NULLS LAST' for column in order)
+        ordered = f"SELECT * FROM ({text}\n) ORDER BY {keys}" if order else text  # noqa: S608  # our own columns
+        return pa.Table.from_batches(function(self.stream(ordered, tables)), schema)
 
     def map_files(self, function: Callable[[bytes], bytes], tasks: Sequence[bytes]) -> list[bytes]:
         """Return what a function makes of each task; here, one after the other."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from forensics.engines import RowFunction
+
 __all__ = ["SparkEngine", "session_of"]
 
 SETTINGS = {
@@ -177,6 +179,22 @@ class SparkEngine:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         with _refusals():
             self._frame(text, tables or {}).write.parquet(f"file://{path.resolve()}")
+
+    def map_rows(
+        self,
+        text: str,
+        function: RowFunction,
+        schema: pa.Schema,
+        order: Sequence[str] = (),
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> pa.Table:
+        """Run a query and return what the workers make of its rows; each part is one partition."""
+        columns = ", ".join(f"`{field.name}` {TYPES[field.type]}" for field in schema)
+        with _refusals():
+            frame = self._frame(text, tables or {})
+            if order:
+                frame = frame.repartition(order[0]).sortWithinPartitions(*order)
+            return _mapped(frame, function, columns).toArrow().cast(schema)
 
     def map_files(self, function: Callable[[bytes], bytes], tasks: Sequence[bytes]) -> list[bytes]:
         """Return what a function makes of each task, in their order; each is a task of Spark's own."""

@@ -18,7 +18,10 @@ from forensics.engines.duckdb import DuckDBEngine
 from forensics.errors import QueryError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+SCHEMA = pa.schema([("n", pa.int64())])
 
 
 @pytest.fixture
@@ -77,6 +80,24 @@ def test_all_views_of_a_small_case_are_kept(engine: DuckDBEngine, most: int, kep
 
     assert tables == [f"kept {name}" for name in kept]
     assert engine.query("SELECT table_name FROM duckdb_tables()").num_rows == 0
+
+
+def doubled(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the numbers of each batch twice as large, with those of the batch before."""
+    seen: list[int] = []
+    for batch in batches:
+        seen += batch.column("n").to_pylist()
+        yield pa.RecordBatch.from_pydict({"n": [2 * n for n in seen]})
+
+
+def test_rows_are_mapped_in_order(engine: DuckDBEngine) -> None:
+    """A function gets the rows of a query in the order that is asked for, with tables that only it sees."""
+    handed = {"less": pa.table({"m": [2]})}
+
+    made = engine.map_rows("SELECT -n AS n FROM flows, less WHERE n >= m", doubled, SCHEMA, ["n"], handed)
+
+    assert made.to_pydict() == {"n": [-6, -4]}
+    assert engine.map_rows("SELECT n FROM flows WHERE n > 9", doubled, SCHEMA).num_rows == 0
 
 
 REFUSED = [
