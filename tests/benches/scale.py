@@ -3,8 +3,8 @@
     python tests/benches/scale.py --flows 1e6 1e7 [--folder DIR] [--stages off_hours beacons ...]
 
 Each stage is a process of its own, so that its peak memory is its own, too; it opens a case of `large_office` and
-does one thing: a detector's findings with their coverage, all detectors one after the other (with the time of each by the clock, and
-of processors), the whole investigation.
+does one thing: a detector's findings with their coverage, all detectors one after the other (it tells the time of each
+by the clock, and of processors), the whole investigation.
 The slope is that of the logarithm of processor time over the logarithm of flows, between the smallest and the largest
 case: 1 where it grows as the evidence does. Processor time is of all threads; what else the machine does changes it
 less than the time by the clock. `docs/explanation/scale.md` quotes the tables.
