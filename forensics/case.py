@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from forensics.adding import add_file
 from forensics.apart import add_apart
 from forensics.cuts import MOST_PACKETS, export_packets, find_cuts, read_packets
-from forensics.engines import VIEWS, engine_of, query_text
+from forensics.engines import VIEWS, engine_of, keeping, query_text
 from forensics.errors import CaseError, EvidenceError, QueryError
 from forensics.escaping import markup_safe
 from forensics.reading import (
@@ -41,6 +41,7 @@ from forensics.views import View
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from zoneinfo import ZoneInfo
 
     import pyarrow as pa
@@ -259,6 +260,10 @@ class Case:
 
     def _is_own(self, file: EvidenceFile) -> bool:
         return file.path is not None and self._store.holds(file.path)
+
+    def keeping(self) -> AbstractContextManager[None]:
+        """Work out once what many questions need, until the end of a block to which no evidence is added."""
+        return keeping(self._engine)
 
     def _register(self) -> None:
         """Tell the engine that the tables have changed, where it has begun."""

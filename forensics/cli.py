@@ -169,8 +169,9 @@ def investigate_command(
         opened = read(*evidence, **told, engine=engine)
     else:
         opened = open_case(case, timezone=timezone, engine=engine).add(*evidence, **told)
-    found = investigate(opened, indicators=indicators or (), asserted=asserted, geoip=geoip or ())
-    _tell(found, out, found.write(out, language=language, defang=defang, pdf=pdf))
+    with opened.keeping():
+        found = investigate(opened, indicators=indicators or (), asserted=asserted, geoip=geoip or ())
+        _tell(found, out, found.write(out, language=language, defang=defang, pdf=pdf))
 
 
 @app.command("flows")

@@ -209,12 +209,13 @@ def investigate(
     MissingToolError
         A file of countries was given, and the package that reads it is not installed.
     """
-    found, coverage = find_all(case, indicators=indicators)
-    spikes, ticking = found.pop("volume_spikes"), found.pop("beacons")
-    relays = rank_relays(case, spikes=spikes, found_beacons=ticking, findings=found)
-    known: dict[str, Any] = {"spikes": spikes, "found_beacons": ticking, "relays": relays, "findings": found}
-    graph = build_hop_graph(case, **known, asserted=asserted, geoip=geoip)
     given = Given(tuple(indicators), asserted, tuple(geoip))
+    with case.keeping():
+        found, coverage = find_all(case, indicators=indicators)
+        spikes, ticking = found.pop("volume_spikes"), found.pop("beacons")
+        relays = rank_relays(case, spikes=spikes, found_beacons=ticking, findings=found)
+        known: dict[str, Any] = {"spikes": spikes, "found_beacons": ticking, "relays": relays, "findings": found}
+        graph = build_hop_graph(case, **known, asserted=asserted, geoip=geoip)
     return Investigation(case, spikes, ticking, all_findings(found.values()), relays, graph, tuple(coverage), given)
 
 
@@ -234,8 +235,9 @@ def find_all(
     """
     options: dict[str, dict[str, Any]] = {"indicators": {"lists": indicators}}
     found, coverage = {}, []
-    for name, detector in all_detectors().items():
-        if only is None or name in only:
+    wanted = {name: detector for name, detector in all_detectors().items() if only is None or name in only}
+    with case.keeping():
+        for name, detector in wanted.items():
             with remembering(case):
                 found[name] = detector.detect(case, **options.get(name, {}))
                 coverage.append(detector.coverage(case, **options.get(name, {})))
@@ -293,8 +295,9 @@ def write_report(
         Chromium did not print the report.
     """
     words_of(language)  # before the work, not behind it
-    found = investigate(case, indicators=indicators, asserted=asserted, geoip=geoip)
-    return found.write(folder, language=language, defang=defang, pdf=pdf)
+    with case.keeping():
+        found = investigate(case, indicators=indicators, asserted=asserted, geoip=geoip)
+        return found.write(folder, language=language, defang=defang, pdf=pdf)
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,12 +12,12 @@ from forensics.escaping import markup_safe, terminal_safe
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     import pyarrow as pa
 
-    from forensics.engines import Engine
+    from forensics.engines import Engine, RowFunction
 
 __all__ = ["View"]
 
@@ -93,6 +93,17 @@ class View:
         head = self._engine.stream(self._sorted(first), self._tables)
         more = (batch for span in others for batch in self._engine.stream(self._sorted(span), self._tables))
         return pa.RecordBatchReader.from_batches(head.schema, chain(head, more))
+
+    def mapped(self, function: RowFunction, schema: pa.Schema, order: Sequence[str] = ()) -> pa.Table:
+        """Return what a function makes of the rows where they lie, on a cluster in its workers.
+
+        Parameters
+        ----------
+        function, schema, order
+            As of the engine's ``map_rows``: it makes batches of this schema out of an iterator of batches. Rows that
+            are alike in the first column of ``order`` come to one call.
+        """
+        return self._engine.map_rows(self._query, function, schema, order, self._tables)
 
     def _spans(self) -> list[str]:
         """Return the conditions of spans of about `SPAN_ROWS` each, in their order; one of them holds for every row."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from forensics.detectors._comb import Clocks, Level, best_clocks, crowded, no_clocks
 from forensics.detectors._evenness import even_log_p
@@ -14,7 +15,7 @@ from forensics.detectors._visits import MOST_ALIKE, Bools, Floats, Ints, Streams
 if TYPE_CHECKING:
     from forensics.detectors._pairs import Block
 
-__all__ = ["Measured", "measure"]
+__all__ = ["MEASURED", "Measured", "measure"]
 
 LEVELS = (Level(0.2, 2.0, 20.0), Level(2.0, 20.0, 200.0), Level(20.0, 200.0, 1e9))
 """What counts as one visit grows with the period that is looked for: a page and its pictures, a session."""
@@ -28,6 +29,21 @@ COMB_PRICE = float(np.log(2 * len(LEVELS)))
 
 SCREEN = float(np.log(0.05))
 """Streams that no test for evenness and no crowd of intervals finds below this get no search for a period. [ln]"""
+
+
+MEASURED = pa.schema(
+    [
+        ("log_p", pa.float64()),
+        ("period", pa.float64()),
+        ("tolerance", pa.float64()),
+        ("regular", pa.int64()),
+        ("intervals", pa.int64()),
+        ("score", pa.float64()),
+        ("alike", pa.float64()),
+        ("chosen", pa.bool_()),
+    ]
+)
+"""What is measured of each pair; `Measured` says what it is."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +78,9 @@ class Measured:
     chosen: Bools
 
     @classmethod
-    def joined(cls, parts: list[Measured]) -> Measured:
-        """Return what was measured of the pairs of all blocks."""
-        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+    def of(cls, table: pa.Table) -> Measured:
+        """Return what was measured of the pairs of a table whose columns are those of `MEASURED`."""
+        return cls(*(table.column(name).to_numpy() for name in MEASURED.names))
 
 
 def measure(block: Block, *, pause: float, least: int) -> Measured:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +15,14 @@ from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from forensics.case import Case
     from forensics.detectors._visits import Floats, Ints
 
-__all__ = ["STROBE", "Block", "Pairs", "blocks_of", "find_pairs"]
+    PairFunction: TypeAlias = Callable[["Block"], Mapping[str, np.ndarray]]
+
+__all__ = ["STROBE", "Block", "Pairs", "find_pairs", "per_pair"]
 
 STROBE = 86_400
 """Contacts a day from which on they are no beats that could be told apart."""
@@ -28,6 +31,9 @@ BLOCK = 2_000_000
 """Contacts that are held at once; a pair is never cut."""
 
 DAY = 86_400_000_000
+
+GROUPS = ("22", "23", "255.", "ff")
+"""How addresses of groups, and of everybody, begin; most servers need no closer look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +57,12 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Contacts of some pairs, in order of pair and time; the pairs are ``first`` and those that follow.
+    """Contacts of some pairs, in order of pair and time.
 
     Parameters
     ----------
-    first
-        Number of the first pair.
+    pair
+        Number of each pair among all, ascending.
     owner
         Number of each contact's pair within the block, from 0.
     time
@@ -69,7 +75,7 @@ class Block:
         For each pair, the unit of its times: 0 (finer than it matters), 1 or 60. [s]
     """
 
-    first: int
+    pair: Ints
     owner: Ints
     time: Ints
     until: Ints
@@ -99,16 +105,41 @@ def _count_pairs(case: Case) -> int:
     return int(case.sql(counted, **_who(case), limits=_limits(1)).to_arrow().column("n")[0].as_py())
 
 
-def blocks_of(case: Case, pairs: Pairs) -> Iterator[Block]:
-    """Return the contacts of pairs, block by block."""
-    count = pairs.table.num_rows
-    if not count:
-        return
-    grain = pairs.table.column("grain").to_numpy().astype(np.float64)
-    keys = pairs.table.select(["src", "server", "vantage"]).append_column("pair", pa.array(np.arange(count)))
+def per_pair(case: Case, pairs: Pairs, function: PairFunction, schema: pa.Schema) -> pa.Table:
+    """Return what a function tells of each pair, in their order; it runs where the contacts lie, block by block.
+
+    Parameters
+    ----------
+    case
+        The case.
+    pairs
+        The pairs.
+    function
+        Returns arrays of a block, with a value for each of its pairs, by name. It must be one that workers can import.
+    schema
+        The names, and the types of the values.
+    """
+    keys = pairs.table.select(["src", "server", "vantage", "grain"])
+    keys = keys.append_column("pair", pa.array(np.arange(len(keys))))
+    told = pa.schema([pa.field("pair", pa.int64()), *schema])
+    rows = case.sql(query_text("beacon_contacts"), pairs=keys)
+    found = rows.mapped(partial(_told, function=function, schema=told), told, ("pair", "start"))
+    return found.sort_by("pair").drop_columns("pair")
+
+
+def _told(batches: Iterable[pa.RecordBatch], *, function: PairFunction, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Return what a function tells of the pairs of a part of the contacts."""
+    for block in _blocks_of(batches):
+        values = {"pair": block.pair, **function(block)}
+        columns = [pa.array(values[field.name], field.type) for field in schema]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _blocks_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Block]:
+    """Return contacts in order of pair and time, block by block."""
     held: list[pa.RecordBatch] = []
-    rows = first = 0
-    for batch in case.sql(query_text("beacon_contacts"), pairs=keys).to_batches():
+    rows = 0
+    for batch in batches:
         held.append(batch)
         rows += batch.num_rows
         if rows >= BLOCK:
@@ -116,17 +147,24 @@ def blocks_of(case: Case, pairs: Pairs) -> Iterator[Block]:
             number = whole.column("pair").to_numpy()
             cut = int(np.searchsorted(number, number[-1]))
             if cut:
-                yield _block(whole.slice(0, cut), first, grain[first : number[-1]])
-                first = int(number[-1])
+                yield _block(whole.slice(0, cut))
                 held, rows = whole.slice(cut).to_batches(), whole.num_rows - cut
-    yield _block(pa.Table.from_batches(held), first, grain[first:])
+    if rows:
+        yield _block(pa.Table.from_batches(held))
 
 
-def _block(rows: pa.Table, first: int, grain: Floats) -> Block:
-    owner = rows.column("pair").to_numpy().astype(np.int64) - first
+def _block(rows: pa.Table) -> Block:
+    """Return rows in order of pair and time as a block; contacts at one microsecond are one."""
+    pair = rows.column("pair").to_numpy()
     time, until = (rows.column(name).cast(pa.int64()).to_numpy() for name in ("start", "until"))
     size = rows.column("bytes_out").cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return Block(first, owner, time, until, size, grain)
+    begin = np.flatnonzero(np.append(True, (np.diff(pair) != 0) | (np.diff(time) != 0)))
+    grain = rows.column("grain").to_numpy().astype(np.float64)
+    if len(begin) < len(pair):
+        pair, time, grain = pair[begin], time[begin], grain[begin]
+        until, size = np.maximum.reduceat(until, begin), np.fmax.reduceat(size, begin)
+    first = np.append(True, np.diff(pair) != 0)
+    return Block(pair[first], np.cumsum(first) - 1, time, until, size, grain[first])
 
 
 def _who(case: Case) -> dict[str, pa.Table]:
@@ -139,6 +177,8 @@ def _who(case: Case) -> dict[str, pa.Table]:
 
 def _is_group(server: str) -> bool:
     """Tell whether an address is that of a group or of everybody: announcements by the clock are how networks work."""
+    if not server.lower().startswith(GROUPS):
+        return False
     try:
         address = ip_address(server)
     except ValueError:

@@ -6,12 +6,13 @@ value of it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from forensics.detectors._pairs import blocks_of, find_pairs
+from forensics.detectors._pairs import find_pairs, per_pair
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,11 @@ SENSITIVITY = 0.05
 
 LEAST_SPREAD = 10
 """Quartiles closer than this have no skew. [s or B]"""
+
+
+COLUMNS = ("contacts", "ts", "ds", "hist_case", "dur_case", "score_case", "hist_pair", "dur_pair", "score_pair")
+SCORES = pa.schema([(name, pa.float64()) for name in COLUMNS])
+"""What is told of each pair."""
 
 
 def rita_scores(case: Case) -> pd.DataFrame:
@@ -73,16 +79,14 @@ def rita_scores(case: Case) -> pd.DataFrame:
     pairs = find_pairs(case, FEWEST)
     span = case.sql("SELECT min(start) AS first, max(start) AS last FROM contacts").to_arrow()
     whole = tuple(span.column(name).cast(pa.int64())[0].as_py() or 0 for name in ("first", "last"))
-    parts = [_score(block, (whole[0] // 1_000_000, whole[1] // 1_000_000)) for block in blocks_of(case, pairs)]
-    columns = ("contacts", "ts", "ds", "hist_case", "dur_case", "score_case", "hist_pair", "dur_pair", "score_pair")
-    joined = {name: np.concatenate([part[name] for part in parts]) if parts else np.zeros(0) for name in columns}
+    told = per_pair(case, pairs, partial(_score, whole=(whole[0] // 1_000_000, whole[1] // 1_000_000)), SCORES)
     frame = pairs.table.select(["src", "server", "name"]).rename_columns(["src", "dst", "name"]).to_pandas()
-    frame = pd.concat([frame, pd.DataFrame(joined)], axis=1)
+    frame = pd.concat([frame, told.to_pandas()], axis=1)
     scored: pd.DataFrame = frame[frame["ts"].notna()].astype({"contacts": "int64"}).reset_index(drop=True)
     return scored
 
 
-def _score(block: Block, whole: tuple[int, int]) -> dict[str, Floats]:
+def _score(block: Block, *, whole: tuple[int, int]) -> dict[str, Floats]:
     """Return the score of each pair of a block; ``ts`` is NaN where RITA gives none."""
     second, count = block.time // 1_000_000, block.count
     change = (np.diff(second) > 0) & (np.diff(block.owner) == 0)

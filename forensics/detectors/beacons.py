@@ -52,19 +52,21 @@ References
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensics.detectors._clockwork import Measured, measure
+from forensics.detectors._clockwork import MEASURED, Measured, measure
 from forensics.detectors._findings import Coverage, findings_frame, period_text, server_text, without_uploads
-from forensics.detectors._pairs import STROBE, blocks_of, find_pairs
+from forensics.detectors._pairs import STROBE, find_pairs, per_pair
 from forensics.detectors._rita import rita_scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from forensics.case import Case
+    from forensics.detectors._pairs import Block
 
 __all__ = ["SCORE", "TITLE", "VALUE", "coverage", "detect", "rita_scores"]
 
@@ -118,10 +120,10 @@ def detect(
     from scipy import stats
 
     pairs = find_pairs(case, least_contacts)
-    parts = [measure(block, pause=pause.total_seconds(), least=least_contacts) for block in blocks_of(case, pairs)]
-    if not parts:
+    if not len(pairs.table):
         return findings_frame(case, [])
-    measured = Measured.joined(parts)
+    tests = partial(_measured, pause=pause.total_seconds(), least=least_contacts)
+    measured = Measured.of(per_pair(case, pairs, tests, MEASURED))
     p_values = np.exp(measured.log_p)
     q_values = stats.false_discovery_control(p_values)
     found = np.flatnonzero((q_values <= max_q) & (measured.score >= least_score))
@@ -133,6 +135,11 @@ def detect(
             for row, place in zip(rows, found, strict=True)
         ],
     )
+
+
+def _measured(block: Block, *, pause: float, least: int) -> dict[str, np.ndarray]:
+    """Return what the pairs of a block show, as columns; runs where the contacts lie."""
+    return vars(measure(block, pause=pause, least=least))
 
 
 def coverage(case: Case, *, least_contacts: int = 6) -> Coverage:

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -159,15 +160,22 @@ def _options(
 
 def _in_queries(case: Case, names: Collection[bytes] | None, options: pa.Table) -> Iterator[dict[str, Any]]:
     """Yield the marks in the queries of requests."""
-    urls = case.sql(query_text("emdivi_queries"), options=options).to_arrow().column("url")
-    matched = []
-    for url in suspects(urls):
-        plain = hidden_in(url.partition("?")[2].encode(), names)
-        if plain is not None:
-            matched.append({"url": url, "plain": shown(plain)})
-    hits = case.sql(query_text("emdivi_hits"), matched=pa.Table.from_pylist(matched, MATCHED), options=options)
-    for row in hits.to_arrow().to_pylist() if matched else ():
+    urls = case.sql(query_text("emdivi_queries"), options=options)
+    matched = urls.mapped(partial(_matched, names=names), MATCHED)
+    hits = case.sql(query_text("emdivi_hits"), matched=matched, options=options)
+    for row in hits.to_arrow().to_pylist() if len(matched) else ():
         yield {**row, "where": "query", "said": row["plain"]}
+
+
+def _matched(batches: Iterable[pa.RecordBatch], *, names: Collection[bytes] | None) -> Iterator[pa.RecordBatch]:
+    """Yield those of many URLs that hide something, with what it is in the clear; runs where the URLs lie."""
+    for batch in batches:
+        found = []
+        for url in suspects(pa.chunked_array([batch.column("url")])):
+            plain = hidden_in(url.partition("?")[2].encode(), names)
+            if plain is not None:
+                found.append({"url": url, "plain": shown(plain)})
+        yield pa.RecordBatch.from_pylist(found, MATCHED)
 
 
 def _finding(marks: list[dict[str, Any]]) -> dict[str, object]:

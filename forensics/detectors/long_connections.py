@@ -115,6 +115,7 @@ def detect(case: Case, *, least: timedelta = LEAST, max_q: float = 0.01) -> pd.D
     if not rows:
         return findings_frame(case, [])
     baselines = _Baselines(case, office, sorted({row["server"] for row in rows}))
+    rows = [row | baselines.told(row) for row in rows]
     from scipy import stats
 
     centre, spread, degrees = np.array([baselines.of(row) for row in rows]).T
@@ -167,7 +168,7 @@ class _Baselines:
     """
 
     def __init__(self, case: Case, office: dict[str, pa.Table], servers: list[str]) -> None:
-        self._by_server: dict[tuple[object, ...], list[tuple[str, int, int]]] = {}
+        self._by_server: dict[tuple[object, ...], list[dict[str, Any]]] = {}
         self._by_port: dict[tuple[object, ...], list[tuple[int, int]]] = {}
         wanted = pa.table({"server": pa.array(servers, pa.string())})
         for row in case.sql(query_text("durations"), wanted=wanted, **office).to_arrow().to_pylist():
@@ -175,17 +176,23 @@ class _Baselines:
             if row["server"] is None:
                 self._by_port.setdefault(key, []).append((row["place"], row["n"]))
             else:
-                one = (row["src"], row["place"], row["n"])
-                self._by_server.setdefault((row["server"], *key), []).append(one)
+                self._by_server.setdefault((row["server"], *key), []).append(row)
+
+    def told(self, row: dict[str, Any]) -> dict[str, object]:
+        """Return how many connections a terminal had with the port of a server, and the server's name."""
+        every = self._by_server[row["server"], row["port"], row["proto"]]
+        own = [one for one in every if one["src"] == row["src"]]
+        named = [one["name"] for one in own if one["name"] is not None]
+        return {"connections": sum(one["n"] for one in own), "name": max(named, default=None)}
 
     def of(self, row: dict[str, Any]) -> tuple[float, float, float]:
         """Return centre, spread and degrees of freedom of what is usual where a connection was."""
         key = (row["port"], row["proto"])
         everywhere = np.array(self._by_port[key])
         centre, spread = _centre(everywhere[:, 0], everywhere[:, 1])
-        others = [one for one in self._by_server[row["server"], *key] if one[0] != row["src"]]
-        places, counts = (np.array([one[k] for one in others]) for k in (1, 2))
-        if len({one[0] for one in others}) < OTHERS or counts.sum() < HISTORY:
+        others = [one for one in self._by_server[row["server"], *key] if one["src"] != row["src"]]
+        places, counts = (np.array([one[name] for one in others]) for name in ("place", "n"))
+        if len({one["src"] for one in others}) < OTHERS or counts.sum() < HISTORY:
             return centre, spread, float(MOST_DEGREES)
         own, own_spread = _centre(places, counts)
         degrees = float(counts.sum() - 1)

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from forensics.detectors._chance import q_values
 from forensics.detectors._findings import Coverage, findings_frame, records_of, server_text, time_text, with_evidence
@@ -189,18 +190,17 @@ class _Periods:
     def __init__(self, case: Case, hours: tuple[float, float], holidays: Container[date], crowd: float) -> None:
         office = office_of(case)
         quarters = quarters_of(case, hours=hours, holidays=holidays)
-        terminals: list[str] = office["terminals"]["src"].to_pylist()
+        terminals = office["terminals"]["src"].combine_chunks()
         options = pa.table({"habit": [HABIT], "crowd": [max(FEW, int(np.ceil(crowd * len(terminals))))]})
-        rows = case.sql(query_text("off_hours"), options=options, quarters=quarters, **office)
+        rows = case.sql(query_text("off_hours"), options=options, quarters=quarters, **office).to_arrow()
         # a period in which nobody had any contact is not known to have been recorded at all
         days = np.unique(quarters["period"].drop_null().to_numpy())
         self._days = days[[_is_date(day) for day in days.tolist()]]
         self._off = np.array([not is_workday(day_of(d), holidays) for d in self._days.tolist()], dtype=bool)
-        self._rows: dict[tuple[int, int], dict[str, Any]] = {}
-        for row in rows.to_arrow().to_pylist():
-            if _is_date(row["period"]):
-                at = np.searchsorted(terminals, row["src"]), np.searchsorted(self._days, row["period"])
-                self._rows[int(at[0]), int(at[1])] = row
+        self._rows = rows.filter(pc.is_in(rows["period"], pa.array(self._days, pa.int64())))
+        who = pc.index_in(self._rows["src"], terminals).to_numpy()
+        period = np.searchsorted(self._days, self._rows["period"].to_numpy())
+        self._place = who * len(self._days) + period
         self._shape = (len(terminals), len(self._days))
 
     def judged(self) -> tuple[np.ndarray, Floats, Floats]:
@@ -209,8 +209,7 @@ class _Periods:
         p is nan where a period is not judged.
         """
         counts = np.zeros(self._shape, dtype=np.int64)
-        for at, row in self._rows.items():
-            counts[at] = row["quarters"]
+        counts.ravel()[self._place] = self._rows["quarters"].to_numpy()
         expected, p = np.full(self._shape, np.nan), np.full(self._shape, np.nan)
         known = np.arange(self._shape[1]) >= HABIT
         for kind in (False, True):
@@ -224,7 +223,8 @@ class _Periods:
 
     def row(self, at: int) -> dict[str, Any]:
         """Return what is known of a terminal's period, by its place in the flat arrays."""
-        return self._rows[divmod(at, self._shape[1])]
+        row: dict[str, Any] = self._rows.slice(int(np.flatnonzero(self._place == at)[0]), 1).to_pylist()[0]
+        return row
 
 
 def _is_date(day: int) -> bool:

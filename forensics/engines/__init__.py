@@ -7,29 +7,38 @@ Those in ``forensics/sql`` are returned by `query_text`. Those of `VIEWS` are ta
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
+from weakref import WeakSet
 
 from forensics.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-__all__ = ["VIEWS", "Engine", "EngineLike", "engine_of", "query_text"]
+__all__ = ["VIEWS", "Engine", "EngineLike", "RowFunction", "engine_of", "keeping", "query_text"]
 
 EngineLike: TypeAlias = Union[str, "SparkSession"]
 """What a caller may name an engine by: ``duckdb``, the URL of a Spark master, or a Spark session."""
+
+RowFunction: TypeAlias = "Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]"
+"""A function that makes batches of batches."""
 
 MASTERS = ("local", "spark://", "yarn", "k8s://")
 """How the URL of a Spark master begins."""
 
 VIEWS = ("address_of", "traffic", "contacts", "connections")
 """Queries that every case offers as tables, in the order in which they build on each other."""
+
+MOST_KEPT = 5_000_000
+"""Records of a case whose contacts are kept while it is analysed; those of a larger one would fill the memory."""
 
 
 class Engine(Protocol):
@@ -55,6 +64,9 @@ class Engine(Protocol):
 
     def register_view(self, name: str, text: str) -> None:
         """Make a query known to other queries under a name."""
+
+    def keeping(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        """Run the queries of some views once, and answer from their rows who names them, until the end of the block."""
 
     def bare(self, text: str) -> str:
         """Return a query without the semicolons and comments that end it, so that it can stand in parentheses."""
@@ -86,6 +98,36 @@ class Engine(Protocol):
             The engine refuses the query.
         OSError
             There is something at the path already, or it cannot be written.
+        """
+
+    def map_rows(
+        self,
+        text: str,
+        function: RowFunction,
+        schema: pa.Schema,
+        order: Sequence[str] = (),
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> pa.Table:
+        """Run a query and return what a function makes of its rows where they lie; they do not pass through here.
+
+        Parameters
+        ----------
+        text
+            The query; what it says of an order does not hold.
+        function
+            A function of a module that all workers can import. It is called for one part of the rows after the other,
+            each an iterator of batches; a part may be empty.
+        schema
+            Columns of what it yields.
+        order
+            Columns that put the rows of each part in order; rows alike in the first of them are in one part.
+        tables
+            Tables that only this query sees.
+
+        Raises
+        ------
+        QueryError
+            The engine refuses the query, or the function fails in a worker.
         """
 
     def map_files(self, function: Callable[[bytes], bytes], tasks: Sequence[bytes]) -> list[bytes]:
@@ -140,6 +182,33 @@ def engine_of(engine: EngineLike | None, folder: Path) -> Engine:
     from forensics.engines.spark import SparkEngine
 
     return SparkEngine(engine)
+
+
+@contextmanager
+def keeping(engine: Engine) -> Iterator[None]:
+    """Have an engine answer many questions from what it works out once, until the end of the block.
+
+    That is the address of each name; in a case of at most `MOST_KEPT` records all of `VIEWS`. A block within another
+    one does nothing. No evidence may be added meanwhile.
+
+    Parameters
+    ----------
+    engine
+        The engine of a case.
+    """
+    if engine in _KEEPING:
+        yield
+        return
+    held = engine.query("SELECT coalesce(try_sum(records), 0) AS records FROM sources").column("records")[0].as_py()
+    _KEEPING.add(engine)
+    try:
+        with engine.keeping(VIEWS if held <= MOST_KEPT else VIEWS[:1]):
+            yield
+    finally:
+        _KEEPING.remove(engine)
+
+
+_KEEPING: WeakSet[Engine] = WeakSet()
 
 
 @cache

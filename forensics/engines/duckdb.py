@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from forensics.engines import RowFunction
+
 __all__ = ["DuckDBEngine"]
 
 SETTINGS = {
@@ -74,6 +76,7 @@ class DuckDBEngine:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._arrow: dict[str, pa.Table] = {}
+        self._views: dict[str, str] = {}
         self._connection = duckdb.connect(config={**SETTINGS, "memory_limit": f"{_memory() // 1_000_000}MB"})
         self._connection.execute("SET GLOBAL timezone = 'UTC'")
         # A notebook without ipywidgets has no bar, and refuses to have it switched off.
@@ -110,6 +113,21 @@ class DuckDBEngine:
     def register_view(self, name: str, text: str) -> None:
         """Make a query known to other queries under a name."""
         self._connection.execute(f'CREATE OR REPLACE VIEW "{name}" AS {text}')
+        self._views[name] = text
+
+    @contextmanager
+    def keeping(self, names: Sequence[str]) -> Iterator[None]:
+        """Run the queries of some views once, and answer from their rows who names them, until the end of the block."""
+        texts = {name: self._views[name] for name in names}
+        try:
+            for name in names:
+                self._connection.execute(f'CREATE TABLE "kept {name}" AS SELECT * FROM "{name}"')  # noqa: S608  # a name of ours
+                self.register_view(name, f'SELECT * FROM "kept {name}"')  # noqa: S608  # the same
+            yield
+        finally:
+            for name in names:
+                self.register_view(name, texts[name])
+                self._connection.execute(f'DROP TABLE IF EXISTS "kept {name}"')
 
     def bare(self, text: str) -> str:
         """Return a query without the semicolons and comments that end it, so that it can stand in parentheses."""
@@ -141,6 +159,19 @@ class DuckDBEngine:
         with replacing(path) as file, ParquetWriter(file, rows.schema, compression="zstd") as writer:
             for batch in rows:
                 writer.write_batch(batch)
+
+    def map_rows(
+        self,
+        text: str,
+        function: RowFunction,
+        schema: pa.Schema,
+        order: Sequence[str] = (),
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> pa.Table:
+        """Run a query and return what a function makes of its rows; here, of all of them as one part."""
+        keys = ", ".join(f'"{column}" NULLS LAST' for column in order)
+        ordered = f"SELECT * FROM ({text}\n) ORDER BY {keys}" if order else text  # noqa: S608  # our own columns
+        return pa.Table.from_batches(function(self.stream(ordered, tables)), schema)
 
     def map_files(self, function: Callable[[bytes], bytes], tasks: Sequence[bytes]) -> list[bytes]:
         """Return what a function makes of each task; here, one after the other."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from forensics.engines import RowFunction
+
 __all__ = ["SparkEngine", "session_of"]
 
 SETTINGS = {
@@ -126,6 +128,19 @@ class SparkEngine:
         self._views[name] = text
         self._stale = list(self._views)
 
+    @contextmanager
+    def keeping(self, names: Sequence[str]) -> Iterator[None]:
+        """Run the queries of some views once, and answer from their rows who names them, until the end of the block."""
+        try:
+            for at, name in enumerate(names):
+                self._renew()
+                self._frames[name] = self._frames[name].localCheckpoint(eager=False)
+                self._frames[name].createOrReplaceTempView(name)
+                self._stale = [one for one in self._views if one not in names[: at + 1]]
+            yield
+        finally:
+            self._stale = list(self._views)
+
     def _renew(self) -> None:
         """Analyse the queries of views once more where their tables are others now; not each time that one is named."""
         while self._stale:
@@ -164,6 +179,22 @@ class SparkEngine:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         with _refusals():
             self._frame(text, tables or {}).write.parquet(f"file://{path.resolve()}")
+
+    def map_rows(
+        self,
+        text: str,
+        function: RowFunction,
+        schema: pa.Schema,
+        order: Sequence[str] = (),
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> pa.Table:
+        """Run a query and return what the workers make of its rows; each part is one partition."""
+        columns = ", ".join(f"`{field.name}` {TYPES[field.type]}" for field in schema)
+        with _refusals():
+            frame = self._frame(text, tables or {})
+            if order:
+                frame = frame.repartition(order[0]).sortWithinPartitions(*order)
+            return _mapped(frame, function, columns).toArrow().cast(schema)
 
     def map_files(self, function: Callable[[bytes], bytes], tasks: Sequence[bytes]) -> list[bytes]:
         """Return what a function makes of each task, in their order; each is a task of Spark's own."""

@@ -37,13 +37,40 @@ whole AS (
     GROUP BY 1, source
     HAVING count(flow) <= 1 AND count(DISTINCT src) = 1
 ),
+-- What was seen at one place alone is in no other file: most of a large log is left out before its keys are made.
+described AS (
+    SELECT
+        r.src AS src, r.source AS source, r.start AS start, r.url AS url, s.vantage AS vantage,
+        coalesce(r.method, '') || ' ' || coalesce(r.name, r.dst, '') || ' ' AS what
+    FROM requests r
+    JOIN sources s ON r.source = s.source
+    WHERE r.url IS NOT NULL
+),
 asked AS (
     SELECT
-        src, source, start, coalesce(method, '') || ' ' || coalesce(name, dst, '') || ' ' AS what,
-        regexp_extract(url, '^(?:[a-zA-Z]+://[^/?]*)?(.*)$', 1) AS target,
-        regexp_extract(url, '^(?:[a-zA-Z]+://[^/?]*)?([^?]*)', 1) AS page
-    FROM requests
-    WHERE url IS NOT NULL
+        d.src, d.source, d.start, d.what,
+        regexp_extract(d.url, '^(?:[a-zA-Z]+://[^/?]*)?(.*)$', 1) AS target,
+        regexp_extract(d.url, '^(?:[a-zA-Z]+://[^/?]*)?([^?]*)', 1) AS page
+    FROM described d
+    JOIN (SELECT what FROM described GROUP BY what HAVING min(vantage) <> max(vantage)) w ON d.what = w.what
+),
+called AS (
+    SELECT n.name, n.source, n.time AS start, CASE WHEN n.how = 'dns' THEN n.client END AS client, s.vantage AS vantage
+    FROM names n
+    JOIN sources s ON n.source = s.source
+),
+heard AS (
+    SELECT c.name, c.source, c.start, c.client
+    FROM called c
+    JOIN (SELECT name FROM called GROUP BY name HAVING min(vantage) <> max(vantage)) w ON c.name = w.name
+),
+moved AS (
+    SELECT
+        f.src, coalesce(f.name, f.dst) AS host, f.bytes_kind, f.bytes_out, f.bytes_in, f.source, f.start,
+        s.vantage AS vantage
+    FROM flows f
+    JOIN sources s ON f.source = s.source
+    WHERE f.src_port IS NULL
 ),
 named AS (
     SELECT 'target ' || src || ' ' || what || target AS key, source, start FROM asked
@@ -52,16 +79,16 @@ named AS (
     UNION
     SELECT 'page of any ' || what || page AS key, source, start FROM asked
     UNION
-    SELECT 'look-up ' || client || ' ' || name AS key, source, time AS start FROM names WHERE how = 'dns'
+    SELECT 'look-up ' || client || ' ' || name AS key, source, start FROM heard
     UNION
-    SELECT 'name ' || name AS key, source, time AS start FROM names
+    SELECT 'name ' || name AS key, source, start FROM heard
     UNION
     SELECT
-        'sizes ' || src || ' ' || coalesce(name, dst) || ' ' || bytes_kind || ' ' || CAST(bytes_out AS STRING)
-        || ' ' || CAST(bytes_in AS STRING) AS key,
-        source, start
-    FROM flows
-    WHERE src_port IS NULL
+        'sizes ' || m.src || ' ' || m.host || ' ' || m.bytes_kind || ' ' || CAST(m.bytes_out AS STRING)
+        || ' ' || CAST(m.bytes_in AS STRING) AS key,
+        m.source, m.start
+    FROM moved m
+    JOIN (SELECT host FROM moved GROUP BY host HAVING min(vantage) <> max(vantage)) w ON m.host = w.host
 ),
 counted AS (
     SELECT key, source, start, count(*) OVER (PARTITION BY key, source) AS times

@@ -39,13 +39,23 @@ SELECT
 FROM numbered
 GROUP BY src, src_port, server, port, proto, vantage, alone, number
 UNION ALL
--- The others are by far the most, and are read where they lie.
+-- The others are by far the most, and are read where they lie; those with an address are not looked up by their names.
 SELECT
-    f.src, f.src_port, coalesce(f.dst, a.address, f.name) AS server, f.dst_port AS port, f.proto, f.vantage, f.name,
+    f.src, f.src_port, f.dst AS server, f.dst_port AS port, f.proto, f.vantage, f.name,
+    f.start, f."end", unix_micros(f."end") - unix_micros(f.start) AS lasted, 1 AS pieces
+FROM flows f
+WHERE f.dst IS NOT NULL
+  AND f."end" > f.start
+  AND unix_micros(f."end") - unix_micros(f.start) < 50000000
+  AND (f.tunnel IS NULL OR f.tunnel = 'inner')
+UNION ALL
+SELECT
+    f.src, f.src_port, coalesce(a.address, f.name) AS server, f.dst_port AS port, f.proto, f.vantage, f.name,
     f.start, f."end", unix_micros(f."end") - unix_micros(f.start) AS lasted, 1 AS pieces
 FROM flows f
 LEFT JOIN address_of a ON f.name = a.name
-WHERE f."end" > f.start
+WHERE f.dst IS NULL
+  AND f."end" > f.start
   AND unix_micros(f."end") - unix_micros(f.start) < 50000000
   AND (f.tunnel IS NULL OR f.tunnel = 'inner')
-  AND coalesce(f.dst, a.address, f.name) IS NOT NULL
+  AND coalesce(a.address, f.name) IS NOT NULL

@@ -8,34 +8,34 @@ WITH proxies AS (
 ),
 proxy_logs AS (
     SELECT DISTINCT source FROM flows WHERE via IS NOT NULL
-),
-contacts AS (
-    SELECT src, src_port, dst, dst_port, name, via, start, "end", bytes_out, bytes_in, bytes_kind, vantage, source, record
-    FROM flows
-    WHERE (tunnel IS NULL OR tunnel = 'inner')
-      AND (dst IS NULL OR dst NOT IN (SELECT via FROM proxies))
-    UNION ALL
-    SELECT r.src, r.src_port, r.dst, r.dst_port, r.name, r.via, r.start, r."end", r.request_bytes AS bytes_out,
-           r.response_bytes AS bytes_in, 'application' AS bytes_kind, s.vantage, r.source, r.record
-    FROM requests r
-    JOIN sources s ON r.source = s.source
-    WHERE r.via IS NOT NULL AND r.source NOT IN (SELECT source FROM proxy_logs)
 )
+-- Most flows have an address: only the others are looked up by their names.
 SELECT
-    c.start AS start,
-    coalesce(c."end", c.start) AS "end",
-    c.src AS src,
-    c.src_port AS src_port,
-    c.dst_port AS dst_port,
-    coalesce(c.dst, a.address, c.name) AS server,
-    c.name AS name,
-    c.via AS via,
-    c.bytes_out AS bytes_out,
-    c.bytes_in AS bytes_in,
-    c.bytes_kind AS bytes_kind,
-    c.vantage AS vantage,
-    c.source AS source,
-    c.record AS record
-FROM contacts c
-LEFT JOIN address_of a ON c.name = a.name
-WHERE coalesce(c.dst, a.address, c.name) IS NOT NULL
+    f.start AS start, coalesce(f."end", f.start) AS "end", f.src AS src, f.src_port AS src_port, f.dst_port AS dst_port,
+    f.dst AS server, f.name AS name, f.via AS via, f.bytes_out AS bytes_out, f.bytes_in AS bytes_in,
+    f.bytes_kind AS bytes_kind, f.vantage AS vantage, f.source AS source, f.record AS record
+FROM flows f
+WHERE f.dst IS NOT NULL
+  AND (f.tunnel IS NULL OR f.tunnel = 'inner')
+  AND f.dst NOT IN (SELECT via FROM proxies)
+UNION ALL
+SELECT
+    f.start, coalesce(f."end", f.start) AS "end", f.src, f.src_port, f.dst_port,
+    coalesce(a.address, f.name) AS server, f.name, f.via, f.bytes_out, f.bytes_in,
+    f.bytes_kind, f.vantage, f.source, f.record
+FROM flows f
+LEFT JOIN address_of a ON f.name = a.name
+WHERE f.dst IS NULL
+  AND (f.tunnel IS NULL OR f.tunnel = 'inner')
+  AND coalesce(a.address, f.name) IS NOT NULL
+UNION ALL
+SELECT
+    r.start, coalesce(r."end", r.start) AS "end", r.src, r.src_port, r.dst_port,
+    coalesce(r.dst, a.address, r.name) AS server, r.name, r.via, r.request_bytes AS bytes_out,
+    r.response_bytes AS bytes_in, 'application' AS bytes_kind, s.vantage, r.source, r.record
+FROM requests r
+JOIN sources s ON r.source = s.source
+LEFT JOIN address_of a ON r.name = a.name
+WHERE r.via IS NOT NULL
+  AND r.source NOT IN (SELECT source FROM proxy_logs)
+  AND coalesce(r.dst, a.address, r.name) IS NOT NULL

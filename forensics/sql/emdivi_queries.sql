@@ -3,4 +3,3 @@ SELECT DISTINCT r.url AS url
 FROM requests r
 CROSS JOIN options o
 WHERE r.url LIKE '%?%=%' AND (o.agent IS NULL OR instr(r.user_agent, o.agent) > 0)
-ORDER BY url NULLS LAST

@@ -68,6 +68,7 @@ pairs AS (
         src,
         server,
         count(*) AS n,
+        try_sum(bytes_out) AS total,
         min_by(x, start) AS x,
         min(period) AS period,
         sqrt(
@@ -77,12 +78,16 @@ pairs AS (
     FROM sized
     GROUP BY src, server
 ),
+-- A pair that did not pass the floor in all days together did on none: the days of the others alone are summed.
 candidates AS (
     SELECT DISTINCT d.src AS src, d.server AS server
     FROM (
-        SELECT src, server, try_sum(bytes_out) AS total
-        FROM sized
-        GROUP BY src, server, day
+        SELECT w.src, w.server, try_sum(w.bytes_out) AS total
+        FROM sized w
+        JOIN (
+            SELECT p.src, p.server FROM pairs p CROSS JOIN options o WHERE p.total IS NULL OR p.total >= o.least
+        ) l ON w.src = l.src AND w.server = l.server
+        GROUP BY w.src, w.server, w.day
     ) d
     CROSS JOIN options o
     WHERE d.total >= o.least

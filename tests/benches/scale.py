@@ -3,7 +3,8 @@
     python tests/benches/scale.py --flows 1e6 1e7 [--folder DIR] [--stages off_hours beacons ...]
 
 Each stage is a process of its own, so that its peak memory is its own, too; it opens a case of `large_office` and
-does one thing: a detector's findings with their coverage, all detectors one after the other, the whole investigation.
+does one thing: a detector's findings with their coverage, all detectors one after the other (it tells the time of each
+by the clock, and of processors), the whole investigation.
 The slope is that of the logarithm of processor time over the logarithm of flows, between the smallest and the largest
 case: 1 where it grows as the evidence does. Processor time is of all threads; what else the machine does changes it
 less than the time by the clock. `docs/explanation/scale.md` quotes the tables.
@@ -57,6 +58,17 @@ def _work(name: str) -> Callable[[Case], str]:
         found, coverage = find_all(case, only=(name,))
         return f"{len(found[name])} findings, {coverage[0].tested:,} {coverage[0].unit}"
 
+    def detect_all(case: Case) -> str:
+        told = []
+        with case.keeping():
+            find_roles(case)
+            for one in DETECTORS:
+                begin, spent = time.perf_counter(), time.process_time()
+                found, _ = find_all(case, only=(one,))
+                seconds = f"{time.perf_counter() - begin:.1f} s ({time.process_time() - spent:.1f} s)"
+                told.append(f"{one} {seconds}, {len(found[one])} findings")
+        return "; ".join(told)
+
     def write(case: Case) -> str:
         with tempfile.TemporaryDirectory() as folder:
             return str(len(investigate(case).write(folder).read_bytes()))
@@ -64,7 +76,7 @@ def _work(name: str) -> Callable[[Case], str]:
     works: dict[str, Callable[[Case], str]] = dict.fromkeys(all_detectors(), detect)
     works |= {
         "roles": lambda case: f"{len(find_roles(case).terminals):,} terminals",
-        "detectors": lambda case: f"{sum(map(len, find_all(case)[0].values()))} findings",
+        "detectors": detect_all,
         "relays": lambda case: f"{len(fx.rank_relays(case))} relays",
         "investigate": lambda case: f"{len(investigate(case).relays)} relays",
         "write": write,

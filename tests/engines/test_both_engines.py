@@ -64,6 +64,11 @@ class Listening:
         self.heard.append((text, self._known[asked]))
         return self._known[asked]
 
+    def map_rows(self, text: str, *how: Any) -> pa.Table:  # noqa: ANN401 - as the engine's
+        """Run a query whose rows a function is given."""
+        self.query(text, how[-1])
+        return self._engine.map_rows(text, *how)
+
     def stream(self, text: str, tables: Mapping[str, pa.Table] | None = None) -> pa.RecordBatchReader:
         """Run a query whose rows come batch by batch."""
         self.heard.append((text, self._engine.stream(text, tables).read_all()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -12,12 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from forensics.engines import VIEWS, query_text
+from forensics.engines import VIEWS, keeping, query_text
 from forensics.engines.duckdb import DuckDBEngine
 from forensics.errors import QueryError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+SCHEMA = pa.schema([("n", pa.int64())])
 
 
 @pytest.fixture
@@ -46,6 +50,54 @@ def first(engine: DuckDBEngine, query: str) -> object:
 def test_folders_of_any_name(engine: DuckDBEngine) -> None:
     """Quotes, brackets and stars in a case's name are part of the name."""
     assert first(engine, "SELECT sum(n) FROM flows") == 6
+
+
+def test_views_are_kept_within_a_block(engine: DuckDBEngine) -> None:
+    """What a view gives is worked out once for a block, also where it ends in an error; views on it see the same."""
+    engine.register_view("total", "SELECT CAST(sum(n) AS BIGINT) AS total FROM flows")
+    engine.register_view("twice", "SELECT 2 * total AS total FROM total")
+
+    with suppress(KeyError), engine.keeping(["total"]):
+        engine.register_arrow("flows", pa.table({"n": [10]}))
+        within = first(engine, "SELECT total FROM total"), first(engine, "SELECT total FROM twice")
+        raise KeyError
+
+    assert within == (6, 12)
+    assert (first(engine, "SELECT total FROM total"), first(engine, "SELECT total FROM twice")) == (10, 20)
+
+
+@pytest.mark.parametrize(("most", "kept"), [(2, ["address_of"]), (3, list(VIEWS))])
+def test_all_views_of_a_small_case_are_kept(engine: DuckDBEngine, most: int, kept: list[str]) -> None:
+    """Of a case with more records only the addresses of names are kept; a block within a block keeps nothing more."""
+    engine.register_arrow("sources", pa.table({"records": [1, 2]}))
+    for name in VIEWS:
+        engine.register_view(name, "SELECT 1 AS n")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("forensics.engines.MOST_KEPT", most)
+        with keeping(engine), keeping(engine):
+            tables = engine.query("SELECT table_name FROM duckdb_tables() ORDER BY table_oid").column(0).to_pylist()
+
+    assert tables == [f"kept {name}" for name in kept]
+    assert engine.query("SELECT table_name FROM duckdb_tables()").num_rows == 0
+
+
+def doubled(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the numbers of each batch twice as large, with those of the batch before."""
+    seen: list[int] = []
+    for batch in batches:
+        seen += batch.column("n").to_pylist()
+        yield pa.RecordBatch.from_pydict({"n": [2 * n for n in seen]})
+
+
+def test_rows_are_mapped_in_order(engine: DuckDBEngine) -> None:
+    """A function gets the rows of a query in the order that is asked for, with tables that only it sees."""
+    handed = {"less": pa.table({"m": [2]})}
+
+    made = engine.map_rows("SELECT -n AS n FROM flows, less WHERE n >= m", doubled, SCHEMA, ["n"], handed)
+
+    assert made.to_pydict() == {"n": [-6, -4]}
+    assert engine.map_rows("SELECT n FROM flows WHERE n > 9", doubled, SCHEMA).num_rows == 0
 
 
 REFUSED = [

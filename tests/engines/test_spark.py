@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,9 @@ import forensics as fx
 from forensics.engines import engine_of
 from forensics.engines.spark import SparkEngine, session_of
 from forensics.errors import CaseError, MissingToolError, QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -40,6 +43,19 @@ def engine(spark: Any, tmp_path: Path) -> SparkEngine:  # noqa: ANN401 - PySpark
 def first(engine: SparkEngine, query: str) -> object:
     """Return the first value of a query."""
     return engine.query(query).column(0)[0].as_py()
+
+
+def last_of_each(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Return the last row of each group, as the rows come; runs in the workers."""
+    last: dict[int, int] = {}
+    for batch in batches:
+        last |= dict(zip(*batch.to_pydict().values(), strict=True))
+    yield pa.RecordBatch.from_pydict({"group": list(last), "n": list(last.values())})
+
+
+def broken_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Fail; runs in the workers."""
+    raise ValueError("never")
 
 
 REFUSED = [
@@ -114,6 +130,33 @@ def test_a_step_runs_once(engine: SparkEngine) -> None:
     assert first(engine, "SELECT try_sum(n) FROM flows") == 6
     with pytest.raises(QueryError, match="again"):
         engine.query("SELECT * FROM again")
+
+
+def test_views_are_kept_within_a_block(engine: SparkEngine) -> None:
+    """What a view gives is worked out once for a block; views on it see the same."""
+    engine.register_view("total", "SELECT sum(n) AS total FROM flows")
+    engine.register_view("twice", "SELECT 2 * total AS total FROM total")
+
+    with engine.keeping(["total"]):
+        plan = engine._frame("SELECT total FROM twice", {})._jdf.queryExecution().toString()
+        within = first(engine, "SELECT total FROM total"), first(engine, "SELECT total FROM twice")
+    engine.register_arrow("flows", pa.table({"n": [10]}))
+
+    assert "parquet" not in plan.lower()
+    assert within == (6, 12)
+    assert (first(engine, "SELECT total FROM total"), first(engine, "SELECT total FROM twice")) == (10, 20)
+
+
+def test_rows_are_mapped_by_workers(engine: SparkEngine) -> None:
+    """Rows alike in the first column of the order come to one call, in order; what is made of them comes here."""
+    handed = {"few": pa.table({"group": [0, 1, 2] * 20, "n": list(range(60))})}
+    schema = pa.schema([("group", pa.int64()), ("n", pa.int64())])
+
+    made = engine.map_rows('SELECT "group", n FROM few', last_of_each, schema, ["group", "n"], handed)
+
+    assert sorted(made.to_pylist(), key=str) == [{"group": n, "n": 57 + n} for n in range(3)]
+    with pytest.raises(QueryError, match="never"):
+        engine.map_rows("SELECT n FROM flows", broken_rows, pa.schema([("n", pa.int64())]))
 
 
 def test_rows_come_and_go(engine: SparkEngine, tmp_path: Path) -> None:

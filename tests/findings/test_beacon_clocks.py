@@ -24,7 +24,7 @@ def block(intervals: Floats, *, size: Floats | None = None, grain: int = 0) -> B
         time -= time % (grain * 1_000_000)
     owner = np.repeat(np.arange(pairs), count)
     sizes = np.full(pairs * count, np.nan) if size is None else size.ravel()
-    return Block(0, owner, time.ravel(), time.ravel(), sizes, np.full(pairs, float(grain)))
+    return Block(np.arange(pairs), owner, time.ravel(), time.ravel(), sizes, np.full(pairs, float(grain)))
 
 
 def measured(intervals: Floats, **more: object) -> Measured:
@@ -102,7 +102,7 @@ def test_transfers_one_after_the_other_are_no_clock() -> None:
     intervals = lasted + rng.exponential(4, lasted.shape)
     time = np.cumsum(intervals, axis=1) - intervals
     serial, quick = (
-        Block(0, np.repeat(np.arange(40), 60), start, end, np.full(2400, np.nan), np.zeros(40))
+        Block(np.arange(40), np.repeat(np.arange(40), 60), start, end, np.full(2400, np.nan), np.zeros(40))
         for start, end in [
             ((1e6 * time).astype(np.int64).ravel(), (1e6 * (time + part * lasted)).astype(np.int64).ravel())
             for part in (1.0, 0.01)
