@@ -3,7 +3,9 @@
 A gateway translates addresses, or is a proxy. Its connection with a server belongs to the terminal whose own connection
 or request for that server
 
-- has the same port, where a gateway keeps it, and begins within `APART` by corrected clocks;
+- has the same initial sequence numbers, both ends': a gateway that only translates keeps them, and two of 32 bits are
+  no chance; or that of the client, where no other is recorded, and begins within `APART` by corrected clocks;
+- else has the same port, where a gateway keeps it, and begins within `APART`;
 - else is the only terminal's that begins within `APART` of it;
 - else, among several, is the only terminal's with as many bytes, but for what kinds of bytes explain.
 
@@ -13,7 +15,8 @@ where another terminal asked for the server while one was open, its bytes are no
 When it misleads
 ----------------
 A terminal of which nothing is recorded cannot be told: its connections through the gateway may be given to another one
-that met the same server in the same two seconds. TCP sequence numbers, which would tell, are not in the tables.
+that met the same server in the same two seconds, unless sequence numbers tell. Firewalls that draw the numbers anew
+have others on either side, as proxies do: that they differ says nothing.
 """
 
 from __future__ import annotations
@@ -93,7 +96,7 @@ def find_passages(case: Case, servers: Iterable[str], roles: Roles, clocks: Cloc
     passed: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
     counts: list[Row] = []
     for server, met in sorted(by_server.items()):
-        own = sorted((row for row in met if row["src"] in roles.terminals), key=lambda row: row["begins"])
+        own = _Own(sorted((row for row in met if row["src"] in roles.terminals), key=lambda row: row["begins"]))
         tried: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for row in met:
             if row["src"] in roles.gateways:
@@ -107,11 +110,36 @@ def find_passages(case: Case, servers: Iterable[str], roles: Roles, clocks: Cloc
     return Passages([_told(place, found) for place, found in sorted(passed.items())], counts)
 
 
-def _whose(row: Row, own: list[Row]) -> tuple[str, str | None, bool]:
+class _Own:
+    """The terminals' own connections with a server, in order of time, and by their sequence numbers."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+        self._by_numbers: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
+        for row in rows:
+            self._by_numbers[row["isn_out"], row["isn_in"]].add(row["src"])
+
+    def near(self, row: Row) -> list[Row]:
+        """Return those that begin about when another one does."""
+        low = bisect_left(self.rows, row["begins"] - APART, key=lambda one: one["begins"])
+        return self.rows[low : bisect_right(self.rows, row["begins"] + APART, key=lambda one: one["begins"])]
+
+    def numbered(self, row: Row, near: list[Row]) -> set[str]:
+        """Return the terminals whose connections have a connection's sequence numbers."""
+        out, back = row["isn_out"], row["isn_in"]
+        if out is None:
+            return set()
+        if back is not None and (exact := self._by_numbers.get((out, back))):
+            return exact
+        return {one["src"] for one in near if one["isn_out"] == out and None in (back, one["isn_in"])}
+
+
+def _whose(row: Row, own: _Own) -> tuple[str, str | None, bool]:
     """Return how it is known whose a gateway's connection is, whose, and whether others used it, too."""
-    low = bisect_left(own, row["begins"] - APART, key=lambda one: one["begins"])
-    high = bisect_right(own, row["begins"] + APART, key=lambda one: one["begins"])
-    near = own[low:high]
+    near = own.near(row)
+    numbered = own.numbered(row, near)
+    if len(numbered) == 1:
+        return "sequence numbers", next(iter(numbered)), False
     same = {one["src"] for one in near if one["via"] is None and _ports(one) == _ports(row) and None not in _ports(one)}
     terminals = {one["src"] for one in near}
     if len(same) == 1:
@@ -124,8 +152,9 @@ def _whose(row: Row, own: list[Row]) -> tuple[str, str | None, bool]:
     if len(terminals) != 1:
         return "", None, False
     terminal = terminals.pop()
-    last = bisect_right(own, row["ends"], key=lambda one: one["begins"])
-    shared = any(one["via"] is not None and one["src"] != terminal for one in own[low:last])
+    last = bisect_right(own.rows, row["ends"], key=lambda one: one["begins"])
+    later = own.rows[bisect_left(own.rows, row["begins"] - APART, key=lambda one: one["begins"]) : last]
+    shared = any(one["via"] is not None and one["src"] != terminal for one in later)
     return how, terminal, shared
 
 

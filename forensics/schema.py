@@ -35,7 +35,7 @@ __all__ = [
     "parts_of",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised whenever a stored case of the previous version can no longer be read as it is."""
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -152,6 +152,8 @@ FLOWS = Table(
             "not a TCP connection of a capture",
         ),
         Column("missed_in", COUNT, "The same of dst. [B]", "not a TCP connection of a capture"),
+        Column("isn_out", COUNT, "Initial sequence number of src, that of its SYN.", "its SYN was not captured"),
+        Column("isn_in", COUNT, "Initial sequence number of dst, that of its SYN.", "its SYN was not captured"),
         Column("state", TEXT, "Zeek's `conn_state` (S0, SF, RSTO, ...), or a proxy's result code.", "not known"),
         Column("history", TEXT, "Packet history as Zeek's `history` (ShADadFf ...).", "not recorded"),
         Column(

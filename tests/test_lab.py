@@ -107,6 +107,23 @@ def test_tsharks_conversation_table_lists_the_same(
     assert listed == Counter({ends: n for (ends, what), n in ours.items() if what == "frames"})
 
 
+@pytest.mark.parametrize("name", CAPTURES[:2])
+def test_initial_sequence_numbers_are_tsharks(found: Investigation, tshark: str, tmp_path: Path, name: str) -> None:
+    """Each connection has the raw numbers of the two SYNs that tshark shows, the client's and the server's."""
+    command = [tshark, "-n", "-r", str(plain(name, tmp_path)), "-Y", "tcp.flags.syn == 1 && !icmp", "-Tfields"]
+    command += [f"-e{field}" for field in ("tcp.srcport", "tcp.dstport", "tcp.flags.ack", "tcp.seq_raw")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    shown = [line.split("\t") for line in done.stdout.splitlines()]
+    theirs = {(port, other, int(number)) for port, other, ack, number in shown if ack in ("0", "False")}
+    replies = {(other, port, int(number)) for port, other, ack, number in shown if ack in ("1", "True")}
+
+    flows = rows(found, f"SELECT * FROM flows WHERE source = '{name}' AND proto = 'tcp'")  # noqa: S608
+
+    assert {(str(f["src_port"]), str(f["dst_port"]), f["isn_out"]) for f in flows if f["isn_out"] is not None} == theirs
+    assert {(str(f["src_port"]), str(f["dst_port"]), f["isn_in"]) for f in flows if f["isn_in"] is not None} == replies
+    assert len(theirs) > 10
+
+
 def test_all_clocks_are_one(found: Investigation) -> None:
     """All sources of the laboratory are compared; none is off by more than a twentieth of a second, for one ran them.
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from forensics.packets import layout
 from forensics.packets.index import CARRIED
+from forensics.packets.sequences import initial_numbers
 from forensics.packets.states import STATES, history_text
 from forensics.packets.texts import address_codes
 from forensics.packets.transport import unpair
@@ -158,6 +159,9 @@ def _sequence_columns(flows: Longs, swapped: Longs) -> dict[str, pa.Array]:
         low, high = flows[:, column] >> shift, flows[:, column + layout.F_HIGH] >> shift
         columns[f"{name}_out"] = pa.array(np.where(swapped, high, low), mask=other)
         columns[f"{name}_in"] = pa.array(np.where(swapped, low, high), mask=other)
+    low, high = (initial_numbers(flows, side) for side in range(2))
+    for way, found in (("out", np.where(swapped, high, low)), ("in", np.where(swapped, low, high))):
+        columns[f"isn_{way}"] = pa.array(found, mask=other | (found < 0))
     return columns
 
 

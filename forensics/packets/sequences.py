@@ -16,6 +16,8 @@ References
 
 from __future__ import annotations
 
+import numpy as np
+
 from forensics.packets._jit import hot, jit
 from forensics.packets.layout import (
     BIT_FIN,
@@ -38,7 +40,14 @@ from forensics.packets.layout import (
 )
 from forensics.packets.tcp import is_closed
 
-__all__ = ["close_sequences", "follow_sequence", "initial_sequence", "is_hole_acknowledged", "note_acknowledged"]
+__all__ = [
+    "close_sequences",
+    "follow_sequence",
+    "initial_numbers",
+    "initial_sequence",
+    "is_hole_acknowledged",
+    "note_acknowledged",
+]
 
 _MASK = 0xFFFF_FFFF
 _HALF = 1 << 31
@@ -57,6 +66,13 @@ _MOST_MISSING = 1 << 46
 def initial_sequence(flows: Longs, j: int, side: int) -> int:
     """Return the number behind a direction's SYN, 0 where none was seen."""
     return (int(flows[j, F_SEQ + F_HIGH * side]) >> 32) + _HALF
+
+
+def initial_numbers(flows: Longs, side: int) -> Longs:
+    """Return the initial sequence numbers of one direction of closed flows, -1 where no SYN was seen."""
+    behind = (flows[:, F_SEQ + F_HIGH * side] >> 32) + _HALF
+    unknown = (flows[:, F_BITS] & BIT_SEQ << side == 0) | (behind == 0)
+    return np.where(unknown, -1, behind - 1 & _MASK)
 
 
 @hot

@@ -58,6 +58,24 @@ def test_a_port_that_was_used_long_ago_tells_nothing(make_case: Callable[..., Ca
     assert joined(make_case([inside(0.0, 5001), outside(300.0, 5001)])) == {}
 
 
+def test_sequence_numbers_tell_whatever_port_and_clock(make_case: Callable[..., Case]) -> None:
+    """A gateway that changes the ports keeps the numbers of both ends, and no clock need be right."""
+    rows = [inside(0.0, 5001, 1, isn_out=7, isn_in=90), inside(0.1, 5002, 2, isn_out=8, isn_in=91)]
+    rows += [outside(0.1, 40_001, isn_out=7, isn_in=90), outside(500.0, 40_002, isn_out=8, isn_in=91)]
+
+    assert joined(make_case(rows)) == {"10.0.0.1": {"sequence numbers": 1}, "10.0.0.2": {"sequence numbers": 1}}
+
+
+def test_the_clients_number_alone_tells_within_two_seconds(make_case: Callable[..., Case]) -> None:
+    """Where the reply is not on record; later, or with another number, it is another connection."""
+    rows = [inside(0.0, 5001, 1, isn_out=7), inside(0.1, 5002, 2, isn_out=8, isn_in=91)]
+    near, later = outside(0.1, 40_001, isn_out=7, isn_in=90), outside(500.0, 40_002, isn_out=7, isn_in=90)
+    other = outside(0.2, 40_003, isn_out=8, isn_in=95)
+
+    assert joined(make_case([*rows, near])) == {"10.0.0.1": {"sequence numbers": 1}}
+    assert joined(make_case([*rows, later, other])) == {}
+
+
 def test_without_ports_time_tells(make_case: Callable[..., Case]) -> None:
     """Where the gateway changes the ports, the only terminal that begins within two seconds has the connection."""
     rows = [inside(0.0, 5001, 1), inside(60.0, 5001, 2), outside(0.3, 40_001), outside(61.9, 40_002)]

@@ -127,6 +127,25 @@ def test_every_byte_is_told_as_the_model_has_it(
 @MANY
 @given(
     starts=st.tuples(STARTS, STARTS),
+    segments=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 90), st.integers(0, 30), st.just(-1)), max_size=10),
+    syn=st.booleans(),
+)
+def test_the_numbers_of_both_syns_are_kept(
+    plain: Build, make: ModuleType, starts: tuple[int, int], segments: list[tuple[int, int, int, int]], *, syn: bool
+) -> None:
+    """As they were sent, whatever comes behind them; unknown where no SYN was captured."""
+    data = connection(make, starts, segments or [(0, 0, 1, -1)], syn=syn)
+
+    flow, _ = followed(plain, data)
+
+    # A SYN's number of 2^32 - 1 looks like none: one connection in four thousand million.
+    expected = [start - 1 if syn else -1 for start in starts]
+    assert [int(plain.sequences.initial_numbers(flow[None, :], side)[0]) for side in range(2)] == expected
+
+
+@MANY
+@given(
+    starts=st.tuples(STARTS, STARTS),
     segments=st.lists(
         st.tuples(st.integers(0, 1), st.integers(0, 90), st.integers(0, 30), st.integers(-1, 130)), max_size=40
     ),
