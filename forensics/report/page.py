@@ -23,6 +23,7 @@ from forensics.report.tables import plain
 from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
     from forensics.report.data import ReportData, Rows
@@ -86,14 +87,13 @@ def render_report(data: ReportData, *, words: Words = ENGLISH, defang: bool = Fa
     from markupsafe import Markup
 
     data = defanged_report(data) if defang else data
-    nothing = words("not observed")
     source = (files("forensics.report") / "report.html.j2").read_text("utf-8")
     facts = data.graph.graph
     relays, spikes, beacons = (_rows(rows) for rows in (data.relays, data.spikes, data.beacons))
     sources = [_source(row) for row in _rows(data.sources)]
     graph = draw_hops(data.graph, language=words.language).render("svg").decode()
     width, height = map(float, graph.split('viewBox="0 0 ', 1)[1].split('"', 1)[0].split())
-    return html_template(source, nothing).render(
+    return html_template(source, words("not observed")).render(
         data=data,
         say=words,
         tell=words.told,
@@ -118,12 +118,19 @@ def render_report(data: ReportData, *, words: Words = ENGLISH, defang: bool = Fa
         **_pictures(data, words),
         settings=[(name, json.dumps(data.settings[name], default=str)) for name in sorted(data.settings)],
         coverage=_rows(data.coverage),
-        items=_items,
-        words=lambda value: ", ".join(map(str, _items(value))) or words("none observed"),
-        bytes=lambda count: nothing if count is None else format_bytes(count),
-        time=lambda moment: nothing if moment is None else format_time(moment, data.timezone),
-        p=lambda value: None if value is None else format_p(value).removeprefix("p = "),
+        **_cells(data.timezone, words),
     )
+
+
+def _cells(zone: str, words: Words) -> dict[str, Callable[[Any], Any]]:
+    """What the template writes values with, by its names there."""
+    nothing = words("not observed")
+    return {
+        "words": lambda value: ", ".join(map(str, _items(value))) or words("none observed"),
+        "bytes": lambda count: nothing if count is None else format_bytes(count),
+        "time": lambda moment: nothing if moment is None else format_time(moment, zone),
+        "p": lambda value: None if value is None else format_p(value).removeprefix("p = "),
+    }
 
 
 def _range(start: datetime | None, end: datetime | None, zone: str, words: Words) -> str:
