@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forensics.case import Case
-    from forensics.report.words import Words
+    from forensics.words import Words
 
 __all__ = ["MOST_CHARTS", "beacon_rasters", "volume_charts"]
 
@@ -62,6 +62,7 @@ def volume_charts(case: Case, spikes: pd.DataFrame, relays: pd.DataFrame, words:
             expected=_expected(mine, summed.index),
             spikes=[(a.to_pydatetime(), b.to_pydatetime()) for a, b in zip(mine["start"], mine["end"], strict=True)],
             title=title,
+            language=words.language,
             timezone=str(case.timezone),
             source=", ".join(sorted({name for text in mine["source"] for name in text.split("; ")})),
         )
@@ -82,7 +83,7 @@ def _expected(spikes: pd.DataFrame, windows: pd.Index[Any]) -> list[float | None
     return [None if np.isnan(value) else float(value) for value in total]
 
 
-def beacon_rasters(case: Case, beacons: pd.DataFrame) -> list[tuple[str, str]]:
+def beacon_rasters(case: Case, beacons: pd.DataFrame, words: Words) -> list[tuple[str, str]]:
     """Return a raster of the contacts of each of the strongest beacons.
 
     Parameters
@@ -91,6 +92,8 @@ def beacon_rasters(case: Case, beacons: pd.DataFrame) -> list[tuple[str, str]]:
         The case.
     beacons
         The beacons that were found in it.
+    words
+        Language of captions and pictures.
 
     Returns
     -------
@@ -98,7 +101,10 @@ def beacon_rasters(case: Case, beacons: pd.DataFrame) -> list[tuple[str, str]]:
         Caption and SVG, at most `MOST_CHARTS`.
     """
     strongest = beacons.sort_values("score", ascending=False, kind="stable").head(MOST_CHARTS)
-    return [(str(row["reason"]), draw_beacon(case, row).render("svg").decode()) for row in strongest.to_dict("records")]
+    return [
+        (words.told(str(row["reason"])), draw_beacon(case, row, language=words.language).render("svg").decode())
+        for row in strongest.to_dict("records")
+    ]
 
 
 def _toward(case: Case, series: pd.DataFrame, senders: set[str]) -> pd.DataFrame:

@@ -40,7 +40,7 @@ from forensics.gateways import find_passages
 from forensics.graphs.asserted import add_asserted
 from forensics.graphs.geoip import add_places
 from forensics.graphs.names import add_names, count_findings
-from forensics.graphs.result import state_result
+from forensics.graphs.result import say_why, state_result
 from forensics.graphs.shared import infected_terminals, shared_servers
 from forensics.merging import EPOCH, by_reference, merge, to_reference, total
 from forensics.origins import chains_from_terminals
@@ -143,6 +143,7 @@ def build_hop_graph(
     _add_proxies(graph, roles)
     _describe(graph, roles, listed, ends)
     _add_findings(graph, spikes, relays, chains)
+    say_why(graph)
     state_result(graph, case, chains)
     count_findings(graph, found)
     if asserted is not None:

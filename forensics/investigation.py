@@ -27,10 +27,10 @@ from forensics.relays import RELAY_COLUMNS, rank_relays
 from forensics.report import ReportData, save_pdf, save_report, write_csv
 from forensics.report.sentences import clocks_told, pivot_told, statement_of, summary_of
 from forensics.report.tables import plain
-from forensics.report.words import ENGLISH, words_of
 from forensics.reproducing import Given, ReportForm, again, settings_hash, settings_of
 from forensics.roles import Roles, find_roles
 from forensics.schema import FINDING_COLUMNS
+from forensics.words import ENGLISH, words_of
 
 if TYPE_CHECKING:
     import os
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
     from forensics.clocks import Clocks
-    from forensics.report.words import Words
+    from forensics.words import Words
 
 __all__ = ["Investigation", "investigate", "write_report"]
 
@@ -93,7 +93,7 @@ class Investigation:
         zone = str(self.case.timezone)
         text = summary_of(self.graph, _rows(largest), _rows(self.relays.head(3)), zone, words)
         text += [pivot_told(pivot, words) for pivot in self.graph.graph["pivots"][:SAID]]
-        text += _differences(self.graph)[:SAID]
+        text += [words.told(difference) for difference in _differences(self.graph)[:SAID]]
         unread = [row for row in _sources(self.case) if row["error"]]
         told = "Not read, or not to its end: {source} ({why})."
         text += [words(told, source=row["source"], why=headline(row["error"])) for row in unread[:SAID]]
@@ -164,7 +164,7 @@ class Investigation:
             others=_rows(self.others),
             relays=_rows(self.relays),
             charts=volume_charts(self.case, self.spikes, self.relays, words),
-            rasters=beacon_rasters(self.case, self.beacons),
+            rasters=beacon_rasters(self.case, self.beacons, words),
             sources=[row | {"clock_offset": clocks.main_offset(row["source"])} for row in _sources(self.case)],
             coverage=[asdict(one) for one in self.coverage],
             assumptions=[
@@ -335,6 +335,8 @@ def _assumptions(case: Case, roles: Roles, clocks: Clocks, words: Words) -> list
         text.append(words(told, proxy=via, known=known))
     told = "{address} was taken for a gateway that speaks for several terminals."
     text += [words(told, address=address) for address in sorted(roles.gateways)]
+    told = "Thresholds are those of the settings. Of a detector's findings with q-values, the share max_q may be false."
+    text.append(words(told))
     read = {row["source"] for row in rows if row["format"]}
     text += clocks_told([row for row in clocks.rows() if row["source"] in read], words)
     return text

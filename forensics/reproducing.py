@@ -10,16 +10,20 @@ Example::
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import shlex
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forensics._version import __version__
-from forensics.detectors import volume_spikes
+from forensics.detectors import all_detectors, volume_spikes
+from forensics.hops import build_hop_graph
 from forensics.reading import EvidenceFile, sha256_of
+from forensics.relays import rank_relays
 
 if TYPE_CHECKING:
     import os
@@ -83,7 +87,8 @@ def settings_of(case: Case, given: Given) -> Settings:
     -------
     dict
         JSON values: ``version``, ``timezone``, ``window_s`` (length of a window of the volume spikes [s]), ``reading``
-        (what was told of which sources), ``lists`` (the option, name and SHA-256 of each file given).
+        (what was told of which sources), ``lists`` (the option, name and SHA-256 of each file given), ``thresholds``
+        (the options of each detector, of the ranking and of the graph; times in seconds).
     """
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for row in case.sources.to_arrow().select(["source", "format", "notes"]).to_pylist():
@@ -99,7 +104,22 @@ def settings_of(case: Case, given: Given) -> Settings:
             {"option": option, "file": path.name, "sha256": sha256_of(EvidenceFile(path.name, path))}
             for option, path in given.files()
         ],
+        "thresholds": _thresholds(),
     }
+
+
+def _thresholds() -> Settings:
+    """Return the options with which everything is looked for; none of them can be set for a report."""
+    looking = {name: detector.detect for name, detector in all_detectors().items()}
+    told: Settings = {}
+    for name, function in {**looking, "rank_relays": rank_relays, "build_hop_graph": build_hop_graph}.items():
+        options = {key: one.default for key, one in inspect.signature(function).parameters.items()}
+        told[name] = {
+            key: value.total_seconds() if isinstance(value, timedelta) else value
+            for key, value in options.items()
+            if value not in (inspect.Parameter.empty, None, ())
+        }
+    return told
 
 
 def settings_hash(settings: Settings) -> str:

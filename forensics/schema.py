@@ -291,7 +291,7 @@ SOURCES = Table(
             "clock_offset",
             pa.float64(),
             "Clock of this source minus the reference clock. [s]",
-            "not estimated; the report has it",
+            "always: offsets follow from all files together, see `find_clock_offsets` and the report",
         ),
         Column("error", TEXT, "Why reading stopped before the end of the file.", "it was read to its end"),
         Column(

@@ -17,6 +17,7 @@ import pytest
 import forensics as fx
 from forensics.detectors import all_detectors
 from forensics.schema import FINDING_COLUMNS, FINDINGS
+from forensics.words import words_of
 
 SAMPLES = Path(__file__).parents[1] / "sample_pcaps" / "detectors"
 NAMES = sorted(all_detectors())
@@ -106,6 +107,18 @@ def _same(found: object, planted: object) -> bool:
     if planted is None:
         return found is None or found != found  # noqa: PLR0124 - pandas' way to say that there is none
     return found == (pytest.approx(planted) if isinstance(planted, float) else planted)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_says_can_be_told_in_japanese(name: str, sample: Sample) -> None:
+    """Every part of its reasons, and why something was not tested; what an analyst's list says stays as it is."""
+    told, options = words_of("ja").told, options_of(name)
+    found, coverage = (
+        ask(sample(name, "loud"), **options) for ask in (all_detectors()[name].detect, all_detectors()[name].coverage)
+    )
+    for text in (*found["reason"], *filter(None, [coverage.why])):
+        parts = zip(text.split("; "), told(text).split("。"), strict=True)
+        assert [part for part, said in parts if part == said] == [], text
 
 
 @pytest.mark.parametrize("name", NAMES)

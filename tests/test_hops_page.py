@@ -47,7 +47,15 @@ def small() -> Graph:
     graph: Graph = nx.MultiDiGraph(title="Case 7", timezone="Asia/Tokyo", start=T0, end=T0 + 4 * DAY, chains=[])
     add_node(graph, "10.0.0.1", "terminal", 0, 2, "経理部-端末03")
     add_node(graph, "10.0.0.2", "terminal", 1, 1, "<img src=x onerror=alert(1)>")
-    add_node(graph, "198.51.100.1", "relay", 0, 3, "cdn.example", rank=1, reasons=["three terminals use it"])
+    called = {"name": "cdn.example", "how": "sni", "first": T0, "last": T0 + DAY, "times": 2}
+    known = {
+        "names_seen": [called],
+        "country": "JP",
+        "as_number": 64500,
+        "as_name": "Example",
+        "findings": {"beacons": 3},
+    }
+    add_node(graph, "198.51.100.1", "relay", 0, 3, "cdn.example", rank=1, reasons=["three terminals use it"], **known)
     add_node(graph, "198.51.100.2", "relay", 2, 4, rank=2)
     add_node(graph, "203.0.113.9", "upstream", 4, 4)
     add_edge(graph, "10.0.0.1", "198.51.100.1", "observed", 0, spike=True)
@@ -260,7 +268,14 @@ def test_a_click_shows_the_evidence(seen: Watched) -> None:
     assert "Spike" in seen.details
 
     click_on(seen.page, "node[role = 'relay'][label *= 'cdn']")
-    assert "three terminals use it" in seen.details
+    for fact in (
+        "three terminals use it",
+        "Called by sni\tcdn.example: 2 records, 2015-05-08 09:00:00 to 2015-05-09 09:00:00",
+        "Country\tJP",
+        "Network\tAS64500 Example",
+        "Contacts that a clock makes\tfindings: 3",
+    ):
+        assert fact in seen.details
     assert seen.page.locator("#details button").count() == 3
 
     seen.page.locator("#details button", has_text="10.0.0.2").click()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import os
 import re
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 import forensics as fx
+from forensics.detectors import all_detectors
 from forensics.investigation import Investigation, investigate
 
 LAB = Path(__file__).resolve().parents[1] / "sample_pcaps" / "lab"
@@ -220,3 +223,21 @@ def test_innocent_services_are_no_relays(found: Investigation) -> None:
 
 def _minute(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(second=0, microsecond=0)
+
+
+def test_the_japanese_report_has_no_english_sentence(found: Investigation, tmp_path: Path) -> None:
+    """Nor do its pictures: but for the title, the command and what evidence wrote, no three English words in a row."""
+    page = found.write(tmp_path, language="ja").read_text("utf-8").partition("</style>")[2]
+    pictures = re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", page)
+    told = [page, *(base64.b64decode(picture).decode() for picture in pictures)]
+    texts = [
+        text
+        for part in told
+        for text in html.unescape(re.sub(r"<style.*?</style>|<[^>]+>", "\n", part, flags=re.DOTALL)).splitlines()
+    ]
+    left = {text for text in texts if re.search(r"(?<![\w./-])[a-z]{2,} [a-z]{2,} [a-z]{2,}", text)}
+
+    assert len(pictures) > 5
+    assert left == set()
+    for name in all_detectors():
+        assert name in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 from string import Formatter
 from typing import get_args
@@ -17,8 +18,10 @@ from forensics.report import render_report, save_pdf
 from forensics.report.defanging import Defanged
 from forensics.report.pdf import BROWSERS
 from forensics.report.sentences import REASONS, summary_of
-from forensics.report.words import ENGLISH, LANGUAGES, words_of
+from forensics.words import ENGLISH, LANGUAGES, words_of
 from tests.test_report import data, hop_graph, words
+
+ROOT = Path(__file__).resolve().parents[1] / "forensics"
 
 TEXT = r'"((?:[^"\\]|\\.)*)"'
 
@@ -28,13 +31,12 @@ REASONED = "a (+1.0); b (+3.0); c (-1.0); d (+2.0)"
 
 def used() -> set[str]:
     """Every English text that the report may say: of the template, of the code, of detectors and gaps."""
-    root = Path(__file__).resolve().parents[1] / "forensics"
-    template = (root / "report/report.html.j2").read_text("utf-8")
+    template = (ROOT / "report/report.html.j2").read_text("utf-8")
     texts = set(re.findall(rf"say\({TEXT}", template))
     for one, many in re.findall(rf"number\([^\"]*{TEXT}, {TEXT}\)", template):
         texts |= {one, many}
-    for name in ("report/page.py", "report/sentences.py", "investigation.py", "charting.py"):
-        code = (root / name).read_text("utf-8")
+    for name in ("report/page.py", "report/sentences.py", "investigation.py", "charting.py", "drawing/hops.py"):
+        code = (ROOT / name).read_text("utf-8")
         texts |= set(re.findall(rf"words\(\s*{TEXT}", code)) | set(re.findall(rf"told = {TEXT}", code))
         texts |= set(re.findall(r'"((?:first|last) contact with relay|spike begins|regular contact begins)"', code))
     for detector in all_detectors().values():
@@ -50,7 +52,7 @@ def blanks(text: str) -> list[str]:
 @pytest.mark.parametrize("language", [name for name in LANGUAGES if name != "en"])
 def test_every_text_is_translated_and_nothing_else(language: str) -> None:
     """The list of a language has exactly the texts that the report says, each with the same blanks."""
-    texts = words_of(language).texts
+    texts = tomllib.loads((ROOT / f"words/{language}.toml").read_text("utf-8"))
 
     assert {text for text in used() if not text.startswith("{_kind")} <= texts.keys()
     assert {key for key, text in texts.items() if blanks(key) != blanks(text)} == set()
@@ -58,7 +60,7 @@ def test_every_text_is_translated_and_nothing_else(language: str) -> None:
 
 
 def test_the_report_in_japanese() -> None:
-    """Headings, captions, cells and the course of events are Japanese; reasons stay as the tables have them."""
+    """Headings, captions, cells and the course of events are Japanese; a reason that is no sentence of ours stays."""
     page = render_report(data(), words=words_of("ja"))
     said = words(page)
 
@@ -91,7 +93,8 @@ def test_sentences_in_japanese_tell_the_same_figures() -> None:
         told[2]
         == "10.0.0.21 は 2026-05-08 09:00:00 から 2026-05-08 10:00:00 までに 198.51.100.7 へ 48.2 MB を送信した。"
     )
-    assert told[3] == "中継サーバ 第 1 位: 198.51.100.7 (cdn.example)。端末数: 3。"
+    reasons = "b（+3.0）。d（+2.0）。a（+1.0）"
+    assert told[3] == f"中継サーバ 第 1 位: 198.51.100.7 (cdn.example)。端末数: 3。主な理由: {reasons}。"
     assert english[-1] == "Relay no. 1: 198.51.100.7 (cdn.example); b (+3.0); d (+2.0); a (+1.0)."
     assert REASONS == 3
 

@@ -12,6 +12,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forensics.words import words_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
@@ -92,18 +94,25 @@ class Drawing:
         return {"image/svg+xml": self.render("svg").decode(), "text/plain": self.title}
 
 
-def draw_hops(graph: MultiDiGraph[str]) -> Drawing:
+def draw_hops(graph: MultiDiGraph[str], *, language: str = "en") -> Drawing:
     """Draw a hop graph: terminals at the left, relays, what lies beyond them at the right.
 
     Parameters
     ----------
     graph
         The hop graph, as `forensics.build_hop_graph` returns it.
+    language
+        Language of legend, marks and reasons: ``en`` or ``ja``. The interactive page's own words are English.
 
     Returns
     -------
     Drawing
         To be saved as ``.png``, ``.svg``, ``.pdf``, ``.html`` (interactive) or ``.graphml``.
+
+    Raises
+    ------
+    ValueError
+        There are no pictures in that language.
 
     Notes
     -----
@@ -117,8 +126,9 @@ def draw_hops(graph: MultiDiGraph[str]) -> Drawing:
     from forensics.drawing import canvas, hops, page, svg
     from forensics.exports import graphml
 
-    picture = cache(partial(hops.draw_scene, graph))
-    title, statement, when = hops.heading(graph)
+    words = words_of(language)
+    picture = cache(partial(hops.draw_scene, graph, words))
+    title, statement, when = hops.heading(graph, words)
     return Drawing(
         ". ".join(t for t in (title, statement, when) if t),
         {
@@ -131,13 +141,15 @@ def draw_hops(graph: MultiDiGraph[str]) -> Drawing:
     )
 
 
-def draw_heatmap(graph: MultiDiGraph[str]) -> Drawing:
+def draw_heatmap(graph: MultiDiGraph[str], *, language: str = "en") -> Drawing:
     """Draw which terminal sent how much to which relay or candidate, as a table of coloured cells.
 
     Parameters
     ----------
     graph
         The hop graph, as `forensics.build_hop_graph` returns it.
+    language
+        Language of its words: ``en`` or ``ja``.
 
     Returns
     -------
@@ -155,11 +167,15 @@ def draw_heatmap(graph: MultiDiGraph[str]) -> Drawing:
     """
     from forensics.drawing import heatmap
 
-    return _painted("Bytes from terminals to relays", partial(heatmap.draw_scene, graph))
+    return _painted("Bytes from terminals to relays", partial(heatmap.draw_scene, graph, words_of(language)))
 
 
 def draw_timeline(
-    graph: MultiDiGraph[str], *, spikes: pd.DataFrame | None = None, beacons: pd.DataFrame | None = None
+    graph: MultiDiGraph[str],
+    *,
+    spikes: pd.DataFrame | None = None,
+    beacons: pd.DataFrame | None = None,
+    language: str = "en",
 ) -> Drawing:
     """Draw the operation over time: each relay from its first to its last contact, and what was found about it.
 
@@ -171,6 +187,8 @@ def draw_timeline(
         Findings of `forensics.find_spikes`, to be marked.
     beacons
         Findings of `forensics.find_beacons`, to be marked.
+    language
+        Language of its words: ``en`` or ``ja``.
 
     Returns
     -------
@@ -188,11 +206,11 @@ def draw_timeline(
     """
     from forensics.drawing import timeline
 
-    rows = [[] if found is None else found.to_dict("records") for found in (spikes, beacons)]
-    return _painted("Relays over time", partial(timeline.draw_scene, graph, *rows))
+    first, second = ([] if found is None else found.to_dict("records") for found in (spikes, beacons))
+    return _painted("Relays over time", partial(timeline.draw_scene, graph, first, second, words_of(language)))
 
 
-def draw_beacon(case: Case, finding: Mapping[Any, Any] | pd.Series[Any]) -> Drawing:
+def draw_beacon(case: Case, finding: Mapping[Any, Any] | pd.Series[Any], *, language: str = "en") -> Drawing:
     """Draw the contacts of a finding as a raster: one row for each day or hour, one stroke for each contact.
 
     Parameters
@@ -201,6 +219,8 @@ def draw_beacon(case: Case, finding: Mapping[Any, Any] | pd.Series[Any]) -> Draw
         The case that it was found in.
     finding
         A row of `forensics.find_beacons`: a mapping, or a row of the data frame (``beacons.iloc[0]``).
+    language
+        Language of its words: ``en`` or ``ja``.
 
     Returns
     -------
@@ -224,7 +244,7 @@ def draw_beacon(case: Case, finding: Mapping[Any, Any] | pd.Series[Any]) -> Draw
     if not times:
         raise ValueError(f"no contact of {title} is on record in the time of this finding")
     told = {"about": str(finding["reason"]), "timezone": str(case.timezone), "source": str(finding["source"])}
-    return _painted(title, partial(raster.draw_scene, times, title=title, **told))
+    return _painted(title, partial(raster.draw_scene, times, title=title, words=words_of(language), **told))
 
 
 def _painted(title: str, paint: Callable[[], Scene]) -> Drawing:
@@ -252,6 +272,7 @@ def draw_volume(
     title: str,
     timezone: str,
     source: str,
+    language: str = "en",
 ) -> Drawing:
     """Draw the bytes per window toward one server, its baseline and its spikes.
 
@@ -273,6 +294,8 @@ def draw_volume(
         IANA name of the zone of the time axis.
     source
         Evidence that the chart stands on, for its source line.
+    language
+        Language of its other words: ``en`` or ``ja``.
 
     Returns
     -------
@@ -287,6 +310,6 @@ def draw_volume(
     from forensics.drawing import chart
 
     baseline = None if expected is None else tuple(expected)
-    series = chart.Series(tuple(times), tuple(values), baseline, tuple(spikes), marked)
+    series = chart.Series(tuple(times), tuple(values), baseline, tuple(spikes), marked, words_of(language))
     paint = partial(chart.to_chart, series, title=title, timezone=timezone, source=source)
     return Drawing(title, {kind: partial(paint, kind) for kind in ("png", "svg")})

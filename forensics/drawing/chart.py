@@ -14,12 +14,15 @@ from forensics.drawing.canvas import plain_matplotlib, save_figure
 from forensics.drawing.glyphs import NOTE, drawable
 from forensics.drawing.model import seen
 from forensics.drawing.style import INK, MATCHED, PALE, SPIKE, format_bytes, shorten, zone_name
+from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from matplotlib.axes import Axes
+
+    from forensics.words import Words
 
 __all__ = ["Series", "to_chart"]
 
@@ -45,6 +48,8 @@ class Series:
         Start and end of each spike.
     marked
         What the legend calls those.
+    words
+        The language of the chart.
 
     Raises
     ------
@@ -57,6 +62,7 @@ class Series:
     expected: Sequence[float | None] | None
     spikes: Sequence[tuple[datetime, datetime]]
     marked: str = "spike"
+    words: Words = ENGLISH
 
     def __post_init__(self) -> None:
         """Check the lengths: a shifted baseline would be a false picture."""
@@ -102,7 +108,10 @@ def to_chart(series: Series, kind: str, *, title: str, timezone: str, source: st
         axes = figure.add_subplot()
         _plot(axes, series)
         _dress(axes, series, timezone)
-        head, note = shorten(seen(title), _TITLE_LENGTH), shorten(f"Source: {seen(source)}", _SOURCE_LENGTH)
+        head, note = (
+            shorten(seen(title), _TITLE_LENGTH),
+            shorten(series.words.told(f"Source: {seen(source)}"), _SOURCE_LENGTH),
+        )
         if kind != "svg" and (drawable(head), drawable(note)) != (head, note):
             head, note = drawable(head), f"{drawable(note)}\n{NOTE}"
         axes.set_title(head, loc="left", fontsize=11, fontweight="bold", parse_math=False)
@@ -115,16 +124,24 @@ def _plot(axes: Axes, series: Series) -> None:
     """The volumes as steps, the baseline over them, the spikes as marked bands."""
     times = [_days(t) for t in series.times]
     times.append(times[-1] + series.window / _DAY)
-    axes.stairs(list(series.values), times, fill=True, color="#9cc3df", label="observed")
+    axes.stairs(list(series.values), times, fill=True, color="#9cc3df", label=series.words.told("observed"))
     axes.stairs(list(series.values), times, color=MATCHED, linewidth=0.8)
     if series.expected is not None:
         base = [float("nan") if e is None else float(e) for e in series.expected]
         known = [e for e in series.expected if e is not None]
         # Beside a spike the baseline may lie on the axis: its figure tells it all the same.
         text = f"expected, at most {format_bytes(max(known))}" if known else "expected: not known"
-        axes.step(times, [*base, base[-1]], where="post", color=INK, linewidth=1.4, linestyle="--", label=text)
+        axes.step(
+            times,
+            [*base, base[-1]],
+            where="post",
+            color=INK,
+            linewidth=1.4,
+            linestyle="--",
+            label=series.words.told(text),
+        )
     for number, (start, end) in enumerate(series.spikes):
-        label = None if number else series.marked
+        label = None if number else series.words.told(series.marked)
         band = axes.axvspan(_days(start), _days(end), facecolor="#ffd9c7", edgecolor=SPIKE, zorder=0, label=label)
         band.set_hatch("///")  # tells the spike without its colour
 
@@ -145,8 +162,9 @@ def _dress(axes: Axes, series: Series, timezone: str) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
     axes.margins(x=0, y=0.1)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(f"time ({zone_name(timezone, series.times[0])})", fontsize=9)
-    axes.set_ylabel(f"bytes per {_window_name(series.window)}", fontsize=9)
+    say = series.words.told
+    axes.set_xlabel(say(f"time ({zone_name(timezone, series.times[0])})"), fontsize=9)
+    axes.set_ylabel(say(f"bytes per {_window_name(series.window)}"), fontsize=9)
     axes.tick_params(labelsize=8.5)
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from forensics.detectors import all_detectors
 from forensics.drawing.model import role_of, seen
 from forensics.drawing.style import NOT_OBSERVED, ROLES, TIERS, format_bytes, format_p, format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from networkx import MultiDiGraph
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["group_details", "line_details", "node_details", "when"]
 
+_MOST_NAMES = 20  # that a panel lists
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def node_details(graph: MultiDiGraph[str], node: str, zone: str) -> dict[str, Any]:
-    """Facts, names and reasons of a node.
+    """Facts, names over time, place, findings and reasons of a node.
 
     Parameters
     ----------
@@ -46,13 +48,40 @@ def node_details(graph: MultiDiGraph[str], node: str, zone: str) -> dict[str, An
     rows += [["Score", f"{data['score']:.3g}"]] if data.get("score") is not None else []
     rows += [
         ["Names", ", ".join(seen(n) for n in sorted(data.get("names") or ())) or "none observed"],
+        *_names_over_time(data.get("names_seen") or (), zone),
+        *_place(data),
         ["First seen", format_time(data.get("first_seen"), zone)],
         ["Last seen", format_time(data.get("last_seen"), zone)],
         ["Bytes out", _count(data.get("bytes_out"))],
         ["Bytes in", _count(data.get("bytes_in"))],
         ["Spikes", str(data.get("spikes") or 0)],
+        *([_title(name), f"findings: {count:,}"] for name, count in sorted((data.get("findings") or {}).items())),
     ]
     return {"title": seen(node), "rows": rows, "reasons": [seen(r) for r in data.get("reasons") or ()]}
+
+
+def _names_over_time(names: Sequence[Mapping[str, Any]], zone: str) -> Iterator[list[str]]:
+    """What it was called, how that is known, and from when to when."""
+    for name in names[:_MOST_NAMES]:
+        first, last = (format_time(name[key], zone) for key in ("first", "last"))
+        records = f"{name['times']:,} record{'s' * (name['times'] != 1)}"
+        yield [f"Called by {seen(name['how'])}", f"{seen(name['name'])}: {records}, {first} to {last}"]
+    if len(names) > _MOST_NAMES:
+        yield ["Called", f"{len(names) - _MOST_NAMES:,} further names; the graph's files have all"]
+
+
+def _place(data: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Country and network, where a file of the analyst says them."""
+    if data.get("country"):
+        yield ["Country", seen(data["country"])]
+    if data.get("as_number") is not None or data.get("as_name"):
+        number = [f"AS{data['as_number']}"] if data.get("as_number") is not None else []
+        yield ["Network", " ".join([*number, seen(data.get("as_name") or "")]).strip()]
+
+
+def _title(detector: str) -> str:
+    """What a detector finds."""
+    return all_detectors()[detector].TITLE if detector in all_detectors() else seen(detector)
 
 
 def group_details(card: Card) -> dict[str, Any]:

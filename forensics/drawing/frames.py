@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from forensics.drawing.model import seen
 from forensics.drawing.scene import Outline, Scene, Text, text_width
 from forensics.drawing.style import PALE, shorten
+from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from networkx import MultiDiGraph
 
     from forensics.drawing.scene import Point
+    from forensics.words import Words
 
 __all__ = ["MARGIN", "SMALL", "Frame", "evidence_of", "line", "time_ticks"]
 
@@ -27,6 +29,7 @@ MARGIN = 24.0  # around a chart [pt]
 SMALL = 8.0  # font size of labels [pt]
 _MOST_TICKS = 10
 _SOURCES = 4  # files that a source line names
+_NO_BLANKS = "\u3000"  # from here on are scripts that a line may be broken in without a blank
 
 _STEPS = (
     *(timedelta(seconds=s) for s in (1, 5, 15, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600)),
@@ -45,10 +48,14 @@ class Frame:
         What is counted, in which unit, time and zone: lines below the title.
     width
         Width of the whole. [pt]
+    words
+        The language of the chart.
     """
 
-    def __init__(self, title: str, about: Sequence[str], width: float) -> None:
+    def __init__(self, title: str, about: Sequence[str], width: float, words: Words = ENGLISH) -> None:
         """Paint the heading."""
+        self.say = words.told
+        title, about = self.say(title), [self.say(text) for text in about]
         told = ". ".join(seen(text) for text in (title, *about))
         self.scene = Scene(width, 0.0, told)
         self.y = MARGIN + 12.0
@@ -61,7 +68,7 @@ class Frame:
 
     def finish(self, source: str) -> Scene:
         """The scene, with the source line as its last."""
-        text = _fitted(f"Source: {seen(source)}", SMALL, self.scene.width)
+        text = _fitted(self.say(f"Source: {seen(source)}"), SMALL, self.scene.width)
         self.scene.add([Text(MARGIN, self.y + 10, text, SMALL, colour=PALE)])
         self.scene.height = self.y + 10 + MARGIN
         return self.scene
@@ -69,11 +76,10 @@ class Frame:
 
 def _wrapped(text: str, size: float, width: float) -> list[str]:
     """The text in two lines where it needs them; the second is shortened where it is still too long."""
-    words = text.split(" ")
-    fits = (n for n in range(len(words), 1, -1) if text_width(" ".join(words[:n]), size) <= width - 2 * MARGIN)
-    first = next(fits, 1)
-    rows = [" ".join(words[:first]), " ".join(words[first:])]
-    return [_fitted(row, size, width) for row in rows if row]
+    ends = [place for place, character in enumerate(text) if character == " " or character >= _NO_BLANKS]
+    fits = (end for end in reversed([*ends, len(text)]) if text_width(text[:end], size) <= width - 2 * MARGIN)
+    first = next(fits, len(text))
+    return [_fitted(row, size, width) for row in (text[:first], text[first:].strip()) if row]
 
 
 def _fitted(text: str, size: float, width: float, *, bold: bool = False) -> str:

@@ -17,15 +17,18 @@ from forensics.drawing.frames import MARGIN, SMALL, Frame, evidence_of, line
 from forensics.drawing.model import role_of, seen
 from forensics.drawing.scene import Outline, Text, box, text_width
 from forensics.drawing.style import INK, PALE, SPIKE, format_bytes, format_range, shorten
+from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from networkx import MultiDiGraph
 
     from forensics.drawing.scene import Scene
+    from forensics.words import Words
 
     Item = Outline | Text
+    Say = Callable[[str], str]
     Cells = Mapping[tuple[str, str], "Cell"]
 
 __all__ = ["MOST_RELAYS", "MOST_TERMINALS", "draw_scene"]
@@ -87,20 +90,22 @@ class Table:
     cells: Cells
 
 
-def draw_scene(graph: MultiDiGraph[str]) -> Scene:
+def draw_scene(graph: MultiDiGraph[str], words: Words = ENGLISH) -> Scene:
     """The heat map of a hop graph.
 
     Parameters
     ----------
     graph
         The hop graph.
+    words
+        The language of the chart.
 
     Returns
     -------
     Scene
         The chart; it says so where there is nothing to show.
     """
-    table, facts = _table(graph), graph.graph
+    table, facts = _table(graph, words), graph.graph
     left = MARGIN + max((text_width(n, SMALL) for n in table.rows.values()), default=0.0) + 22.0
     lean = max((text_width(h, SMALL) for h in table.columns.values()), default=0.0) / sqrt(2.0)
     kinds = sorted({str(d["bytes_kind"]) for _, _, d in graph.edges(data=True) if d.get("bytes_kind")})
@@ -108,16 +113,18 @@ def draw_scene(graph: MultiDiGraph[str]) -> Scene:
     when = format_range(facts.get("start"), facts.get("end"), facts.get("timezone") or "UTC")
     about = (f"Bytes that each terminal sent to each relay or candidate [B]{counted}", when)
     width = max(left + _WIDE * len(table.columns) + lean + MARGIN, _NARROWEST)
-    frame = Frame(f"{facts.get('title') or 'Hop graph'}: terminals and relays", about, width)
+    frame = Frame(f"{facts.get('title') or 'Hop graph'}: terminals and relays", about, width, words)
     if table.cells:
         _paint(frame, table, left, frame.y + lean + 16)
     else:
-        frame.scene.add([Text(MARGIN, frame.y + 14, "No contact of a terminal with a relay is on record.", 10.0)])
+        frame.scene.add(
+            [Text(MARGIN, frame.y + 14, frame.say("No contact of a terminal with a relay is on record."), 10.0)]
+        )
         frame.y += 28
     return frame.finish(evidence_of(graph))
 
 
-def _table(graph: MultiDiGraph[str]) -> Table:
+def _table(graph: MultiDiGraph[str], words: Words = ENGLISH) -> Table:
     """What is shown of the graph, as many rows and columns as can be read."""
     pairs: dict[tuple[str, str], Cell] = {}
     for tail, head, data in graph.edges(data=True):
@@ -134,8 +141,9 @@ def _table(graph: MultiDiGraph[str]) -> Table:
         key = tail if tail in shown else _REST, head if head in heads else _REST
         cells.setdefault(key, Cell()).add(cell.sent, spikes=cell.spikes)
     named, titled = ({node: _name(graph, node) for node in nodes} for nodes in (shown, heads))
-    named |= {_REST: f"{len(rows) - len(shown):,} more terminals, in sum"} if len(shown) < len(rows) else {}
-    titled |= {_REST: f"{len(columns) - len(heads):,} more, in sum"} if len(heads) < len(columns) else {}
+    terminals, relays = len(rows) - len(shown), len(columns) - len(heads)
+    named |= {_REST: words.told(f"{terminals:,} more terminals, in sum")} if terminals else {}
+    titled |= {_REST: words.told(f"{relays:,} more, in sum")} if relays else {}
     return Table(named, titled, cells)
 
 
@@ -171,8 +179,9 @@ def _paint(frame: Frame, table: Table, left: float, top: float) -> None:
     scale = Scale.of(table.cells)
     for (row, column), cell in table.cells.items():
         corner = left + _WIDE * columns.index(column), top + _HIGH * rows.index(row)
-        frame.scene.add(_cell(cell, *corner, scale, f"{table.rows[row]} | {table.columns[column]}"))
-    frame.scene.add(_legend(table.cells, scale, bottom + 18))
+        hint = f"{table.rows[row]} | {table.columns[column]}"
+        frame.scene.add(_cell(cell, *corner, scale, hint, say=frame.say))
+    frame.scene.add(_legend(table.cells, scale, bottom + 18, frame.say))
     frame.y = bottom + 62
 
 
@@ -206,10 +215,10 @@ class Scale:
         return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(_LIGHT, _DARK, strict=True))
 
 
-def _cell(cell: Cell, x: float, y: float, scale: Scale, hint: str) -> Iterator[Item]:
+def _cell(cell: Cell, x: float, y: float, scale: Scale, hint: str, *, say: Say) -> Iterator[Item]:
     """One cell, (x, y) its top left."""
-    text = format_bytes(cell.sent)
-    told = f"{hint} | {text}" + (" | spike" if cell.spikes else "")
+    text = say(format_bytes(cell.sent))
+    told = f"{hint} | {text}" + (f" | {say('spike')}" if cell.spikes else "")
     outline = box(x + 1, y + 1, _WIDE - 2, _HIGH - 2)
     if cell.sent is None:
         yield Outline(outline, fill="#ffffff", stroke=PALE, width=0.6, hint=told)
@@ -225,23 +234,24 @@ def _cell(cell: Cell, x: float, y: float, scale: Scale, hint: str) -> Iterator[I
         yield from marks.flag(x + 3, y + 4.5)
 
 
-def _legend(cells: Cells, scale: Scale, y: float) -> Iterator[Item]:
+def _legend(cells: Cells, scale: Scale, y: float, say: Say) -> Iterator[Item]:
     """What colours and marks mean."""
     x = MARGIN
     step = max(1, ceil((scale.high - scale.low) / _SCALE))
-    yield Text(x, y + 12, "bytes sent, log scale:", SMALL)
-    x += text_width("bytes sent, log scale:", SMALL) + 8
+    head, hint = say("bytes sent, log scale:"), say("legend")
+    yield Text(x, y + 12, head, SMALL)
+    x += text_width(head, SMALL) + 8
     for power in range(scale.low, scale.high + 1, step):
-        yield from _cell(Cell(10**power), x, y, scale, "legend")
+        yield from _cell(Cell(10**power), x, y, scale, hint, say=say)
         x += _WIDE
     x, y = MARGIN, y + 24
     marked = [
-        (Cell(None), "contact, bytes not observed", any(c.sent is None for c in cells.values())),
-        (Cell(10**scale.low, 1), "with a spike: unusual volume", any(c.spikes for c in cells.values())),
+        (Cell(None), say("contact, bytes not observed"), any(c.sent is None for c in cells.values())),
+        (Cell(10**scale.low, 1), say("with a spike: unusual volume"), any(c.spikes for c in cells.values())),
     ]
     for cell, text, there in marked:
         if there:
-            yield from _cell(cell, x, y, scale, "legend")
+            yield from _cell(cell, x, y, scale, hint, say=say)
             yield Text(x + _WIDE + 5, y + 12, text, SMALL)
             x += _WIDE + text_width(text, SMALL) + 22
-    yield Text(x, y + 12, "no cell: no contact is on record", SMALL)
+    yield Text(x, y + 12, say("no cell: no contact is on record"), SMALL)

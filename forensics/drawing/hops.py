@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from forensics.drawing import legend, marks
 from forensics.drawing.grouping import take_together
 from forensics.drawing.layout import place
-from forensics.drawing.model import build_plan, seen
+from forensics.drawing.model import build_plan, said, seen
 from forensics.drawing.scene import Outline, Scene, Text, text_width
 from forensics.drawing.style import PALE, format_range, shorten
 from forensics.drawing.wiring import FIRST, LAST, Box, Link
+from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from forensics.drawing.legend import Block
     from forensics.drawing.model import Line, Plan
     from forensics.drawing.scene import Point
+    from forensics.words import Words
 
 __all__ = ["HopPicture", "draw_scene", "heading", "lay_out"]
 
@@ -58,21 +60,23 @@ class HopPicture:
     scene: Scene
 
 
-def heading(graph: MultiDiGraph[str]) -> tuple[str, str, str]:
+def heading(graph: MultiDiGraph[str], words: Words = ENGLISH) -> tuple[str, str, str]:
     """Title, statement and time range of the graph, ready to be shown."""
     facts = graph.graph
-    title = seen(facts.get("title") or "Hop graph")
-    when = format_range(facts.get("start"), facts.get("end"), facts.get("timezone") or "UTC")
-    return title, seen(facts.get("statement") or ""), when
+    title = seen(facts.get("title") or words("Hop graph"))
+    when = words.told(format_range(facts.get("start"), facts.get("end"), facts.get("timezone") or "UTC"))
+    return title, words.told(seen(facts.get("statement") or "")), when
 
 
-def draw_scene(graph: MultiDiGraph[str]) -> HopPicture:
+def draw_scene(graph: MultiDiGraph[str], words: Words = ENGLISH) -> HopPicture:
     """Lay out and paint the graph.
 
     Parameters
     ----------
     graph
         The hop graph, as `forensics.hops` builds it.
+    words
+        The language of the picture.
 
     Returns
     -------
@@ -80,18 +84,22 @@ def draw_scene(graph: MultiDiGraph[str]) -> HopPicture:
         The picture and where each node stands in it.
     """
     full = build_plan(graph)
-    plan = take_together(full)
+    drawn = take_together(full)
+    plan = said(drawn, words)
     layout = lay_out(plan)
-    blocks, chains = legend.legend_blocks(graph, plan), legend.chain_rows(graph)
+    # What has to be explained is told by the marks of the plan, before these are words of another language.
+    blocks = [legend.in_words(block, words) for block in legend.legend_blocks(graph, drawn)]
+    chains = [words.told(row) for row in legend.chain_rows(graph)]
     inner = max(layout.width, _NARROWEST, *(b.width for b in blocks), *(text_width(c, legend.SIZE) for c in chains))
-    title, statement, when = heading(graph)
+    title, statement, when = heading(graph, words)
     scene = Scene(inner + 2 * _MARGIN, 0.0, f"{title}. {statement}. {when}")
     y = _paint_heading(scene, title, statement, when)
     left = _MARGIN + (inner - layout.width) / 2
     layout = layout.moved(left, y)
-    _paint_graph(scene, plan, layout)
-    y = _paint_legend(scene, blocks, chains, y + layout.height + 22)
-    source = shorten(legend.footer(graph), int(inner / 4.6))
+    _paint_graph(scene, plan, layout, words)
+    told = legend.Block(words("Chains"), tuple(legend.Row(row) for row in chains))
+    y = _paint_legend(scene, blocks, told, y + layout.height + 22)
+    source = shorten(words.told(legend.footer(graph)), int(inner / 4.6))
     scene.add([Text(_MARGIN, y + 12, source, 8.0, colour=PALE)])
     scene.height = y + 12 + _MARGIN
     centres = {c.node: centre for c, centre in zip(plan.cards, layout.centres, strict=True)}
@@ -118,28 +126,28 @@ def _paint_heading(scene: Scene, title: str, statement: str, when: str) -> float
     return y + 22
 
 
-def _paint_graph(scene: Scene, plan: Plan, layout: Layout) -> None:
+def _paint_graph(scene: Scene, plan: Plan, layout: Layout, words: Words) -> None:
     """Bands, lines, labels, cards; of the lines, chains and spikes last: what must be read lies on top."""
     pairs = sorted(zip(plan.lines, layout.routes, strict=True), key=lambda pair: (bool(pair[0].chains), pair[0].spike))
     for line, route in pairs:
         scene.add(marks.band(line, route))
     for line, route in pairs:
-        scene.add(marks.line(line, route, _hint(line, plan)))
+        scene.add(marks.line(line, route, _hint(line, plan, words)))
     for line, route in pairs:
         scene.add(marks.line_label(line, route))
     for card, (x, y) in zip(plan.cards, layout.centres, strict=True):
         scene.add(marks.card(card, x, y))
 
 
-def _hint(line: Line, plan: Plan) -> str:
+def _hint(line: Line, plan: Plan, words: Words) -> str:
     """What a viewer shows for a line."""
-    tail, head = ("taken together" if end in plan.groups else seen(end) for end in (line.tail, line.head))
-    reasons = [seen(e["reason"]) for e in line.edges if e.get("reason")]
-    way = f"{tail} \N{RIGHTWARDS ARROW} {head} ({' and '.join(line.tiers)})"
+    tail, head = (words.told("taken together") if end in plan.groups else seen(end) for end in (line.tail, line.head))
+    reasons = [words.told(seen(e["reason"])) for e in line.edges if e.get("reason")]
+    way = f"{tail} \N{RIGHTWARDS ARROW} {head} ({words.told(' and '.join(line.tiers))})"
     return " | ".join([way, *line.label, *reasons])
 
 
-def _paint_legend(scene: Scene, blocks: Sequence[Block], chains: Sequence[str], y: float) -> float:
+def _paint_legend(scene: Scene, blocks: Sequence[Block], chains: Block, y: float) -> float:
     """The legend below the graph, in as many rows of blocks as it takes; returns where it ends. [pt]"""
     right = scene.width - _MARGIN
     scene.add([Outline((("M", ((_MARGIN, y),)), ("L", ((right, y),))), stroke="#b0b0b0", width=0.8)])
@@ -150,7 +158,7 @@ def _paint_legend(scene: Scene, blocks: Sequence[Block], chains: Sequence[str], 
         scene.add(legend.draw_block(block, x, y))
         x, height = x + block.width + 30, max(height, block.height)
     y += height + 6
-    if chains:
-        scene.add(legend.draw_block(legend.Block("Chains", tuple(legend.Row(c) for c in chains)), _MARGIN, y))
-        y += legend.ROW * (len(chains) + 1) + 6
+    if chains.rows:
+        scene.add(legend.draw_block(chains, _MARGIN, y))
+        y += legend.ROW * (len(chains.rows) + 1) + 6
     return y

@@ -5,7 +5,7 @@ Example: ``blocks, chains = legend_blocks(graph, plan), chain_rows(graph)``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from networkx import MultiDiGraph
 
     from forensics.drawing.model import Plan
+    from forensics.words import Words
 
     Item = Outline | Text
     Swatch = Callable[[float, float], Iterator[Item]]
 
-__all__ = ["ROW", "SIZE", "Block", "Row", "chain_rows", "draw_block", "footer", "legend_blocks"]
+__all__ = ["ROW", "SIZE", "Block", "Row", "chain_rows", "draw_block", "footer", "in_words", "legend_blocks"]
 
 SIZE = 8.5  # font size [pt]
 ROW = 14.0  # height of a row [pt]
@@ -69,6 +70,11 @@ class Block:
     def height(self) -> float:
         """Its height. [pt]"""
         return ROW * (len(self.rows) + 1) + 4.0
+
+
+def in_words(block: Block, words: Words) -> Block:
+    """The block in a language."""
+    return Block(words.told(block.heading), tuple(replace(row, text=words.told(row.text)) for row in block.rows))
 
 
 def draw_block(block: Block, x: float, y: float) -> Iterator[Item]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from math import hypot
 from typing import TYPE_CHECKING
 
+from forensics.drawing.model import spike_text
 from forensics.drawing.scene import Outline, Text, box, circle, curve, polygon, shorten_curve, text_width
-from forensics.drawing.style import CHAIN_BAND, INK, MATCHED, ROLES, SPIKE, TIERS, format_bytes, pen_width
+from forensics.drawing.style import CHAIN_BAND, INK, MATCHED, ROLES, SPIKE, TIERS, pen_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,8 +143,7 @@ def label_rows(line: Line) -> list[tuple[str, bool, str]]:
     if line.matched:
         rows[-1] = (rows[-1][0], False, "rings")
     if line.spike:
-        sent = line.spike_bytes
-        rows = [(f"spike {format_bytes(sent)}" if sent else "spike", True, "flag"), *rows]
+        rows = [(line.flag or spike_text(line), True, "flag"), *rows]
     return rows
 
 

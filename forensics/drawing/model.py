@@ -9,7 +9,7 @@ the same two nodes becomes one line, since it is one connection of which two thi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from networkx import MultiDiGraph
 
-__all__ = ["Card", "Line", "Plan", "build_plan", "role_of", "seen"]
+    from forensics.words import Words
+
+__all__ = ["Card", "Line", "Plan", "build_plan", "role_of", "said", "seen", "spike_text"]
 
 _NAME_LENGTH = 30
 _CHAINS_ON_A_LINE = 3
@@ -70,6 +72,8 @@ class Line:
         Numbers of the chains it belongs to, from 1.
     members
         The lines that it stands for, where it stands for several.
+    flag
+        What stands beside the flag of its spikes, in another language than English.
     """
 
     tail: str
@@ -79,6 +83,7 @@ class Line:
     label: tuple[str, ...]
     chains: tuple[int, ...]
     members: tuple[Line, ...] = ()
+    flag: str = ""
 
     @property
     def spike(self) -> bool:
@@ -160,6 +165,29 @@ def build_plan(graph: MultiDiGraph[str]) -> Plan:
     ):
         lines.extend(_lines(graph, tail, head, proxies, chains.get((tail, head), ())))
     return Plan(cards, tuple(lines), proxies, folded)
+
+
+def said(plan: Plan, words: Words) -> Plan:
+    """The plan in a language: what stands on cards below addresses and names, and beside lines."""
+    cards = [
+        replace(c, lines=tuple(map(words.told, c.lines)) if c.node in plan.groups else _last_told(c.lines, words))
+        for c in plan.cards
+    ]
+    lines = [
+        replace(k, label=tuple(map(words.told, k.label)), flag=words.told(spike_text(k)) if k.spike else "")
+        for k in plan.lines
+    ]
+    return replace(plan, cards=tuple(cards), lines=tuple(lines))
+
+
+def spike_text(line: Line) -> str:
+    """What stands beside the flag of a line's spikes."""
+    return f"spike {format_bytes(line.spike_bytes)}" if line.spike_bytes else "spike"
+
+
+def _last_told(lines: tuple[str, ...], words: Words) -> tuple[str, ...]:
+    """The lines of a card, the last one in words: the others are evidence."""
+    return *lines[:-1], words.told(lines[-1])
 
 
 def _node_order(graph: MultiDiGraph[str], node: str) -> tuple[int, float, str]:

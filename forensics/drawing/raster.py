@@ -15,11 +15,13 @@ from zoneinfo import ZoneInfo
 from forensics.drawing.frames import MARGIN, SMALL, Frame, line
 from forensics.drawing.scene import Outline, Text, text_width
 from forensics.drawing.style import INK, MATCHED, format_range, zone_name
+from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from forensics.drawing.scene import Scene, Step
+    from forensics.words import Words
 
 __all__ = ["MOST_ROWS", "draw_scene"]
 
@@ -35,7 +37,9 @@ _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 _DAYS_FROM = timedelta(hours=36)  # what lasts longer is shown by the day, else by the hour
 
 
-def draw_scene(times: Sequence[datetime], *, title: str, about: str, timezone: str, source: str) -> Scene:
+def draw_scene(
+    times: Sequence[datetime], *, title: str, about: str, timezone: str, source: str, words: Words = ENGLISH
+) -> Scene:
     """The raster.
 
     Parameters
@@ -48,6 +52,8 @@ def draw_scene(times: Sequence[datetime], *, title: str, about: str, timezone: s
         IANA name of the zone by whose clock rows begin.
     source
         Evidence it stands on.
+    words
+        The language of the chart.
 
     Returns
     -------
@@ -68,11 +74,11 @@ def draw_scene(times: Sequence[datetime], *, title: str, about: str, timezone: s
     what = f"{len(times):,} contacts, one stroke each; one row per {unit}"
     what += f"; the first {MOST_ROWS} of {count:,} rows" if count > MOST_ROWS else ""
     when = format_range(min(times), max(times), timezone)
-    frame = Frame(title, [text for text in (about, what, when) if text], MARGIN * 2 + _WIDE + _left(row) + 20)
+    frame = Frame(title, [text for text in (about, what, when) if text], MARGIN * 2 + _WIDE + _left(row) + 20, words)
     _paint(frame, rows, begin, row, min(count, MOST_ROWS))
     axis = "time of day [h]" if row == _DAY else "minute of the hour [min]"
     middle = MARGIN + _left(row) + _WIDE / 2
-    text = f"{axis}, {zone_name(timezone, min(times))}"
+    text = frame.say(f"{axis}, {zone_name(timezone, min(times))}")
     frame.scene.add([Text(middle, frame.y + 26, text, 9.0, anchor="middle")])
     frame.y += 36
     return frame.finish(source)

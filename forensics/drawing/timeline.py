@@ -15,13 +15,15 @@ from forensics.drawing.frames import MARGIN, SMALL, Frame, evidence_of, line, ti
 from forensics.drawing.model import role_of, seen
 from forensics.drawing.scene import Outline, Text, box, text_width
 from forensics.drawing.style import INK, MATCHED, PALE, SPIKE, format_range, format_time, shorten, zone_name
+from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from networkx import MultiDiGraph
 
     from forensics.drawing.scene import Scene
+    from forensics.words import Words
 
     Item = Outline | Text
     Finding = Mapping[Any, Any]
@@ -83,7 +85,9 @@ class Told:
     zone: str
 
 
-def draw_scene(graph: MultiDiGraph[str], spikes: Iterable[Finding], beacons: Iterable[Finding]) -> Scene:
+def draw_scene(
+    graph: MultiDiGraph[str], spikes: Iterable[Finding], beacons: Iterable[Finding], words: Words = ENGLISH
+) -> Scene:
     """The timeline of a hop graph.
 
     Parameters
@@ -92,6 +96,8 @@ def draw_scene(graph: MultiDiGraph[str], spikes: Iterable[Finding], beacons: Ite
         The hop graph.
     spikes, beacons
         Findings; those that concern its relays are shown.
+    words
+        The language of the chart.
 
     Returns
     -------
@@ -108,13 +114,13 @@ def draw_scene(graph: MultiDiGraph[str], spikes: Iterable[Finding], beacons: Ite
     more = len(rows) - len(named)
     about = [when, f"{more:,} further relays or candidates are not shown"] if more > 0 else [when]
     title = f"{facts.get('title') or 'Hop graph'}: relays over time"
-    frame = Frame(title, about, max(left + _WIDE + MARGIN + 30, 560.0))
+    frame = Frame(title, about, max(left + _WIDE + MARGIN + 30, 560.0), words)
     if known:
         last = max(*known, min(known) + _INSTANT)
         told = Told(graph, Axis(min(known), last, left), _by_server(spikes), _by_server(beacons), zone)
         _paint(frame, told, named)
     else:
-        frame.scene.add([Text(MARGIN, frame.y + 14, "No relay or candidate with known times.", 10.0)])
+        frame.scene.add([Text(MARGIN, frame.y + 14, frame.say("No relay or candidate with known times."), 10.0)])
         frame.y += 28
     return frame.finish(evidence_of(graph))
 
@@ -156,7 +162,7 @@ def _paint(frame: Frame, told: Told, named: Mapping[str, tuple[str, str]]) -> No
         x = axis.x(moment)
         frame.scene.add([line((x, top), (x, bottom), _GRID), Text(x, bottom + 12, text, SMALL, anchor="middle")])
     frame.scene.add([line((axis.left, bottom), (axis.left + _WIDE, bottom), INK, 0.8)])
-    title = f"time ({zone_name(told.zone, axis.start)})"
+    title = frame.say(f"time ({zone_name(told.zone, axis.start)})")
     frame.scene.add([Text(axis.left + _WIDE / 2, bottom + 26, title, 9.0, anchor="middle")])
     shown = set()
     for number, (node, (address, name)) in enumerate(named.items()):
@@ -167,7 +173,7 @@ def _paint(frame: Frame, told: Told, named: Mapping[str, tuple[str, str]]) -> No
             shown.add(kind)
             frame.scene.add(items)
     frame.y = bottom + 36
-    frame.scene.add(_legend(shown, frame.y))
+    frame.scene.add(_legend(shown, frame.y, frame.say))
     frame.y += 20
 
 
@@ -192,14 +198,14 @@ def _row(told: Told, node: str, y: float) -> Iterator[tuple[str, list[Item]]]:
         yield "spike", [line((x, y - 7), (x + width, y - 7), SPIKE, 2.0), *marks.flag(x, y - 16)]
 
 
-def _legend(shown: set[str], y: float) -> Iterator[Item]:
+def _legend(shown: set[str], y: float, say: Callable[[str], str]) -> Iterator[Item]:
     """What the marks mean that are in the picture."""
     x = MARGIN
     for kind, text in _KINDS.items():
         if kind in shown:
             yield from _swatch(kind, x, y)
-            yield Text(x + 28, y + 9, text, SMALL)
-            x += 28 + text_width(text, SMALL) + 18
+            yield Text(x + 28, y + 9, say(text), SMALL)
+            x += 28 + text_width(say(text), SMALL) + 18
 
 
 def _swatch(kind: str, x: float, y: float) -> Iterator[Item]:

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from forensics.case import Case
     from forensics.chains import Chain
 
-__all__ = ["state_result"]
+__all__ = ["say_why", "state_result"]
+
+WHY = {
+    "terminal": "taken for a terminal of the office: an address of its own, or a client of its proxy",
+    "proxy": "connections of terminals went through it",
+}
+"""Why a node has its role, where nothing else is said of it."""
 
 Row = dict[str, Any]
 
@@ -39,6 +45,24 @@ def state_result(graph: nx.MultiDiGraph[str], case: Case, chains: list[Chain]) -
         statement=_statement(graph, chains),
         left_out=max(servers - count, 0),
     )
+
+
+def say_why(graph: nx.MultiDiGraph[str]) -> None:
+    """Give every terminal, proxy and upstream the reason of its role.
+
+    Parameters
+    ----------
+    graph
+        The hop graph; relays have their reasons already.
+    """
+    for node, data in graph.nodes(data=True):
+        role = data["role"]
+        if role == "upstream":
+            before = sorted({src for src, _, tier in graph.in_edges(node, keys=True) if tier == "matched"})
+            way = f"traffic went on to it from {', '.join(before)}"
+            data["reasons"] = [f"{way}; no record shows what it did with it: another relay, or the operators' own"]
+        elif role in WHY and not data["reasons"]:
+            data["reasons"] = [WHY[role]]
 
 
 def _statement(graph: nx.MultiDiGraph[str], chains: list[Chain]) -> str:

@@ -18,19 +18,24 @@ from forensics.drawing.style import format_bytes, format_p, format_time, zone_na
 from forensics.escaping import CONTENT_POLICY, html_template
 from forensics.reading.gaps import gaps_of
 from forensics.report.defanging import defanged_report
+from forensics.report.sentences import WEIGHT
 from forensics.report.tables import plain
-from forensics.report.words import ENGLISH
+from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
     from forensics.report.data import ReportData, Rows
-    from forensics.report.words import Words
+    from forensics.words import Words
 
 __all__ = ["render_report", "save_report"]
 
 _MOST = 200
 """Rows of a table in the report; the CSV files hold all of them, and the report says so."""
+
+_FIRST_REASONS = 5
+"""Reasons of a relay that are seen at once; the others are folded, and printed."""
 
 _MOST_OTHERS = 25
 """Findings of each of the other detectors in the report."""
@@ -82,16 +87,18 @@ def render_report(data: ReportData, *, words: Words = ENGLISH, defang: bool = Fa
     from markupsafe import Markup
 
     data = defanged_report(data) if defang else data
-    nothing = words("not observed")
     source = (files("forensics.report") / "report.html.j2").read_text("utf-8")
     facts = data.graph.graph
     relays, spikes, beacons = (_rows(rows) for rows in (data.relays, data.spikes, data.beacons))
     sources = [_source(row) for row in _rows(data.sources)]
-    graph = draw_hops(data.graph).render("svg").decode()
+    graph = draw_hops(data.graph, language=words.language).render("svg").decode()
     width, height = map(float, graph.split('viewBox="0 0 ', 1)[1].split('"', 1)[0].split())
-    return html_template(source, nothing).render(
+    return html_template(source, words("not observed")).render(
         data=data,
         say=words,
+        tell=words.told,
+        weightiest=_weightiest,
+        titles={name: detector.TITLE for name, detector in all_detectors().items()},
         number=words.number,
         language=words.language,
         defanged=defang,
@@ -108,15 +115,22 @@ def render_report(data: ReportData, *, words: Words = ENGLISH, defang: bool = Fa
         sources=sources,
         gaps=_gaps(sources),
         place={row["source"]: number for number, row in enumerate(sources, 1)},
-        **_pictures(data),
+        **_pictures(data, words),
         settings=[(name, json.dumps(data.settings[name], default=str)) for name in sorted(data.settings)],
         coverage=_rows(data.coverage),
-        items=_items,
-        words=lambda value: ", ".join(map(str, _items(value))) or words("none observed"),
-        bytes=lambda count: nothing if count is None else format_bytes(count),
-        time=lambda moment: nothing if moment is None else format_time(moment, data.timezone),
-        p=lambda value: None if value is None else format_p(value).removeprefix("p = "),
+        **_cells(data.timezone, words),
     )
+
+
+def _cells(zone: str, words: Words) -> dict[str, Callable[[Any], Any]]:
+    """What the template writes values with, by its names there."""
+    nothing = words("not observed")
+    return {
+        "words": lambda value: ", ".join(map(str, _items(value))) or words("none observed"),
+        "bytes": lambda count: nothing if count is None else format_bytes(count),
+        "time": lambda moment: nothing if moment is None else format_time(moment, zone),
+        "p": lambda value: None if value is None else format_p(value).removeprefix("p = "),
+    }
 
 
 def _range(start: datetime | None, end: datetime | None, zone: str, words: Words) -> str:
@@ -127,16 +141,16 @@ def _range(start: datetime | None, end: datetime | None, zone: str, words: Words
     return words("{first} to {last} ({zone})", first=first, last=last, zone=zone_name(zone, start))
 
 
-def _pictures(data: ReportData) -> dict[str, Any]:
+def _pictures(data: ReportData, words: Words) -> dict[str, Any]:
     """Charts, rasters, heat map and timeline, as images, by their names in the template."""
     import pandas as pd
 
     spikes, beacons = (pd.DataFrame([dict(r) for r in rows], dtype=object) for rows in (data.spikes, data.beacons))
-    timeline = draw_timeline(data.graph, spikes=spikes, beacons=beacons)
+    timeline = draw_timeline(data.graph, spikes=spikes, beacons=beacons, language=words.language)
     return {
         "charts": [(caption, _image(picture)) for caption, picture in data.charts],
         "rasters": [(caption, _image(picture)) for caption, picture in data.rasters],
-        "heatmap": _image(draw_heatmap(data.graph).render("svg").decode()),
+        "heatmap": _image(draw_heatmap(data.graph, language=words.language).render("svg").decode()),
         "timeline": _image(timeline.render("svg").decode()),
     }
 
@@ -153,6 +167,14 @@ def _items(value: object) -> list[object]:
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _weightiest(reasons: object) -> tuple[list[str], list[str]]:
+    """The reasons that weigh most, for or against, and the others; both in the order of their weight."""
+    told = [str(reason) for reason in _items(reasons)]
+    weights = {reason: abs(float(found[1])) for reason in told if (found := WEIGHT.search(reason))}
+    told.sort(key=lambda reason: -weights.get(reason, 0.0))
+    return told[:_FIRST_REASONS], told[_FIRST_REASONS:]
 
 
 def _strongest(rows: list[Row], most: int = _MOST) -> list[Row]:

@@ -10,23 +10,24 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from forensics.drawing.style import format_bytes, format_time
-from forensics.report.words import ENGLISH
+from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from networkx import MultiDiGraph
 
-    from forensics.report.words import Words
+    from forensics.words import Words
 
-__all__ = ["clocks_told", "pivot_told", "statement_of", "summary_of"]
+__all__ = ["WEIGHT", "clocks_told", "pivot_told", "statement_of", "summary_of"]
 
 Row = Mapping[str, Any]
 
 REASONS = 3
 """How many reasons of a candidate the summary tells."""
 
-_WEIGHT = re.compile(r"\(([+-][0-9.]+)\)$")
+WEIGHT = re.compile(r"\(([+-][0-9.]+)\)$")
+"""The weight of a candidate's reason, at its end."""
 
 
 def statement_of(graph: MultiDiGraph[str], words: Words) -> str:
@@ -52,7 +53,7 @@ def summary_of(
     zone
         IANA name of the zone in which times are told.
     words
-        The language. In English, reasons stand as the detectors give them; in others, what the columns say.
+        The language. In English, spikes stand as the detectors give them; in others, as their columns say.
 
     Returns
     -------
@@ -65,7 +66,10 @@ def summary_of(
         text = [f"{statement.capitalize()}."]
         text += [f"{chain['reason']}: {' -> '.join(chain['hops'])}." for chain in chains]
         text += [f"{row['reason']}." for row in spikes]
-        text += [f"{_kind(graph, row['dst'])} no. {row['rank']}: {_named(row)}; {_strongest(row)}." for row in relays]
+        text += [
+            f"{_kind(graph, row['dst'])} no. {row['rank']}: {_named(row)}; {'; '.join(_strongest(row))}."
+            for row in relays
+        ]
         return text
     return [
         statement,
@@ -83,7 +87,7 @@ def clocks_told(rows: Sequence[Row], words: Words) -> list[str]:
     rows
         Rows of `forensics.find_clock_offsets`.
     words
-        The language. Notes on drifts, settings and zones stand as they are in the table.
+        The language.
     """
     text = []
     for row in rows:
@@ -92,7 +96,7 @@ def clocks_told(rows: Sequence[Row], words: Words) -> list[str]:
             told = "{source}: its clock was taken to be right, and others were compared with it."
             text.append(words(told, source=source))
         elif reference is not None:
-            note = f" ({row['note']})" if row["note"] else ""
+            note = f" ({words.told(row['note'])})" if row["note"] else ""
             told = "{source}: its clock differs by {offset:+,.3f} s from that of {reference}{note}."
             differs = words(told, source=source, reference=reference, note=note, offset=row["offset"])
             told = "Events that agree: {matches:,}; half of them lie within {spread:.3f} s."
@@ -124,11 +128,11 @@ def _named(row: Row) -> str:
     return f"{row['dst']} ({row['names']})" if row["names"] else str(row["dst"])
 
 
-def _strongest(row: Row) -> str:
+def _strongest(row: Row) -> list[str]:
     """Return the reasons that weigh most for a candidate; the list of relays has all of them."""
-    reasons = [(float(found[1]), text) for text in row["reasons"].split("; ") if (found := _WEIGHT.search(text))]
+    reasons = [(float(found[1]), text) for text in row["reasons"].split("; ") if (found := WEIGHT.search(text))]
     chosen = sorted(reasons, key=lambda reason: -reason[0])[:REASONS]
-    return "; ".join(text for _, text in chosen) or str(row["reasons"])
+    return [text for _, text in chosen] or [str(row["reasons"])]
 
 
 def _chain(chain: Row, words: Words) -> str:
@@ -144,5 +148,6 @@ def _spike(row: Row, zone: str, words: Words) -> str:
 
 
 def _relay(graph: MultiDiGraph[str], row: Row, words: Words) -> str:
-    told = f"{_kind(graph, row['dst'])} no. {{rank}}: {{server}}. Terminals: {{terminals}}."
-    return words(told, rank=row["rank"], server=_named(row), terminals=row["terminals"])
+    told = f"{_kind(graph, row['dst'])} no. {{rank}}: {{server}}. Terminals: {{terminals}}. Main reasons: {{reasons}}."
+    reasons = words.joint.join(map(words.told, _strongest(row)))
+    return words(told, rank=row["rank"], server=_named(row), terminals=row["terminals"], reasons=reasons)

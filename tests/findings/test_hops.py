@@ -250,6 +250,18 @@ def test_findings_are_written_on_nodes_and_edges(build: Callable[..., nx.MultiDi
     assert graph.edges["10.0.0.3", RELAY, "observed"]["spike_bytes"] == 5_000_000
 
 
+def test_every_role_has_its_reason(build: Callable[..., nx.MultiDiGraph[str]]) -> None:
+    """Of a terminal and the end of a chain as well as of a relay; nothing says that the end is a relay."""
+    graph = build(chains=[chain()], listed=(RELAY,))
+    reasons = {node: data["reasons"] for node, data in graph.nodes(data=True) if data["role"] != "other"}
+
+    assert all(reasons.values())
+    assert graph.nodes[SECOND_RELAY]["role"] == "upstream"
+    assert reasons[SECOND_RELAY] == [
+        f"traffic went on to it from {RELAY}; no record shows what it did with it: another relay, or the operators' own"
+    ]
+
+
 def test_a_listed_server_without_links_is_no_node(build: Callable[..., nx.MultiDiGraph[str]]) -> None:
     """A ranked server that no record of the case links to anybody is not invented."""
     assert "192.0.2.99" not in build(listed=(RELAY, "192.0.2.99"))
