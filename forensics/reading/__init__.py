@@ -26,7 +26,6 @@ from forensics.reading.opening import open_expanded, open_seekable, opened, sha2
 from forensics.reading.options import ReadOptions, TableLike
 from forensics.reading.progress import progress_bar
 from forensics.reading.sets import ordered, vantage_of
-from forensics.reading.spread import spread_over_minutes
 from forensics.reading.streams import ExpandedStream, Limits, RawStream
 from forensics.reading.tallies import Sink, Tally
 from forensics.schema import EXCHANGES
@@ -235,6 +234,8 @@ def _batches(
                 batch = copies.left(batch)  # noqa: PLW2901
             yield table, batch
             if table == EXCHANGES.name or (table == "flows" and not fmt.EXACT_VOLUMES):
+                from forensics.reading.spread import spread_over_minutes  # compiled; captures need none of it
+
                 yield from (("volumes", volumes) for volumes in spread_over_minutes(batch))
     except EvidenceError:
         raise
