@@ -119,7 +119,7 @@ def _thresholds() -> Settings:
             for key, value in options.items()
             if value not in (inspect.Parameter.empty, None, ())
         }
-    return told
+    return {name: options for name, options in told.items() if options}
 
 
 def settings_hash(settings: Settings) -> str:
