@@ -7,13 +7,11 @@ Example::
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, TypedDict
 
@@ -24,9 +22,11 @@ from rich.console import Console
 from forensics import __version__
 from forensics.errors import CaseError, ForensicsError
 from forensics.escaping import terminal_safe
+from forensics.exports import suffix_of, write_graph
 from forensics.flow_files import write_flows
 from forensics.investigation import Investigation, investigate
 from forensics.opening import open_case, read
+from forensics.samples import sample_evidence, sample_folder
 
 __all__ = ["app", "main"]
 
@@ -174,6 +174,45 @@ def investigate_command(
         _tell(found, out, found.write(out, language=language, defang=defang, pdf=pdf))
 
 
+@app.command("graph")
+def graph_command(
+    evidence: Annotated[list[str] | None, typer.Argument(help="Captures and logs; none where --case has all.")] = None,
+    *,
+    output: Annotated[Path, typer.Option("--output", help="The file to write; the end of its name chooses the kind.")],
+    case: Annotated[Path | None, typer.Option("--case", help="A kept case; evidence is added to it.")] = None,
+    timezone: Zone = None,
+    year: Year = None,
+    logformat: Logformat = None,
+    encoding: Encoding = None,
+    trusted_proxy: TrustedProxies = None,
+    table: TableFile = None,
+    indicators: Indicators = None,
+    asserted: Asserted = None,
+    geoip: GeoIP = None,
+) -> None:
+    """Write the hop graph for other programs.
+
+    The name ends with .graphml, .gexf, .cyjs, .dot, .json, .csv, .stix.json or .case.jsonld.
+
+    Example: forensics graph gateway/ --output hops.stix.json --timezone Asia/Tokyo
+    """
+    try:
+        suffix_of(output)  # before the work, not behind it
+    except ValueError as error:
+        raise CaseError(str(error)) from error
+    told = _told(timezone, year, logformat, encoding, proxies=trusted_proxy, table=table)
+    if case is None and evidence:
+        opened = read(*evidence, **told)
+    elif case is not None and (evidence or case.is_dir()):
+        opened = open_case(case, timezone=timezone)
+        opened = opened.add(*evidence, **told) if evidence else opened
+    else:
+        raise CaseError("nothing to read: name evidence, or a kept case with --case")
+    found = investigate(opened, indicators=indicators or (), asserted=asserted, geoip=geoip or ())
+    for path in write_graph(found.graph, output):
+        _say(f"Written: {path}")
+
+
 @app.command("flows")
 def flows_command(
     evidence: Evidence,
@@ -287,46 +326,6 @@ def demo_command(
         _say(f"Investigating the sample {name!r} ...")
         found = investigate(read(*sample_evidence(samples / name), timezone=zone, title=title))
         _tell(found, out / name, found.write(out / name))
-
-
-def sample_folder() -> Path:
-    """Return the folder of the samples: beside the package in a checkout, inside it where it is installed.
-
-    Returns
-    -------
-    pathlib.Path
-        A folder with ``lab`` and ``campaign`` in it.
-
-    Raises
-    ------
-    CaseError
-        There are none.
-    """
-    package = Path(str(resources.files("forensics")))
-    places = (package.parent / "sample_pcaps", package / "_samples")
-    for place in places:
-        if (place / "lab").is_dir():
-            return place
-    raise CaseError(f"the samples are neither in {places[0]} nor in {places[1]}: install the library anew")
-
-
-def sample_evidence(folder: Path) -> list[Path]:
-    """Return the evidence of a sample: the captures and logs that its truth lists.
-
-    The truth itself, the README and the programs that made the sample lie beside them and are no evidence.
-
-    Parameters
-    ----------
-    folder
-        A sample's folder.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The files, in the order of the list.
-    """
-    truth = json.loads((folder / "truth.json").read_text("utf-8"))
-    return [folder / entry["file"] for entry in (*truth["captures"], *truth["logs"])]
 
 
 def _tell(found: Investigation, out: Path, report: Path) -> None:

@@ -335,7 +335,7 @@ def _assumptions(case: Case, roles: Roles, clocks: Clocks, words: Words) -> list
         text.append(words(told, proxy=via, known=known))
     told = "{address} was taken for a gateway that speaks for several terminals."
     text += [words(told, address=address) for address in sorted(roles.gateways)]
-    told = "Thresholds are those of the settings. Of a detector's findings with q-values, the share max_q may be false."
+    told = "Thresholds stand in the settings. Of a detector's findings with q-values, the share max_q may be false."
     text.append(words(told))
     read = {row["source"] for row in rows if row["format"]}
     text += clocks_told([row for row in clocks.rows() if row["source"] in read], words)

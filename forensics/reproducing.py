@@ -27,7 +27,7 @@ from forensics.relays import rank_relays
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from forensics.case import Case
 
@@ -110,16 +110,17 @@ def settings_of(case: Case, given: Given) -> Settings:
 
 def _thresholds() -> Settings:
     """Return the options with which everything is looked for; none of them can be set for a report."""
-    looking = {name: detector.detect for name, detector in all_detectors().items()}
+    looking: dict[str, Callable[..., Any]] = {name: detector.detect for name, detector in all_detectors().items()}
+    looking |= {"rank_relays": rank_relays, "build_hop_graph": build_hop_graph}
     told: Settings = {}
-    for name, function in {**looking, "rank_relays": rank_relays, "build_hop_graph": build_hop_graph}.items():
+    for name, function in looking.items():
         options = {key: one.default for key, one in inspect.signature(function).parameters.items()}
         told[name] = {
             key: value.total_seconds() if isinstance(value, timedelta) else value
             for key, value in options.items()
             if value not in (inspect.Parameter.empty, None, ())
         }
-    return told
+    return {name: options for name, options in told.items() if options}
 
 
 def settings_hash(settings: Settings) -> str:

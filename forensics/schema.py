@@ -288,10 +288,7 @@ SOURCES = Table(
         Column("timezone", TEXT, "Time zone assumed for times that carry none.", "all times carry their zone"),
         Column("encoding", TEXT, "Encoding of its text.", "UTF-8, or no text"),
         Column(
-            "clock_offset",
-            pa.float64(),
-            "Clock of this source minus the reference clock. [s]",
-            "always: offsets follow from all files together, see `find_clock_offsets` and the report",
+            "clock_offset", pa.float64(), "Clock minus the reference clock. [s]", "always; `find_clock_offsets` has it"
         ),
         Column("error", TEXT, "Why reading stopped before the end of the file.", "it was read to its end"),
         Column(

@@ -71,6 +71,7 @@ def test_clocks_are_found(case: Case, truth: Any) -> None:  # noqa: ANN401 - pla
     The terminal's capture and the proxy's log share requests, the proxy's log and the sensor's URLs and names.
     """
     offsets = clock_offsets(case)
+    assert {row["clock_offset"] for row in case.sources.to_arrow().to_pylist()} == {None}  # the case is what was read
 
     assert set(offsets) == {row["source"] for row in case.sources.to_arrow().to_pylist()}
     planted = {entry["file"].rpartition("/")[2]: entry["clock_offset_s"] for entry in truth["captures"]}

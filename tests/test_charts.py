@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ import forensics as fx
 from forensics.drawing import canvas, glyphs, heatmap, raster, timeline
 from forensics.drawing.frames import time_ticks
 from forensics.drawing.scene import FONTS, Outline, Scene, Text
+from forensics.words import words_of
 
 if TYPE_CHECKING:
     Graph = nx.MultiDiGraph[str]
@@ -138,7 +140,7 @@ def test_the_timeline_shows_each_relay_with_what_was_found() -> None:
 
     assert told[1] == "2015-05-08 09:00 to 2015-05-09 10:00 (Asia/Tokyo, UTC+09:00)"
     assert {"time (Asia/Tokyo, UTC+09:00)", "1. 198.51.100.0", "海運.example", "2. 198.51.100.1"} <= set(told)
-    assert marks <= set(told)
+    assert marks | {"→ 198.51.100.1"} <= set(told)
     assert not marks & set(bare)
     assert "from first to last contact" in bare
     assert (
@@ -152,6 +154,15 @@ def test_the_timeline_has_the_first_thirty_relays() -> None:
 
     assert "4 further relays or candidates are not shown" in told
     assert sum(text.partition(". ")[2].startswith("198.51.100.") for text in told) == 30
+
+
+def test_charts_are_told_in_japanese() -> None:
+    """Headings, legends and axes; addresses and names stay as they are."""
+    japanese = words_of("ja")
+    told = texts(timeline.draw_scene(office(), [], [], japanese)) + texts(heatmap.draw_scene(office(60, 30), japanese))
+
+    assert {"最初から最後の通信まで", "1. 198.51.100.0", "海運.example"} <= set(told)
+    assert not [text for text in told if re.search(r"[a-z]{2,} [a-z]{2,}", text)]
 
 
 def test_one_moment_is_a_timeline_too() -> None:

@@ -108,6 +108,25 @@ def test_a_kept_case_is_not_read_anew(
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
 
+def test_the_graph_for_other_programs(run: Callable[..., tuple[int, str, str]], log: Path, tmp_path: Path) -> None:
+    """From evidence and from the kept case alone the same file; what cannot be done is one message, before any work."""
+    first, again, kept = tmp_path / "a.stix.json", tmp_path / "b.stix.json", str(tmp_path / "kept.case")
+
+    assert run("graph", str(log), "--output", str(first), "--case", kept, "--timezone", "UTC")[0] == 0
+    code, told, _ = run("graph", "--case", kept, "--output", str(again), "--timezone", "UTC")
+    assert (code, told) == (0, f"Written: {again}\n")
+    assert first.read_bytes() == again.read_bytes()
+    assert json.loads(first.read_text("utf-8"))["type"] == "bundle"
+    for options, message in (
+        (["--case", kept, "--output", "hops.xlsx"], "no kind of graph file has this suffix"),
+        (["--output", "hops.json"], "nothing to read"),
+        (["--case", str(tmp_path / "none"), "--output", "hops.json"], "nothing to read"),
+    ):
+        code, _, error = run("graph", *options)
+        assert code == 2
+        assert message in error
+
+
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_flows_into_a_file(run: Callable[..., tuple[int, str, str]], log: Path, tmp_path: Path, form: str) -> None:
     """`flows` writes one row per flow under the schema's names, in each form."""

@@ -113,9 +113,8 @@ def _same(found: object, planted: object) -> bool:
 def test_what_it_says_can_be_told_in_japanese(name: str, sample: Sample) -> None:
     """Every part of its reasons, and why something was not tested; what an analyst's list says stays as it is."""
     told, options = words_of("ja").told, options_of(name)
-    found, coverage = (
-        ask(sample(name, "loud"), **options) for ask in (all_detectors()[name].detect, all_detectors()[name].coverage)
-    )
+    found = all_detectors()[name].detect(sample(name, "loud"), **options)
+    coverage = all_detectors()[name].coverage(sample(name, "loud"), **options)
     for text in (*found["reason"], *filter(None, [coverage.why])):
         parts = zip(text.split("; "), told(text).split("。"), strict=True)
         assert [part for part, said in parts if part == said] == [], text

@@ -255,6 +255,18 @@ def test_missing_reasons_and_names_are_said() -> None:
     assert "<td>12</td>" in page
 
 
+def test_the_weightiest_reasons_stand_first_and_the_others_fold() -> None:
+    """Five for or against are seen at once; a paper shows all of them."""
+    reasons = [f"reason {n} ({weight:+.1f})" for n, weight in enumerate((0.1, -3.0, 2.0, 0.2, 1.0, -0.3, 0.4))]
+    page = render_report(data(relays=[dict(data().relays[0]) | {"reasons": "; ".join(reasons)}]))
+    first, folded = page.partition("<tbody>")[2].split("<details>", 1)
+
+    assert [int(n) for n in re.findall(r"reason (\d)", first.rpartition("<ul>")[2])] == [1, 2, 4, 6, 5]
+    assert [int(n) for n in re.findall(r"reason (\d)", folded.partition("</details>")[0])] == [3, 0]
+    assert "Further reasons, of less weight: 2" in page
+    assert "details::details-content { content-visibility: visible" in page.partition("@media print")[2]
+
+
 @pytest.mark.parametrize("value", [None, float("nan"), np.float64("nan"), pd.NaT, pd.NA, np.datetime64("NaT")])
 def test_every_kind_of_missing_value_is_none(value: object) -> None:
     """However a data frame says *missing*, the report reads None."""

@@ -123,6 +123,8 @@ def test_settings_name_what_was_told_and_the_lists(evidence: Path) -> None:
     limits = {"max_expanded": 2 << 40, "max_ratio": 10.0}
     assert one["reading"] == [{"sources": ["gate's log.log"], "told": {"limits": limits, "timezone": "UTC"}}]
     assert f"case.add(\"gate's log.log\", limits=fx.Limits(**{limits}), timezone='UTC')" in again(one, ReportForm())
+    assert one["thresholds"]["beacons"]["max_q"] == 0.001
+    assert one["thresholds"]["build_hop_graph"] == {"shared_by": 3}
     sha256 = hashlib.sha256(listed.read_bytes()).hexdigest()
     assert two["lists"] == [{"option": "indicators", "file": "list.csv", "sha256": sha256}]
     assert settings_hash(one) != settings_hash(two)

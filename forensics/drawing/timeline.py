@@ -6,7 +6,7 @@ Example: ``draw_scene(graph, spikes, beacons)`` is the chart of a hop graph and 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ _WIDE = 620.0  # of the axis [pt]
 _LONGEST = 30
 _GRID, _BAR, _BEACON = "#e0e0e0", "#b9c6d2", "#5b4a00"
 _LEAST = 2.0  # a moment is drawn as wide as this [pt]
+_TO = "\N{RIGHTWARDS ARROW}"
 _INSTANT = timedelta(minutes=1)
 _KINDS = {
     "contact": "from first to last contact",
@@ -189,13 +190,28 @@ def _row(told: Told, node: str, y: float) -> Iterator[tuple[str, list[Item]]]:
     for start, end in told.beacons.get(node, ()):
         x, width = axis.span(start, end)
         yield "beacon", [line((x, y), (x + width, y), _BEACON, 2.2, (2.0, 2.0))]
-    for _, _, edge in told.graph.out_edges(node, data=True):
-        if edge.get("tier") == "matched" and edge.get("start") is not None:
-            x, width = axis.span(edge["start"], edge["end"])
-            yield "matched", [line((x, y + 10), (x + width, y + 10), MATCHED, 2.4), *marks.rings(x, y + 10)]
+    yield from (("matched", items) for items in _ways_on(told, node, y + 10))
     for start, end in told.spikes.get(node, ()):
         x, width = axis.span(start, end)
         yield "spike", [line((x, y - 7), (x + width, y - 7), SPIKE, 2.0), *marks.flag(x, y - 16)]
+
+
+def _ways_on(told: Told, node: str, y: float) -> Iterator[list[Item]]:
+    """The matched edges of a relay, and to whom they lead."""
+    axis, ends, heads = told.axis, [], []
+    for _, head, edge in sorted(told.graph.out_edges(node, data=True), key=lambda edge: edge[1]):
+        if edge.get("tier") == "matched" and edge.get("start") is not None:
+            x, width = axis.span(edge["start"], edge["end"])
+            first, last = (format_time(edge[key], told.zone) for key in ("start", "end"))
+            hint = f"{seen(node)} {_TO} {seen(head)} | {first} to {last}"
+            yield [replace(line((x, y), (x + width, y), MATCHED, 2.4), hint=hint), *marks.rings(x, y)]
+            ends += [x, x + width]
+            heads.append(seen(head))
+    if heads:
+        text = shorten(f"{_TO} {', '.join(heads)}", 2 * _LONGEST)
+        fits = max(ends) + text_width(text, SMALL) < axis.left + _WIDE + MARGIN
+        x = max(ends) + 4 if fits else min(ends) - 4
+        yield [Text(x, y + 3, text, SMALL, colour=MATCHED, anchor="start" if fits else "end")]
 
 
 def _legend(shown: set[str], y: float, say: Callable[[str], str]) -> Iterator[Item]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from networkx import MultiDiGraph
 
-__all__ = ["Kind", "all_kinds", "write_graph"]
+__all__ = ["Kind", "all_kinds", "suffix_of", "write_graph"]
 
 
 class Kind(Protocol):
@@ -46,6 +46,26 @@ def all_kinds() -> dict[str, Kind]:
     names = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
     kinds = (cast("Kind", importlib.import_module(f"{__name__}.{name}")) for name in names)
     return {kind.SUFFIX: kind for kind in sorted(kinds, key=lambda kind: kind.SUFFIX)}
+
+
+def suffix_of(path: str | PathLike[str]) -> str:
+    """Return the end of a file's name that says which kind of graph file it is.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        The name ends with no such suffix; the message lists them.
+    """
+    name = Path(path).name
+    fitting = [suffix for suffix in all_kinds() if name.lower().endswith(suffix)]
+    if not fitting:
+        raise ValueError(f"{name}: no kind of graph file has this suffix; choose one of {', '.join(all_kinds())}")
+    return max(fitting, key=len)
 
 
 def write_graph(graph: MultiDiGraph[str], path: str | PathLike[str]) -> list[Path]:
@@ -80,12 +100,7 @@ def write_graph(graph: MultiDiGraph[str], path: str | PathLike[str]) -> list[Pat
     >>> write_graph(graph, "hops.csv")  # doctest: +SKIP
     [PosixPath('hops.edges.csv'), PosixPath('hops.nodes.csv')]
     """
-    target = Path(path)
-    fitting = [suffix for suffix in all_kinds() if target.name.lower().endswith(suffix)]
-    if not fitting:
-        choices = ", ".join(all_kinds())
-        raise ValueError(f"{target.name}: no kind of graph file has this suffix; choose one of {choices}")
-    suffix = max(fitting, key=len)
+    target, suffix = Path(path), suffix_of(path)
     stem = target.name[: -len(suffix)]
     written = []
     for ending, content in sorted(all_kinds()[suffix].render(graph).items()):
