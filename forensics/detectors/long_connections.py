@@ -110,11 +110,10 @@ def detect(case: Case, *, least: timedelta = LEAST, max_q: float = 0.01) -> pd.D
     """
     if least <= timedelta(0) or not 0 < max_q < 1:
         raise ValueError("least > 0 and 0 < max_q < 1 are needed")
-    office = office_of(case)
-    rows, tested = _longest(case, least)
+    rows, ports, tested = _longest(case, least)
     if not rows:
         return findings_frame(case, [])
-    baselines = _Baselines(case, office, sorted({row["server"] for row in rows}))
+    baselines = _Baselines(case, sorted({row["server"] for row in rows}), ports)
     rows = [row | baselines.told(row) for row in rows]
     from scipy import stats
 
@@ -140,18 +139,19 @@ def coverage(case: Case) -> Coverage:
     case
         The case.
     """
-    _, tested = _longest(case, LEAST)
+    _, _, tested = _longest(case, LEAST)
     known = case.sql(REFUSED, **office_of(case)).to_arrow().to_pylist()[0]
     why = f"{known['refused']:,} flows in {known['files']:,} files have no duration" if known["refused"] else ""
     return Coverage("long_connections", tested, 0, why, "pairs of terminal and server's port", known["refused"])
 
 
 @remembered
-def _longest(case: Case, least: timedelta) -> tuple[list[dict[str, Any]], int]:
-    """Return the longest connection of each pair that has a long one, and how many pairs there are."""
+def _longest(case: Case, least: timedelta) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    """Return the longest connection of each pair that has a long one, a histogram by port, and the number of pairs."""
     options = pa.table({"least_us": [least // timedelta(microseconds=1)]})
     rows = case.sql(query_text("long_connections"), options=options, **office_of(case)).to_arrow().to_pylist()
-    return rows[1:], rows[0]["tested"]
+    longest, ports = ([row for row in rows[1:] if (row["src"] is None) == by_port] for by_port in (False, True))
+    return longest, ports, rows[0]["tested"]
 
 
 class _Baselines:
@@ -161,22 +161,21 @@ class _Baselines:
     ----------
     case
         The case.
-    office
-        Its terminals and outside servers.
     servers
         The servers in question.
+    ports
+        The histogram by port.
     """
 
-    def __init__(self, case: Case, office: dict[str, pa.Table], servers: list[str]) -> None:
+    def __init__(self, case: Case, servers: list[str], ports: list[dict[str, Any]]) -> None:
         self._by_server: dict[tuple[object, ...], list[dict[str, Any]]] = {}
         self._by_port: dict[tuple[object, ...], list[tuple[int, int]]] = {}
         wanted = pa.table({"server": pa.array(servers, pa.string())})
-        for row in case.sql(query_text("durations"), wanted=wanted, **office).to_arrow().to_pylist():
-            key = (row["port"], row["proto"])
-            if row["server"] is None:
-                self._by_port.setdefault(key, []).append((row["place"], row["n"]))
-            else:
-                self._by_server.setdefault((row["server"], *key), []).append(row)
+        for row in ports:
+            self._by_port.setdefault((row["port"], row["proto"]), []).append((row["place"], row["n"]))
+        terminals = office_of(case)["terminals"]
+        for row in case.sql(query_text("durations"), wanted=wanted, terminals=terminals).to_arrow().to_pylist():
+            self._by_server.setdefault((row["server"], row["port"], row["proto"]), []).append(row)
 
     def told(self, row: dict[str, Any]) -> dict[str, object]:
         """Return how many connections a terminal had with the port of a server, and the server's name."""

@@ -1,7 +1,9 @@
 -- The longest connection of each terminal with each port of a server, where it is long enough to matter. One more row,
--- the first, counts all such pairs, however short their connections are: `tested`.
+-- the first, counts all such pairs, however short their connections are: `tested`. The last rows, without src, are a
+-- histogram by port: how many connections last how long, on the scale ln(1 + s) in steps of 1/4.
 WITH met AS (
-    SELECT c.src, c.server, c.port, c.proto, c.lasted, c.start, c."end", c.pieces
+    SELECT
+        c.src, c.server, c.port, c.proto, c.lasted, c.start, c."end", c.pieces, t.number AS terminal, o.number AS host
     FROM connections c
     JOIN terminals t ON c.src = t.src
     JOIN outside o ON c.server = o.server
@@ -20,14 +22,24 @@ longest AS (
 SELECT
     count(*) AS tested, CAST(NULL AS STRING) AS src, CAST(NULL AS STRING) AS server, CAST(NULL AS INT) AS port,
     CAST(NULL AS STRING) AS proto, CAST(NULL AS BIGINT) AS lasted, CAST(NULL AS BIGINT) AS long_ones,
-    CAST(NULL AS TIMESTAMP) AS start, CAST(NULL AS TIMESTAMP) AS "end", CAST(NULL AS BIGINT) AS pieces
-FROM (SELECT DISTINCT src, server, port, proto FROM met) m
+    CAST(NULL AS TIMESTAMP) AS start, CAST(NULL AS TIMESTAMP) AS "end", CAST(NULL AS BIGINT) AS pieces,
+    CAST(NULL AS BIGINT) AS place, CAST(NULL AS BIGINT) AS n
+FROM (SELECT DISTINCT terminal, host, port, proto FROM met) m
 UNION ALL
 SELECT
     CAST(NULL AS BIGINT) AS tested, k.src, k.server, k.port, k.proto, k.lasted, k.long_ones,
-    min(l.start) AS start, min(l."end") AS "end", max(l.pieces) AS pieces
+    min(l.start) AS start, min(l."end") AS "end", max(l.pieces) AS pieces,
+    CAST(NULL AS BIGINT) AS place, CAST(NULL AS BIGINT) AS n
 FROM longest k
 JOIN lasting l ON l.src = k.src AND l.server = k.server AND l.proto IS NOT DISTINCT FROM k.proto
     AND l.port IS NOT DISTINCT FROM k.port AND l.lasted = k.lasted
 GROUP BY k.src, k.server, k.port, k.proto, k.lasted, k.long_ones
-ORDER BY tested NULLS LAST, src NULLS LAST, server NULLS LAST, port NULLS LAST, proto NULLS LAST
+UNION ALL
+SELECT
+    CAST(NULL AS BIGINT) AS tested, CAST(NULL AS STRING) AS src, CAST(NULL AS STRING) AS server, port, proto,
+    CAST(NULL AS BIGINT) AS lasted, CAST(NULL AS BIGINT) AS long_ones, CAST(NULL AS TIMESTAMP) AS start,
+    CAST(NULL AS TIMESTAMP) AS "end", CAST(NULL AS BIGINT) AS pieces, place, count(*) AS n
+FROM (SELECT port, proto, CAST(floor(4 * ln(1 + lasted / 1000000)) AS BIGINT) AS place FROM met) h
+GROUP BY port, proto, place
+ORDER BY
+    tested NULLS LAST, src NULLS LAST, server NULLS LAST, port NULLS LAST, proto NULLS LAST, place NULLS LAST

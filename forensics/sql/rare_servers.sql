@@ -9,26 +9,25 @@ WITH known AS (
 ),
 seen AS (
     SELECT
-        src, server, name, CAST(floor(unix_micros(start) / 900000000) AS BIGINT) AS quarter,
-        min(start) AS start, max("end") AS "end", count(*) AS contacts
-    FROM contacts
-    GROUP BY 1, 2, 3, 4
+        c.src, c.server, c.name, q.day, min(c.start) AS start, max(c."end") AS "end", count(*) AS contacts
+    FROM contacts c
+    JOIN terminals t ON c.src = t.src
+    JOIN outside o ON c.server = o.server
+    JOIN quarters q ON CAST(floor(unix_micros(c.start) / 900000000) AS BIGINT) = q.quarter
+    GROUP BY c.src, c.server, c.name, q.day
 ),
 met AS (
     SELECT
         c.src AS src,
         coalesce(c.name, k.name, c.server) AS asked,
-        q.day AS day,
+        c.day AS day,
         min(c.server) AS server,
         min(c.start) AS start,
         max(c."end") AS "end",
         sum(CAST(c.contacts AS DOUBLE)) AS contacts
     FROM seen c
-    JOIN terminals t ON c.src = t.src
-    JOIN outside o ON c.server = o.server
-    JOIN quarters q ON c.quarter = q.quarter
     LEFT JOIN known k ON c.server = k.address
-    GROUP BY c.src, coalesce(c.name, k.name, c.server), q.day
+    GROUP BY c.src, coalesce(c.name, k.name, c.server), c.day
 ),
 servers AS (
     SELECT
@@ -50,6 +49,12 @@ rare AS (
     CROSS JOIN options o
     WHERE s.terminals <= o.most_terminals
 ),
+often AS (
+    SELECT s.asked, s.first_day
+    FROM rare s
+    CROSS JOIN options o
+    WHERE s.days >= o.least_days
+),
 -- The days of each terminal, one bit each, fifty to a number: days of many terminals together are one bit_or of few rows.
 active AS (
     SELECT src, span, bit_or(CAST(floor(pow(2, day - 50 * span)) AS BIGINT)) AS days
@@ -58,11 +63,9 @@ active AS (
 ),
 together AS (
     SELECT r.asked, a.span, bit_or(a.days) AS days, max(r.first_day) - 50 * a.span AS earlier
-    FROM rare r
-    CROSS JOIN options o
-    JOIN (SELECT DISTINCT asked, src FROM met) m ON m.asked = r.asked
+    FROM often r
+    JOIN (SELECT DISTINCT m.asked, m.src FROM met m JOIN often q ON m.asked = q.asked) m ON m.asked = r.asked
     JOIN active a ON a.src = m.src
-    WHERE r.days >= o.least_days
     GROUP BY r.asked, a.span
 ),
 chances AS (
