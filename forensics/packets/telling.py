@@ -105,6 +105,6 @@ class Teller:
             for batch in pa.Table.from_batches(batches).combine_chunks().to_batches(BATCH_ROWS):
                 yield table, batch
 
-    def fail(self, kind: str) -> None:
-        """Count a message that could not be read."""
-        self.failures[kind] = self.failures.get(kind, 0) + 1
+    def fail(self, kind: str, count: int = 1) -> None:
+        """Count messages that could not be read."""
+        self.failures[kind] = self.failures.get(kind, 0) + count
