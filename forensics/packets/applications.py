@@ -164,6 +164,11 @@ class Applications:
         seen = columns[layout.P_TIME], columns[layout.P_NUMBER]
         self._certificates.tell_one(self._teller, conversation, seen, columns[layout.P_SIDE], shown.der)
 
+    def told(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield rows that were collected, once they are many."""
+        if self._teller.full:
+            yield from self._teller.tell_held()
+
     def finish(self, closed: Longs, streams: Longs, addresses: Longs) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Read what closed flows left unfinished, as far as it goes; call it before their rows are made.
 
