@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from forensics.adding import add_file
 from forensics.apart import add_apart
 from forensics.cuts import MOST_PACKETS, export_packets, find_cuts, read_packets
-from forensics.engines import VIEWS, engine_of, keeping, query_text
+from forensics.engines import VIEWS, engine_of, keeping
 from forensics.errors import CaseError, EvidenceError, QueryError
 from forensics.escaping import markup_safe
 from forensics.reading import (
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from forensics.cuts import Cut
     from forensics.engines import Engine
     from forensics.packets.seek import Packet
     from forensics.reading import TableLike
@@ -93,7 +92,7 @@ class Case:
     def _engine(self) -> Engine:
         """What runs the queries; it begins with the first of them, so that who only adds evidence need not wait."""
         engine = self._chosen or engine_of(None, self._store.folder)
-        self._make_known(engine)
+        self._store.register(engine)
         return engine
 
     @property
@@ -228,7 +227,8 @@ class Case:
             vantage=vantage,
             limits=limits,
         )
-        files = in_order(self._evidence(evidence), options)
+        found = find_evidence(*evidence, beside=companion_names)
+        files = in_order([file for file in found if not self._is_own(file)], options)
         with self._store.adding():
             failed = self._add_files(files, options, progress=progress)
             if tell_silences(self._store, self.sql, self.timezone):
@@ -255,9 +255,6 @@ class Case:
             self._register()  # what was added before an error stays
         return failed
 
-    def _evidence(self, evidence: Sequence[EvidenceLike]) -> list[EvidenceFile]:
-        return [file for file in find_evidence(*evidence, beside=companion_names) if not self._is_own(file)]
-
     def _is_own(self, file: EvidenceFile) -> bool:
         return file.path is not None and self._store.holds(file.path)
 
@@ -268,12 +265,7 @@ class Case:
     def _register(self) -> None:
         """Tell the engine that the tables have changed, where it has begun."""
         if "_engine" in vars(self):
-            self._make_known(self._engine)
-
-    def _make_known(self, engine: Engine) -> None:
-        self._store.register(engine)
-        for name in VIEWS:
-            engine.register_view(name, query_text(name))
+            self._store.register(self._engine)
 
     def packets(self, rows: Rows, *, limit: int = MOST_PACKETS, verify: bool = False) -> list[Packet]:
         """Return the captured packets behind rows, each as it was captured.
@@ -330,7 +322,7 @@ class Case:
         EvidenceError, QueryError
             As `packets`.
         """
-        yield from read_packets(self._cuts(rows), verify=verify)
+        yield from read_packets(find_cuts(self.sql, self._store, self.title, rows), verify=verify)
 
     def export_packets(self, rows: Rows, path: str | os.PathLike[str], *, verify: bool = False) -> int:
         """Write the captured packets behind rows into a pcapng file, for Wireshark or whoever must see them.
@@ -368,10 +360,9 @@ class Case:
         for origin in self._store.origins.values():
             if origin.is_at(target):
                 raise EvidenceError(origin.source, f"is evidence and lies at {target}: name another file")
-        return export_packets(self._cuts(rows), target, selection=selection_text(rows), verify=verify)
-
-    def _cuts(self, rows: Rows) -> Iterator[Cut]:
-        return find_cuts(self.sql, self._store, self.title, rows)
+        return export_packets(
+            find_cuts(self.sql, self._store, self.title, rows), target, selection=selection_text(rows), verify=verify
+        )
 
     def origin(self, source: str) -> Origin:
         """Return what the case knows of an evidence file besides its rows, to look at its packets or lines once more.

@@ -77,8 +77,8 @@ def read(
     """
     names = ", ".join(Path(str(item)).name for item in evidence if isinstance(item, str | os.PathLike))
     store = MemoryStore()
-    runs = engine_of(engine, store.folder)
-    if not runs.local:
+    runs = None if engine is None else engine_of(engine, store.folder)  # DuckDB begins with the first query
+    if runs is not None and not runs.local:
         raise CaseError("a cluster does not see a case in memory: open_case a folder that all of its machines see")
     case = Case(store, title=title or names or "case", timezone=zone_of(timezone or "UTC"), engine=runs)
     return case.add(
@@ -145,5 +145,5 @@ def open_case(
         title=store.settings["title"],
         timezone=zone_of(store.settings["timezone"]),
         log_timezone=store.settings.get("log_timezone"),
-        engine=engine_of(engine, store.folder),
+        engine=None if engine is None else engine_of(engine, store.folder),
     )

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from forensics.engines import query_text
+from forensics.engines import VIEWS, query_text
 from forensics.errors import CaseError
 from forensics.packets.index import INDEX, IndexWriter, PacketIndex
 from forensics.reopen import Origin
@@ -304,7 +304,7 @@ class _DiskPart(StagedRows):
 def register_tables(
     engine: Engine, files: Mapping[str, Sequence[Path]], batches: Mapping[str, Sequence[pa.RecordBatch]]
 ) -> None:
-    """Make tables known to an engine, those of `PARTS` with the rows of exchanges.
+    """Make tables known to an engine, those of `PARTS` with the rows of exchanges, and the views that build on them.
 
     Parameters
     ----------
@@ -322,7 +322,7 @@ def register_tables(
             engine.register_parquet(known, written, rows if rows.num_rows else None)
         else:
             engine.register_arrow(known, rows)
-    for name in PARTS:
+    for name in (*PARTS, *VIEWS):
         engine.register_view(name, query_text(name))
 
 

@@ -13,6 +13,7 @@ A loop that must be the same in both keeps to these rules:
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -35,10 +36,15 @@ def _numba() -> ModuleType | None:
     """Return numba, or None where the loops stay plain Python."""
     if _switched_off():
         return None
+    collects = gc.isenabled()
+    gc.disable()  # what an import makes stays: to look it through for garbage again and again is time lost
     try:
         return importlib.import_module("numba")
     except ImportError:
         return None
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _own_compiler() -> ModuleType | None:

@@ -54,7 +54,7 @@ class _Maker(threading.Thread):
 
 
 def made_ahead(
-    items: Iterator[_Item], depth: int = 2, meanwhile: Callable[[], object] = lambda: None
+    items: Iterator[_Item], depth: int = 3, meanwhile: Callable[[], object] = lambda: None
 ) -> Generator[_Item]:
     """Yield the items of an iterator, which runs in a thread of its own.
 

@@ -73,7 +73,7 @@ class _Head:
     def whole(self) -> bool:
         """Whether all of it is there, or as much as is followed."""
         data = self.stream.data
-        if len(data) >= HEAD_BYTES or self.body >= 0 or self.kind == layout.BEGINS_HTTP2:
+        if len(data) >= HEAD_BYTES or self.body != -1 or self.kind == layout.BEGINS_HTTP2:
             return True
         if self.kind == layout.BEGINS_SSH:
             return b"\n" in data
@@ -164,6 +164,11 @@ class Applications:
         seen = columns[layout.P_TIME], columns[layout.P_NUMBER]
         self._certificates.tell_one(self._teller, conversation, seen, columns[layout.P_SIDE], shown.der)
 
+    def told(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield rows that were collected, once they are many."""
+        if self._teller.full:
+            yield from self._teller.tell_held()
+
     def finish(self, closed: Longs, streams: Longs, addresses: Longs) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Read what closed flows left unfinished, as far as it goes; call it before their rows are made.
 
@@ -184,11 +189,13 @@ class Applications:
         """
         self._lookups.finish(addresses)
         serials = closed[:, layout.F_SERIAL].tolist()
-        over = set(serials)
-        for key in [key for key in self._followed.heads if key[0] in over]:
-            self._tell(key, self._followed.heads.pop(key))
-        for k in [k for k, serial in enumerate(serials) if serial in self._conversations]:
-            self._end_bodies(self._conversations[serials[k]], closed[k], streams)
+        if self._followed.heads:
+            over = set(serials)
+            for key in [key for key in self._followed.heads if key[0] in over]:
+                self._tell(key, self._followed.heads.pop(key))
+        if self._conversations:
+            for k in [k for k, serial in enumerate(serials) if serial in self._conversations]:
+                self._end_bodies(self._conversations[serials[k]], closed[k], streams)
         yield from self._teller.tell_held()
         if self.exported.full:
             yield from self.exported.drain()
@@ -196,16 +203,18 @@ class Applications:
     def forget(self, serials: Longs) -> None:
         """Tell what closed flows still owe, and drop what is known of them; call it after their rows were made."""
         closed = serials.tolist()
-        over = set(closed)
-        for serial in [serial for serial in closed if serial in self._conversations]:
-            close_exchange(self._teller, self._conversations.pop(serial))
+        if self._conversations:
+            for serial in [serial for serial in closed if serial in self._conversations]:
+                close_exchange(self._teller, self._conversations.pop(serial))
         self.labels.forget(closed)
-        self._lookups.forget(over)
         followed = self._followed
-        for key in [key for key in followed.early if key[0] in over]:
-            del followed.early[key]
-        for serial in followed.initials.keys() & over:
-            del followed.initials[serial]
+        if self._lookups.streams or followed.early or followed.initials:  # few captures have any
+            over = set(closed)
+            self._lookups.forget(over)
+            for key in [key for key in followed.early if key[0] in over]:
+                del followed.early[key]
+            for serial in followed.initials.keys() & over:
+                del followed.initials[serial]
 
     def _end_bodies(self, conversation: Conversation, flow: Longs, streams: Longs) -> None:
         """Take in how far bodies went that did not end, or that end with their connection."""
@@ -314,7 +323,8 @@ class Applications:
         conversation = self._conversations.get(key[0])
         if head is not None:
             head.stream.add(columns[layout.P_SEQ], pick.data)
-            head.body = max(head.body, columns[layout.P_BODY])
+            if columns[layout.P_BODY] != -1:
+                head.body = columns[layout.P_BODY]
             if head.whole:
                 self._tell(key, self._followed.heads.pop(key))
         elif conversation is not None and conversation.dialogue is not None:

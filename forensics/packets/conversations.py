@@ -78,8 +78,8 @@ class Conversation:
     def remember(self, label: Label) -> None:
         """Take in what is known of the connection as a whole."""
         self.service = label.service
-        if label.service == "http" and label.name:
-            self.targets, self.through_proxy = [label.name], False
+        if label.service == "http":
+            self.targets, self.through_proxy = [label.name] if label.name else [], False
         else:
             self.server_name = label.name
 

@@ -19,7 +19,7 @@ from forensics.addresses import address_text
 from forensics.packets import layout
 from forensics.packets.columns import ends, times
 from forensics.packets.conversations import Conversation
-from forensics.packets.joining import changes
+from forensics.packets.joining import EMPTY_LINE, changes, rounded
 from forensics.packets.labels import Label
 from forensics.packets.protocols.http import asked_host, media_type, number
 from forensics.packets.protocols.http_columns import Heads, scan_heads, text_column
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
 
 __all__ = ["read_dialogues"]
+
+_NAMELESS = Label("http")
 
 
 class _Exchanges(NamedTuple):
@@ -55,7 +57,7 @@ def _closed_by(joined: Joined, heads: Heads) -> tuple[Longs, Flags]:
     start = joined.messages.columns[:, layout.P_START]
     tail, head = start == layout.ENDS, start == layout.BEGINS_HTTP
     last = np.append(joined.fresh[1:], True)
-    itself = head & (joined.bodies >= 0)
+    itself = head & ((joined.bodies >= 0) | joined.short)
     followed = np.append(tail[1:], False) & ~last
     place = np.arange(len(start))
     closed = np.where(itself, place, np.where(followed, place + 1, -1))
@@ -90,12 +92,25 @@ def _paired(joined: Joined, heads: Heads, closed: Longs, fine: Flags) -> _Exchan
     return _Exchanges(request, reply, np.where(reply >= 0, closed[reply], -1))
 
 
+def _bodies(joined: Joined, heads: Heads) -> pa.Array:
+    """Return the sizes of bodies, null where they are not known; behind a head that was cut short, what that says."""
+    bodies = joined.bodies.copy()
+    cut = np.flatnonzero(joined.short)
+    said = text_column(joined.messages.data, heads.fields["content-length"], cut)
+    sizes = [number(text) for text in said.to_pylist()]
+    bodies[cut] = [-1 if size is None else size for size in sizes]
+    return pa.array(bodies, mask=bodies < 0)
+
+
 def _hosts(joined: Joined, heads: Heads, request: Longs) -> tuple[Longs, list[str | None]]:
-    """Return for each request the index of the host that it asks for, and the distinct hosts: None for no name."""
+    """Return for each request the index of the host that it asks for, and the distinct ones: None for none at all.
+
+    The index of an address is -1.
+    """
     raw = text_column(joined.messages.data, heads.fields["host"], request).dictionary_encode()
     asked = [asked_host(text) for text in raw.dictionary.to_pylist()]
     names: dict[str | None, int] = {None: 0}
-    codes = [names.setdefault(None if host is None or address_text(host) else host, len(names)) for host in asked]
+    codes = [-1 if host and address_text(host) else names.setdefault(host, len(names)) for host in asked]
     return np.array([*codes, 0])[raw.indices.fill_null(len(codes)).to_numpy()], list(names)
 
 
@@ -105,7 +120,7 @@ def _one_named(
     """Take connections for not fine that ask for anything but one host, by its name."""
     codes, names = hosts
     flows = joined.flows[request]
-    fine[flows[codes == 0]] = False
+    fine[flows[codes < 0]] = False
     first = changes(flows)
     fine[flows[~first & changes(codes)]] = False
     serials = joined.messages.columns[request, layout.P_SERIAL]
@@ -115,7 +130,7 @@ def _one_named(
             fine[flows[place]] = False
 
 
-def _rows(source: str, joined: Joined, heads: Heads, request: Longs, closed: Longs) -> dict[str, pa.Array]:
+def _rows(source: str, joined: Joined, heads: Heads, request: Longs, bodies: pa.Array) -> dict[str, pa.Array]:
     """Return the columns of ``requests`` that requests fill, but for the host."""
     messages = joined.messages
     columns = messages.columns[request]
@@ -130,13 +145,15 @@ def _rows(source: str, joined: Joined, heads: Heads, request: Longs, closed: Lon
         "dst": both.dst,
         "dst_port": both.dst_port,
         **{name: text_column(messages.data, span, request) for name, span in spans.items()},
-        "request_bytes": pa.array(joined.bodies[closed[request]]),
+        "request_bytes": bodies,
         "source": pa.repeat(pa.scalar(source, pa.string()), len(request)),
         "record": pa.array(columns[:, layout.P_NUMBER]),
     }
 
 
-def _tell_over(teller: Teller, joined: Joined, heads: Heads, pairs: _Exchanges, rows: pa.RecordBatch) -> None:
+def _tell_over(
+    teller: Teller, joined: Joined, heads: Heads, pairs: _Exchanges, rows: pa.RecordBatch, *, bodies: pa.Array
+) -> None:
     """Write exchanges that are over, in the order in which they ended."""
     over = np.flatnonzero(pairs.end >= 0)
     over = over[np.argsort(joined.done[pairs.end[over]])]
@@ -151,7 +168,7 @@ def _tell_over(teller: Teller, joined: Joined, heads: Heads, pairs: _Exchanges, 
         end=times(joined.messages.columns[end, layout.P_TIME]),
         status=pa.array(heads.status[reply].astype(np.int32)),
         content_type=types.take(media.indices),
-        response_bytes=pa.array(joined.bodies[end]),
+        response_bytes=bodies.take(pa.array(end)),
     )
 
 
@@ -182,6 +199,29 @@ def _begin(
             conversation.replying = row
 
 
+def _pass_over_mute(teller: Teller, labels: Labels, joined: Joined, heads: Heads) -> Flags:
+    """Take notice of connections of whose requests not even the first line was captured.
+
+    Returns
+    -------
+    numpy.ndarray
+        Whether a connection is one of them.
+    """
+    flows, columns = joined.flows, joined.messages.columns
+    mute = joined.short & (np.diff(joined.messages.ends) == len(EMPTY_LINE))
+    known = mute | (joined.short & heads.simple & heads.reply)  # a reply to nothing that could be read
+    known &= joined.intact & (columns[:, layout.P_START] == layout.BEGINS_HTTP)
+    passed = np.ones(flows[-1] + 1, dtype=np.bool_)
+    passed[flows[~known]] = False
+    serials = columns[changes(flows), layout.P_SERIAL]
+    for place in np.flatnonzero(passed).tolist():
+        passed[place] = labels.get(int(serials[place])) in {None, _NAMELESS}
+    if passed.any():
+        labels.put(serials[passed].tolist(), [_NAMELESS], np.zeros(np.count_nonzero(passed), dtype=np.int64))
+        teller.fail("http", int(np.count_nonzero(mute[passed[flows]])))
+    return passed
+
+
 def read_dialogues(teller: Teller, labels: Labels, conversations: dict[int, Conversation], joined: Joined) -> Flags:
     """Write what connections say that speak nothing but HTTP, each to one server by its name.
 
@@ -200,10 +240,12 @@ def read_dialogues(teller: Teller, labels: Labels, conversations: dict[int, Conv
     numpy.ndarray
         Which messages were read.
     """
-    messages = joined.messages
+    messages = rounded(joined.messages, joined.short)
+    joined = joined._replace(messages=messages)
     heads = scan_heads(messages.data, messages.ends)
     closed, odd = _closed_by(joined, heads)
-    fine = np.ones(joined.flows[-1] + 1, dtype=np.bool_)
+    mute = _pass_over_mute(teller, labels, joined, heads)
+    fine = ~mute
     fine[joined.flows[odd]] = False
     pairs = _paired(joined, heads, closed, fine)
     codes, names = _hosts(joined, heads, pairs.request)
@@ -211,15 +253,15 @@ def read_dialogues(teller: Teller, labels: Labels, conversations: dict[int, Conv
     some = fine[joined.flows[pairs.request]]
     pairs, codes = _Exchanges(*(places[some] for places in pairs)), codes[some]
     if len(codes):
-        columns = _rows(teller.source, joined, heads, pairs.request, closed) | {
-            "name": pa.array(names, pa.string()).take(codes)
-        }
+        bodies = _bodies(joined, heads)
+        columns = _rows(teller.source, joined, heads, pairs.request, bodies.take(pa.array(closed[pairs.request])))
+        columns["name"] = pa.array(names, pa.string()).take(codes)
         rows = pa.RecordBatch.from_pydict(columns)
         how = pa.repeat(pa.scalar("http", pa.string()), len(codes))
         asked = {"address": columns["dst"], "name": columns["name"], "client": columns["src"]}
         teller.hold("names", time=columns["start"].cast(TIME), how=how, record=columns["record"], **asked)
-        _tell_over(teller, joined, heads, pairs, rows)
+        _tell_over(teller, joined, heads, pairs, rows, bodies=bodies)
         serials = messages.columns[pairs.request, layout.P_SERIAL].tolist()
         labels.put(serials, [Label("http", name) for name in names], codes)
         _begin(conversations, joined, heads, pairs, rows)
-    return fine[joined.flows]
+    return (fine | mute)[joined.flows]

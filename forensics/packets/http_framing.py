@@ -50,6 +50,7 @@ from forensics.packets.layout import (
     BATCH,
     BEGINS_HTTP,
     BIT_HTTP,
+    CUT_HEAD,
     EARLY,
     ENDS,
     F_BITS,
@@ -334,12 +335,15 @@ def follow_http(b: Bytes, t: Picking, i: int, j: int) -> int:
         if p > o or begins(b, o, end) != BEGINS_HTTP:
             return 0
         t.streams[r, S_MODE + s] = START
+    told = int(t.cursor[N_PICKS])
     other = _walk(b, t, i, j, r, p, end)
     missing = length - (max(end, p) - o)  # behind what was captured of the packet
     if missing > 0 and t.streams[r, S_MODE + s] != LOOK:
         mode = int(t.streams[r, S_MODE + s])
         if pass_over(t.streams, r, s, missing) < missing:
             t.streams[r, S_MODE + s] = LOOK
+            if mode == HEAD and t.cursor[N_PICKS] > told:
+                t.picks[int(t.cursor[N_PICKS]) - 1, P_BODY] = CUT_HEAD
         elif mode == BODY and t.streams[r, S_LEFT + s] == 0:
             _end_message(t, i, j, r, end, -1)
     return other

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     Flags = npt.NDArray[np.bool_]
 
-__all__ = ["Joined", "changes", "join"]
+__all__ = ["EMPTY_LINE", "Joined", "changes", "join", "rounded"]
 
 _SEQ = 0xFFFF_FFFF
+_LINE_FEED = 10
+EMPTY_LINE = np.frombuffer(b"\r\n", dtype=np.uint8)
 
 
 class Joined(NamedTuple):
@@ -36,6 +38,8 @@ class Joined(NamedTuple):
         Place of its last piece among the picks. (n,)
     bodies
         Size of its body, -1 where no piece has it. [B] (n,)
+    short
+        Whether the capture has cut it inside its head. (n,)
     flows
         Number of its connection, from 0. (n,)
     fresh
@@ -48,6 +52,7 @@ class Joined(NamedTuple):
     intact: Flags
     done: Longs
     bodies: Longs
+    short: Flags
     flows: Longs
     fresh: Flags
     places: Longs
@@ -106,9 +111,32 @@ def join(picks: Picks, places: Longs) -> Joined:
         messages=Messages(heads, data, ends, picks.addresses),
         intact=intact,
         done=places[firsts + count - 1],
-        bodies=np.maximum.reduceat(columns[:, layout.P_BODY], firsts),
+        bodies=np.maximum.reduceat(columns[:, layout.P_BODY], firsts).clip(-1),
+        short=np.minimum.reduceat(columns[:, layout.P_BODY], firsts) == layout.CUT_HEAD,
         flows=flows[firsts],
         fresh=turns[firsts],
         places=places,
         owners=np.cumsum(first) - 1,
     )
+
+
+def rounded(messages: Messages, short: Flags) -> Messages:
+    """Return messages, heads that were cut short without their last, broken line and with an empty one in its place.
+
+    Parameters
+    ----------
+    messages
+        The n messages.
+    short
+        Which of them were. (n,)
+    """
+    if not short.any():
+        return messages
+    data, ends = messages.data, messages.ends
+    feeds = np.concatenate([[-1], np.flatnonzero(data == _LINE_FEED)])
+    whole = np.maximum(feeds[np.searchsorted(feeds, ends[1:]) - 1] + 1, ends[:-1])
+    begins, stops = np.full((2, 2 * len(short)), len(data))  # each message, and what is put behind it
+    begins[::2], stops[::2] = ends[:-1], np.where(short, whole, ends[1:])
+    stops[1::2] += short * len(EMPTY_LINE)
+    packed, offsets = gathered(np.concatenate([data, EMPTY_LINE]), begins, stops)
+    return messages._replace(data=packed, ends=offsets[::2])

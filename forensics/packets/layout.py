@@ -127,10 +127,12 @@ HISTORY_ROOM = 12
  C_PAYLOAD_HIGH, C_START) = range(13)  # fmt: skip
 C_COLUMNS = 13
 
-# Columns of a pick: a packet, or a part of one, that Python looks at. P_BODY: the body of a message that ends, or -1.
+# Columns of a pick: a packet, or a part of one, that Python looks at. P_BODY: the body of a message that ends, or -1;
+# CUT_HEAD where the capture has cut the packet inside the head, of which nothing more comes.
 (P_NUMBER, P_TIME, P_SERIAL, P_KIND, P_SIDE, P_BITS, P_SEQ, P_DATA, P_DATA_END, P_LENGTH, P_KEY1, P_KEY2,
  P_START, P_BODY) = range(14)  # fmt: skip
 P_COLUMNS = 14
+CUT_HEAD = -2
 
 # Kinds of picks; the kinds of packets above are used for rejected ones.
 PICK_DNS, PICK_TCP, PICK_DNS_STREAM, PICK_QUIC, PICK_EXPORT = 100, 101, 102, 103, 104

@@ -39,23 +39,28 @@ class Lookups:
         Writes the rows.
     labels
         What is known of flows, by their serial number.
+
+    Attributes
+    ----------
+    streams
+        DNS over TCP that is followed, by flow and side.
     """
 
     def __init__(self, teller: Teller, labels: Labels) -> None:
         self._teller = teller
         self._labels = labels
         self._streamed: list[tuple[list[int], bytes]] = []
-        self._streams: OrderedDict[tuple[int, int], Stream] = OrderedDict()
+        self.streams: OrderedDict[tuple[int, int], Stream] = OrderedDict()
 
     def take_segment(self, pick: Pick) -> None:
         """Take in a segment of a stream, and collect the messages that it completes."""
         columns = pick.columns
         key = (columns[layout.P_SERIAL], columns[layout.P_SIDE])
-        stream = self._streams.get(key)
+        stream = self.streams.get(key)
         if stream is None:
-            if len(self._streams) >= _MAX_STREAMS:
-                self._streams.popitem(last=False)
-            stream = self._streams[key] = Stream(columns[layout.P_SEQ], _STREAM_BYTES)
+            if len(self.streams) >= _MAX_STREAMS:
+                self.streams.popitem(last=False)
+            stream = self.streams[key] = Stream(columns[layout.P_SEQ], _STREAM_BYTES)
         stream.add(columns[layout.P_SEQ], pick.data)
         at, data = 0, stream.data
         while len(data) - at >= 2 and len(data) - at - 2 >= int.from_bytes(data[at : at + 2], "big"):
@@ -104,8 +109,8 @@ class Lookups:
 
     def forget(self, closed: set[int]) -> None:
         """Drop the streams of closed flows."""
-        for key in [key for key in self._streams if key[0] in closed]:
-            del self._streams[key]
+        for key in [key for key in self.streams if key[0] in closed]:
+            del self.streams[key]
 
 
 def _receivers(columns: Longs, addresses: Longs) -> pa.Array:

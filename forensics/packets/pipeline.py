@@ -62,6 +62,7 @@ def read_capture(evidence: Evidence, options: FlowOptions | None = None) -> Iter
                 yield from _tables(event, applications, origin)
             elif isinstance(event, Picks):
                 applications.take(event)
+                yield from applications.told()
                 _reject(event, rows, origin)
             else:
                 for name in event:

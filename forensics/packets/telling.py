@@ -42,6 +42,7 @@ class Teller:
         self.rows = rows
         self.source = origin.source
         self._held: dict[str, list[pa.RecordBatch]] = {}
+        self._count = 0
         self.add_name = rows.appender("names", "time", "address", "name", "how", "client", "source", "record")
         columns = ("time", "address", "peer", "peer_port", "kind", "fingerprint", "source", "record")
         self._fingerprints = rows.appender("fingerprints", *columns)
@@ -97,14 +98,20 @@ class Teller:
         if table == "names" and columns["name"].null_count:
             batch = batch.filter(columns["name"].is_valid())
         self._held.setdefault(table, []).append(batch)
+        self._count += batch.num_rows
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to tell the rows that were kept."""
+        return self._count >= BATCH_ROWS
 
     def tell_held(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield the rows that were kept."""
-        held, self._held = self._held, {}
+        held, self._held, self._count = self._held, {}, 0
         for table, batches in sorted(held.items()):
             for batch in pa.Table.from_batches(batches).combine_chunks().to_batches(BATCH_ROWS):
                 yield table, batch
 
-    def fail(self, kind: str) -> None:
-        """Count a message that could not be read."""
-        self.failures[kind] = self.failures.get(kind, 0) + 1
+    def fail(self, kind: str, count: int = 1) -> None:
+        """Count messages that could not be read."""
+        self.failures[kind] = self.failures.get(kind, 0) + count

@@ -26,10 +26,10 @@ __all__ = ["ExpandedStream", "Limits", "RawStream"]
 BLOCK = 256 * 1024
 """How much of a file is read at a time, and the most that is expanded at a time. [B]"""
 
-READ = 2 << 20
+READ = 4 << 20
 """Most that is asked of the operating system at once. [B]"""
 
-HASHED_LATER = 4
+HASHED_LATER = 2
 """Reads that may wait for their hash; bounds the memory."""
 
 RATIO_GRACE = 64 << 20

@@ -134,8 +134,8 @@ def dialogues(draw: st.DrawFn) -> list[Piece]:
     return pieces
 
 
-def capture(make: ModuleType, spoken: list[list[Piece]], *, mixed: bool) -> bytes:
-    """Return a capture of connections, one after the other or all at once."""
+def capture(make: ModuleType, spoken: list[list[Piece]], *, mixed: bool, snaplen: int = 65_535) -> bytes:
+    """Return a capture of connections, one after the other or all at once, its packets cut at a length."""
     packets = []
     for k, pieces in enumerate(spoken):
         talk = make.Talk(CLIENT, 50_000 + k, SERVER, 80 + k % 2 * 363, make.START + k * 1000).open()
@@ -144,7 +144,8 @@ def capture(make: ModuleType, spoken: list[list[Piece]], *, mixed: bool) -> byte
             talk.seq[side] = begins[side] + at & 0xFFFF_FFFF
             talk.say(side, ACK, data)
         packets.extend(talk.close())
-    return bytes(make.pcap(sorted(packets, key=lambda packet: packet.time) if mixed else packets))
+    kept = [make.Packet(packet.time, packet.data, snaplen=snaplen) for packet in packets]
+    return bytes(make.pcap(sorted(kept, key=lambda packet: packet.time) if mixed else kept))
 
 
 def nothing(picks: Any, *_: object) -> tuple[Any, dict[int, Any]]:  # noqa: ANN401 - picks
@@ -170,12 +171,16 @@ def told_both_ways(build: Build, data: bytes, block: int) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("block", [500, 1 << 20])
 @settings(max_examples=150, deadline=None)
-@given(spoken=st.lists(dialogues(), min_size=1, max_size=5), mixed=st.booleans())
+@given(
+    spoken=st.lists(dialogues(), min_size=1, max_size=5),
+    mixed=st.booleans(),
+    snaplen=st.sampled_from([65_535, 65_535, 90, 96, 120, 150]),
+)
 def test_together_as_alone(
-    plain: Build, make: ModuleType, block: int, spoken: list[list[Piece]], *, mixed: bool
+    plain: Build, make: ModuleType, block: int, spoken: list[list[Piece]], *, mixed: bool, snaplen: int
 ) -> None:
-    """All tables are the same, however much is handed over at once."""
-    together, alone = told_both_ways(plain, capture(make, spoken, mixed=mixed), block)
+    """All tables are the same, however much is handed over at once, and however little was captured."""
+    together, alone = told_both_ways(plain, capture(make, spoken, mixed=mixed, snaplen=snaplen), block)
 
     assert together == alone
 

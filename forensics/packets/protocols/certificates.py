@@ -9,6 +9,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["MAX_NAMES", "CertificateNames", "certificate_names"]
 
@@ -98,6 +99,7 @@ def _alternative_names(extensions: bytes) -> list[str]:
     return []
 
 
+@lru_cache(maxsize=256)
 def certificate_names(der: bytes) -> CertificateNames | None:
     """Return whom a certificate names; None where it is no certificate.
 
