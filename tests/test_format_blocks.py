@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from forensics.formats._blocks import PADDING, Block, block_of, blocks, in_order
 from forensics.formats._lines import MAX_LINE, lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def evidence(stream: io.BytesIO) -> Evidence:
@@ -33,6 +33,21 @@ class Trickle(io.BytesIO):
         """Return at most three bytes."""
         return super().read(3 if size is None or size > 3 else size)
 
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        """Fill at most three bytes."""
+        return super().readinto(memoryview(buffer)[:3])
+
+
+class OnlyRead:
+    """A stream that has nothing but what the readers of other encodings have."""
+
+    def __init__(self, data: bytes) -> None:
+        self._inner = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes."""
+        return self._inner.read(size)
+
 
 class Damaged(io.BytesIO):
     """A stream that breaks at its end."""
@@ -44,6 +59,13 @@ class Damaged(io.BytesIO):
             raise EvidenceError("x.log", "is damaged")
         return data
 
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        """Fill a buffer, or say that there is nothing more."""
+        count = super().readinto(buffer)
+        if not count:
+            raise EvidenceError("x.log", "is damaged")
+        return count
+
 
 def numbered(block: Block) -> list[tuple[int, bytes]]:
     """Return the lines of a block with their numbers."""
@@ -52,9 +74,9 @@ def numbered(block: Block) -> list[tuple[int, bytes]]:
     return [(n, line.removesuffix(b"\r")) for n, line in enumerate(data[:-1].split(b"\n"), block.first_line)]
 
 
-@pytest.mark.parametrize("kind", [io.BytesIO, Trickle])
+@pytest.mark.parametrize("kind", [io.BytesIO, Trickle, OnlyRead])
 @given(data=st.lists(st.sampled_from([b"\n", b"\r", b"a", b"#", b"\0", b"bcd", b"\xef\xbb\xbf"])).map(b"".join))
-def test_blocks_hold_the_lines_of_the_file(kind: type[io.BytesIO], data: bytes) -> None:
+def test_blocks_hold_the_lines_of_the_file(kind: Callable[[bytes], io.BytesIO], data: bytes) -> None:
     """In blocks of any size stand the lines that are read one by one, under the same numbers, with the same notes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_blocks, "BLOCK", 5)

@@ -16,6 +16,8 @@ from forensics.formats._blocks import block_of, blocks
 from forensics.formats._cut import ABSENT, AFTER_QUOTE, ESCAPED, FEW, LONG, MANY, OPEN, QUOTED, Cut, divided
 from forensics.formats._delimited import Dialect, delimited, whole_records
 from forensics.formats._lines import MAX_LINE
+from forensics.formats._scanning import next_of
+from forensics.formats._values import by_eight
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -152,6 +154,22 @@ def test_tables_of_pythons_csv_are_read_back(table: list[list[str]], size: int) 
     lengths = [csv_text([row]).count(b"\n") for row in table]
     assert [n for cut in cuts for n in cut.number.tolist()] == [1 + sum(lengths[:i]) for i in range(len(table))]
     assert not any(cut.odd.any() for cut in cuts)
+
+
+@given(
+    st.lists(st.sampled_from([0, 1, 9, 10, 11, 32, 33, 127, 128, 137, 138, 160, 255]), max_size=40).map(bytes),
+    st.sampled_from([9, 10, 32, 128, 160, 255]),
+    st.integers(0, 8),
+)
+def test_the_next_byte_of_two_is_found_among_any(data: bytes, sought: int, begin: int) -> None:
+    """Seven bytes looked at together give what a look at each of them gives, whatever their upper bits are."""
+    block = block_of(bytes(begin) + data + b"\n")
+    eights = by_eight(block.data)
+
+    plain = getattr(next_of, "py_func", next_of)  # compiled, it is a part of other loops and cannot be called
+    found = plain(eights, begin, sought, 10)
+
+    assert found == min(place for place in range(begin, block.end) if block.data[place] in (sought, 10))
 
 
 def test_an_open_quote_takes_one_line() -> None:

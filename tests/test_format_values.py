@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from forensics.formats._hosts import target
 from forensics.formats._interning import C_FIRST_KEY, W_HASH
 from forensics.formats._lines import text_of
 from forensics.formats._times import LATEST
-from forensics.formats._vocabulary import MOST_WORDS, Vocabulary, Words
+from forensics.formats._vocabulary import MOST_WORDS, Vocabularies, Vocabulary, Words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -256,6 +257,27 @@ def test_results_are_kept_over_blocks() -> None:
         assert fields.good.tolist() == [True, True, True, True, False, True, True]
 
     assert asked == ["a", "b", "c", "d"]
+
+
+def test_threads_share_what_is_made_of_words() -> None:
+    """A word that two threads meet is made once, until the words are too many and all is forgotten."""
+    own, asked = Vocabularies(), []
+
+    def convert(text: str) -> str:
+        asked.append(text)
+        return text
+
+    def read(texts: list[bytes]) -> list[str | None]:
+        return column_of(Fields(cut_of(texts), own.own).words(0, convert))
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        assert one.submit(read, [b"a", b"b"]).result() == ["a", "b"]
+        assert other.submit(read, [b"b", b"c", b"a"]).result() == ["b", "c", "a"]
+        assert asked == ["a", "b", "c"]
+        one.submit(read, [b"%d" % number for number in range(MOST_WORDS)]).result()
+        one.submit(read, [b"d"]).result()
+
+    assert sum(map(len, own._made.values())) == 1
 
 
 def test_functions_made_anew_for_each_block_fill_no_memory() -> None:

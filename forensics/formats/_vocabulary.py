@@ -206,7 +206,6 @@ class Vocabulary:
         """Forget all words."""
         self.filling += 1
         self._cursor[:C_FIRST_KEY] = 0
-        self._made.clear()
         self._tables.clear()
         self._slots = np.full(_FIRST_SLOTS, -1, np.int64)
         self._words = np.zeros((_FIRST_SLOTS // 2, WORD_COLUMNS), np.int64)
@@ -215,6 +214,7 @@ class Vocabulary:
     def begin_block(self) -> None:
         """Forget all words where they are too many; ``filling`` then changes, and their numbers mean nothing more."""
         if len(self) > MOST_WORDS or self._cursor[C_USED] > MOST_BYTES:
+            self._made.clear()
             self._empty()
 
     def __len__(self) -> int:
