@@ -16,6 +16,7 @@ import pytest
 
 from forensics.formats._gaps import Gap
 from forensics.reading.gaps import gaps_text
+from forensics.relays.weights import load_weights
 from forensics.report import ReportData, render_report, save_report, write_csv
 from forensics.report.tables import plain
 from forensics.schema import FINDING_COLUMNS
@@ -253,6 +254,17 @@ def test_missing_reasons_and_names_are_said() -> None:
     assert "198.51.100.7 none observed" in words(page)
     assert "<li>one reason</li><li>another</li>" in page
     assert "<td>12</td>" in page
+
+
+def test_a_relay_has_its_verdict_and_how_often_that_was_wrong() -> None:
+    """Beside the score stands what the ranking calls the server; above the table, how many so called were innocent."""
+    errors = load_weights().errors
+    for verdict in ("likely", "possible"):
+        page = words(render_report(data(relays=[data().relays[0] | {"verdict": verdict}])))
+
+        assert f"9.25 {verdict}" in page
+        assert f"{errors['likely']:.0%} of the servers that were called likely were innocent" in page
+        assert f"{errors['possible']:.0%} of all that were listed" in page
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), np.float64("nan"), pd.NaT, pd.NA, np.datetime64("NaT")])
