@@ -44,6 +44,30 @@ def _upto(total: int, left: int, span: int) -> int:
     return total if share >= 1.0 else min(math.floor(total * share), total)
 
 
+@hot
+def _portion(total: int, begin: int, span: int, minute: int, whole: bool) -> int:  # noqa: FBT001 - a compiled loop
+    """Return how much of a figure lies in a minute; all of it where the flow lies in one."""
+    if whole:
+        return total
+    portion = _upto(total, (minute + 1) * MINUTE - begin, span)
+    if minute * MINUTE > begin:
+        portion -= _upto(total, minute * MINUTE - begin, span)
+    return portion
+
+
+@hot
+def _begin_sum(
+    at: int, key: int, row: int, keys: Longs, rows: Longs, connections: Longs, sums: Longs, seen: Bytes
+) -> None:
+    """Begin the sum of a minute and pair."""
+    keys[at] = key
+    rows[at] = row
+    connections[at] = 0
+    for kind in range(sums.shape[0]):
+        sums[kind, at] = 0
+        seen[kind, at] = 0
+
+
 @entry
 def spread_rows(
     start: Longs,
@@ -98,21 +122,10 @@ def spread_rows(
                 at = count
                 count += 1
                 slots[slot] = at
-                keys[at] = key
-                rows[at] = row
-                connections[at] = 0
-                for kind in range(totals.shape[0]):
-                    sums[kind, at] = 0
-                    seen[kind, at] = 0
+                _begin_sum(at, key, row, keys, rows, connections, sums, seen)
             if nth == 0:
                 connections[at] += 1
             for kind in range(totals.shape[0]):
-                total = int(totals[kind, row])
-                portion = total
-                if minutes > 1:
-                    portion = _upto(total, (first + nth + 1) * MINUTE - begin, span)
-                    if nth > 0:
-                        portion -= _upto(total, (first + nth) * MINUTE - begin, span)
-                sums[kind, at] += portion
+                sums[kind, at] += _portion(int(totals[kind, row]), begin, span, first + nth, minutes == 1)
                 seen[kind, at] |= known[kind, row]
     return count
