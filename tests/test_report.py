@@ -256,7 +256,6 @@ def test_missing_reasons_and_names_are_said() -> None:
     assert "<td>12</td>" in page
 
 
-<<<<<<< HEAD
 def test_the_weightiest_reasons_stand_first_and_the_others_fold() -> None:
     """Five for or against are seen at once; a paper shows all of them."""
     reasons = [f"reason {n} ({weight:+.1f})" for n, weight in enumerate((0.1, -3.0, 2.0, 0.2, 1.0, -0.3, 0.4))]
@@ -267,7 +266,8 @@ def test_the_weightiest_reasons_stand_first_and_the_others_fold() -> None:
     assert [int(n) for n in re.findall(r"reason (\d)", folded.partition("</details>")[0])] == [3, 0]
     assert "Further reasons, of less weight: 2" in page
     assert "details::details-content { content-visibility: visible" in page.partition("@media print")[2]
-=======
+
+
 def test_a_relay_has_its_verdict_and_how_often_that_was_wrong() -> None:
     """Beside the score stands what the ranking calls the server; above the table, how many so called were innocent."""
     errors = load_weights().errors
@@ -277,7 +277,6 @@ def test_a_relay_has_its_verdict_and_how_often_that_was_wrong() -> None:
         assert f"9.25 {verdict}" in page
         assert f"{errors['likely']:.0%} of the servers that were called likely were innocent" in page
         assert f"{errors['possible']:.0%} of all that were listed" in page
->>>>>>> wt-a6
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), np.float64("nan"), pd.NaT, pd.NA, np.datetime64("NaT")])
