@@ -16,6 +16,7 @@ import pytest
 
 from forensics.formats._gaps import Gap
 from forensics.reading.gaps import gaps_text
+from forensics.relays.weights import load_weights
 from forensics.report import ReportData, render_report, save_report, write_csv
 from forensics.report.tables import plain
 from forensics.schema import FINDING_COLUMNS
@@ -265,6 +266,17 @@ def test_the_weightiest_reasons_stand_first_and_the_others_fold() -> None:
     assert [int(n) for n in re.findall(r"reason (\d)", folded.partition("</details>")[0])] == [3, 0]
     assert "Further reasons, of less weight: 2" in page
     assert "details::details-content { content-visibility: visible" in page.partition("@media print")[2]
+
+
+def test_a_relay_has_its_verdict_and_how_often_that_was_wrong() -> None:
+    """Beside the score stands what the ranking calls the server; above the table, how many so called were innocent."""
+    errors = load_weights().errors
+    for verdict in ("likely", "possible"):
+        page = words(render_report(data(relays=[data().relays[0] | {"verdict": verdict}])))
+
+        assert f"9.25 {verdict}" in page
+        assert f"{errors['likely']:.0%} of the servers that were called likely were innocent" in page
+        assert f"{errors['possible']:.0%} of all that were listed" in page
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), np.float64("nan"), pd.NaT, pd.NA, np.datetime64("NaT")])

@@ -5,7 +5,8 @@ The table is made by ``tests/benches/calibrate_relays.py`` on seeded campaigns. 
 each that had the level [1]; ``alone``, the logarithm of their ratio [ln]. The row ``prior`` is where every candidate
 starts, in a case of as many candidates as stand under ``innocents``; `Weights.prior_of` has it for more or fewer of
 them. The rows ``verdict`` have the least score of each verdict, the share of the relays that reached it, and the
-share of innocents among the servers that reached it.
+share of innocents among the servers that reached it: both measured on campaigns that nobody had looked at, by
+``tests/benches/accuracy.py``, where the program that makes the table writes those of campaigns left out of the fit.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from forensics.drawing import draw_heatmap, draw_hops, draw_timeline
 from forensics.drawing.style import format_bytes, format_p, format_time, zone_name
 from forensics.escaping import CONTENT_POLICY, html_template
 from forensics.reading.gaps import gaps_of
+from forensics.relays.weights import load_weights
 from forensics.report.defanging import defanged_report
 from forensics.report.sentences import WEIGHT
 from forensics.report.tables import plain
@@ -108,6 +109,7 @@ def render_report(data: ReportData, *, words: Words = ENGLISH, defang: bool = Fa
         graph=Markup(graph),  # noqa: S704 - ours, every text in it escaped
         chains=_rows(facts.get("chains") or ()),
         relays=relays,
+        wrong={verdict: f"{share:.0%}" for verdict, share in load_weights().errors.items()},
         spikes=_strongest([_finding(row) for row in spikes]),
         beacons=_strongest([_finding(row) for row in beacons]),
         others=_by_detector([_finding(row) for row in _rows(data.others)]),
