@@ -60,7 +60,7 @@ def office_of(case: Case) -> dict[str, pa.Table]:
     -------
     dict
         ``terminals`` with the column ``src``, and ``outside`` with the column ``server``: servers outside of the
-        office. Each has a ``number``, too. Both are found once per case and again when evidence was added.
+        office. Both are found once per case and again when evidence was added.
     """
     known = _known(case)
     return {name: known[name] for name in ("terminals", "outside")}
@@ -86,17 +86,12 @@ def _known(case: Case) -> dict[str, pa.Table]:
         inside = pa.array(list(map(roles.is_inside, servers["server"].to_pylist())), pa.bool_())
         moved = pc.greater(servers["moved"], 0)
         tables = {
-            "terminals": _numbered(pa.table({"src": pa.array(sorted(roles.terminals), pa.string())})),
-            "outside": _numbered(servers.filter(pc.and_(pc.invert(inside), moved)).select(["server"])),
+            "terminals": pa.table({"src": pa.array(sorted(roles.terminals), pa.string())}),
+            "outside": servers.filter(pc.and_(pc.invert(inside), moved)).select(["server"]),
             "inside": servers.filter(inside).select(["server"]),
         }
         known = _KNOWN[case] = (roles, tables)
     return known[1]
-
-
-def _numbered(hosts: pa.Table) -> pa.Table:
-    """Return a table with a column ``number``: a query that groups by hosts needs half of the memory with numbers."""
-    return hosts.append_column("number", pa.array(np.arange(len(hosts)), pa.int32()))
 
 
 _KNOWN: WeakKeyDictionary[Case, tuple[Roles, dict[str, pa.Table]]] = WeakKeyDictionary()

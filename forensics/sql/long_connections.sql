@@ -2,8 +2,7 @@
 -- the first, counts all such pairs, however short their connections are: `tested`. The last rows, without src, are a
 -- histogram by port: how many connections last how long, on the scale ln(1 + s) in steps of 1/4.
 WITH met AS (
-    SELECT
-        c.src, c.server, c.port, c.proto, c.lasted, c.start, c."end", c.pieces, t.number AS terminal, o.number AS host
+    SELECT c.src, c.server, c.port, c.proto, c.lasted, c.start, c."end", c.pieces
     FROM connections c
     JOIN terminals t ON c.src = t.src
     JOIN outside o ON c.server = o.server
@@ -24,7 +23,7 @@ SELECT
     CAST(NULL AS STRING) AS proto, CAST(NULL AS BIGINT) AS lasted, CAST(NULL AS BIGINT) AS long_ones,
     CAST(NULL AS TIMESTAMP) AS start, CAST(NULL AS TIMESTAMP) AS "end", CAST(NULL AS BIGINT) AS pieces,
     CAST(NULL AS BIGINT) AS place, CAST(NULL AS BIGINT) AS n
-FROM (SELECT DISTINCT terminal, host, port, proto FROM met) m
+FROM (SELECT DISTINCT src, server, port, proto FROM met) m
 UNION ALL
 SELECT
     CAST(NULL AS BIGINT) AS tested, k.src, k.server, k.port, k.proto, k.lasted, k.long_ones,

@@ -2,10 +2,10 @@
 -- sent much, and more than it received. Only rows that show both directions count; what several places saw counts as
 -- the one that saw most. One more row, without src, counts the windows that can be tested and those that cannot, and has the
 -- usual deviation of a pair's windows from their median; the others have that of their server. Levels are whole numbers of
--- 1/1048576: the last digits of a logarithm depend on who computes it. Up to the last step hosts go by their numbers.
+-- 1/1048576: the last digits of a logarithm depend on who computes it.
 WITH seen AS (
     SELECT
-        c.number AS src, o.number AS server, t.vantage, t.bytes_kind,
+        t.src, t.server, t.vantage, t.bytes_kind,
         CAST(floor(unix_micros(t.minute) / nullif(CASE WHEN p.hourly THEN 3600000000 ELSE 60000000 END, 0)) AS BIGINT) AS place,
         max(t.name) AS name,
         sum(CAST(t.bytes_out AS DOUBLE)) AS sent,
@@ -74,14 +74,12 @@ around AS (
     GROUP BY server
 )
 SELECT
-    t.src, e.server,
+    w.src, w.server,
     timestamp_micros(w.place * CASE WHEN o.hourly THEN 3600000000 ELSE 60000000 END) AS start, w.name, w.sent, w.received, w.level, a.spread, CAST(NULL AS BIGINT) AS tested,
     CAST(NULL AS BIGINT) AS untested
 FROM windows w
 JOIN pairs p ON w.src = p.src AND w.server = p.server
 JOIN around a ON w.server = a.server
-JOIN terminals t ON w.src = t.number
-JOIN outside e ON w.server = e.number
 CROSS JOIN options o
 WHERE p.loud = 1 AND p.tested > 0
 UNION ALL
