@@ -22,6 +22,7 @@ import forensics as fx
 from forensics import cli
 from forensics.investigation import WRITTEN
 from forensics.report.pdf import BROWSERS
+from forensics.samples import sample_evidence, sample_folder
 from forensics.schema import FINDING_COLUMNS, TABLES
 
 if TYPE_CHECKING:
@@ -318,22 +319,22 @@ def test_version(run: Callable[..., tuple[int, str, str]]) -> None:
 
 def test_samples_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The samples lie beside the package in a checkout, inside it where it is installed; else the error says so."""
-    assert cli.sample_folder() == ROOT / "sample_pcaps"
+    assert sample_folder() == ROOT / "sample_pcaps"
 
     package = tmp_path / "site" / "forensics"
     (package / "_samples" / "lab").mkdir(parents=True)
     monkeypatch.setattr("importlib.resources.files", lambda _: package)
-    assert cli.sample_folder() == package / "_samples"
+    assert sample_folder() == package / "_samples"
 
     (package / "_samples" / "lab").rmdir()
     with pytest.raises(fx.ForensicsError, match="install the library anew"):
-        cli.sample_folder()
+        sample_folder()
 
 
 @pytest.mark.parametrize("sample", ["lab", "campaign"])
 def test_only_evidence_of_a_sample_is_read(sample: str) -> None:
     """Of a sample, what its truth lists is evidence: neither the truth itself nor README, programs, configuration."""
-    files = cli.sample_evidence(ROOT / "sample_pcaps" / sample)
+    files = sample_evidence(ROOT / "sample_pcaps" / sample)
 
     assert files
     assert all(path.is_file() for path in files)

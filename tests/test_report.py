@@ -272,7 +272,7 @@ def test_a_relay_has_its_verdict_and_how_often_that_was_wrong() -> None:
     """Beside the score stands what the ranking calls the server; above the table, how many so called were innocent."""
     errors = load_weights().errors
     for verdict in ("likely", "possible"):
-        page = words(render_report(data(relays=[data().relays[0] | {"verdict": verdict}])))
+        page = words(render_report(data(relays=[{**data().relays[0], "verdict": verdict}])))
 
         assert f"9.25 {verdict}" in page
         assert f"{errors['likely']:.0%} of the servers that were called likely were innocent" in page

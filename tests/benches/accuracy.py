@@ -104,7 +104,7 @@ def run(options: argparse.Namespace, seed: int, *, clean: bool) -> Figures:
 
 def table(kind: str, columns: Iterable[str], rows: list[Figures]) -> None:
     """Print median, least, greatest and sum of the figures of some campaigns."""
-    told = [[row[name] for row in rows if row[name] is not None] for name in columns]
+    told = [[value for row in rows if (value := row[name]) is not None] for name in columns]
     for name, of in (("median", median), ("least", min), ("greatest", max), ("sum", sum)):
         print(f"{kind} {name}", *(f"{of(values):.3g}" if values else "-" for values in told), sep="\t")
 

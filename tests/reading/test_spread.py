@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.reading.spread import MINUTE, MOST_MINUTES, spread_over_minutes
+from forensics.reading._spreading import MINUTE
+from forensics.reading.spread import MOST_MINUTES, spread_over_minutes
 from forensics.schema import EXCHANGES, STORED, TABLES
 
 FIGURES = ("bytes_out", "bytes_in", "packets_out", "packets_in")
