@@ -58,11 +58,11 @@ def _told(pieces: Sequence[Piece]) -> list[dict[str, Any]]:
         end = float(piece.at(np.array([piece.end]))[0])
         notes = [zone_note(piece.offset)]
         if piece.drift:
-            notes.append(f"it drifts, to {end:+,.3f} s at the end")
+            notes.append(f"it drifts, to {end:+z,.3f} s at the end")
         if number:
             before = pieces[number - 1]
             by = piece.offset - float(before.at(np.array([before.end]))[0])
-            notes.append(f"set by {by:+,.3f} s since {_time(before.end):%Y-%m-%d %H:%M:%S} by its own clock")
+            notes.append(f"set by {by:+z,.3f} s since {_time(before.end):%Y-%m-%d %H:%M:%S} by its own clock")
         rows.append(
             {
                 "start": _time(piece.start),
@@ -97,7 +97,7 @@ def zone_note(offset: float) -> str:
     if abs(minutes) > 60 * MOST_HOURS:
         return ""
     zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60}:{abs(minutes) % 60:02}"
-    return f"looks like a time zone: {zone} h, and {offset - 60 * minutes:+,.3f} s beside"
+    return f"looks like a time zone: {zone} h, and {offset - 60 * minutes:+z,.3f} s beside"
 
 
 def _time(seconds: float) -> datetime:

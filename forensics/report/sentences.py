@@ -97,7 +97,7 @@ def clocks_told(rows: Sequence[Row], words: Words) -> list[str]:
             text.append(words(told, source=source))
         elif reference is not None:
             note = f" ({words.told(row['note'])})" if row["note"] else ""
-            told = "{source}: its clock differs by {offset:+,.3f} s from that of {reference}{note}."
+            told = "{source}: its clock differs by {offset:+z,.3f} s from that of {reference}{note}."
             differs = words(told, source=source, reference=reference, note=note, offset=row["offset"])
             told = "Events that agree: {matches:,}; half of them lie within {spread:.3f} s."
             text.append(f"{differs} {words(told, matches=row['matches'], spread=row['spread'])}")
