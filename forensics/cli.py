@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import pyarrow as pa
 import typer
@@ -27,6 +27,9 @@ from forensics.flow_files import write_flows
 from forensics.investigation import Investigation, investigate
 from forensics.opening import open_case, read
 from forensics.samples import sample_evidence, sample_folder
+
+if TYPE_CHECKING:
+    from forensics.case import Case
 
 __all__ = ["app", "main"]
 
@@ -165,10 +168,7 @@ def investigate_command(
     Example: forensics investigate capture.pcapng gateway/ --out report --timezone Asia/Tokyo
     """
     told = _told(timezone, year, logformat, encoding, proxies=trusted_proxy, table=table)
-    if case is None:
-        opened = read(*evidence, **told, engine=engine)
-    else:
-        opened = open_case(case, timezone=timezone, engine=engine).add(*evidence, **told)
+    opened = _opened(evidence, case, told, engine)
     with opened.keeping():
         found = investigate(opened, indicators=indicators or (), asserted=asserted, geoip=geoip or ())
         _tell(found, out, found.write(out, language=language, defang=defang, pdf=pdf))
@@ -200,14 +200,10 @@ def graph_command(
         suffix_of(output)  # before the work, not behind it
     except ValueError as error:
         raise CaseError(str(error)) from error
-    told = _told(timezone, year, logformat, encoding, proxies=trusted_proxy, table=table)
-    if case is None and evidence:
-        opened = read(*evidence, **told)
-    elif case is not None and (evidence or case.is_dir()):
-        opened = open_case(case, timezone=timezone)
-        opened = opened.add(*evidence, **told) if evidence else opened
-    else:
+    if not evidence and not (case and case.is_dir()):
         raise CaseError("nothing to read: name evidence, or a kept case with --case")
+    told = _told(timezone, year, logformat, encoding, proxies=trusted_proxy, table=table)
+    opened = _opened(evidence or [], case, told)
     found = investigate(opened, indicators=indicators or (), asserted=asserted, geoip=geoip or ())
     for path in write_graph(found.graph, output):
         _say(f"Written: {path}")
@@ -306,6 +302,14 @@ def _told(
         trusted_proxies=tuple(proxies or ()),
         table=table,
     )
+
+
+def _opened(evidence: Sequence[str], case: Path | None, told: Told, engine: str = "duckdb") -> Case:
+    """Return what was read: in memory, or in a kept case, to which evidence is added."""
+    if case is None:
+        return read(*evidence, **told, engine=engine)
+    kept = open_case(case, timezone=told["timezone"], engine=engine)
+    return kept.add(*evidence, **told) if evidence else kept
 
 
 @app.command("demo")

@@ -121,8 +121,11 @@ class _Own:
 
     def near(self, row: Row) -> list[Row]:
         """Return those that begin about when another one does."""
-        low = bisect_left(self.rows, row["begins"] - APART, key=lambda one: one["begins"])
-        return self.rows[low : bisect_right(self.rows, row["begins"] + APART, key=lambda one: one["begins"])]
+        return self._begun(row["begins"] - APART, row["begins"] + APART)
+
+    def during(self, row: Row) -> list[Row]:
+        """Return those that begin while another one is open."""
+        return self._begun(row["begins"] - APART, row["ends"])
 
     def numbered(self, row: Row, near: list[Row]) -> set[str]:
         """Return the terminals whose connections have a connection's sequence numbers."""
@@ -132,6 +135,10 @@ class _Own:
         if back is not None and (exact := self._by_numbers.get((out, back))):
             return exact
         return {one["src"] for one in near if one["isn_out"] == out and None in (back, one["isn_in"])}
+
+    def _begun(self, first: int, last: int) -> list[Row]:
+        low = bisect_left(self.rows, first, key=lambda one: one["begins"])
+        return self.rows[low : bisect_right(self.rows, last, key=lambda one: one["begins"])]
 
 
 def _whose(row: Row, own: _Own) -> tuple[str, str | None, bool]:
@@ -152,9 +159,7 @@ def _whose(row: Row, own: _Own) -> tuple[str, str | None, bool]:
     if len(terminals) != 1:
         return "", None, False
     terminal = terminals.pop()
-    last = bisect_right(own.rows, row["ends"], key=lambda one: one["begins"])
-    later = own.rows[bisect_left(own.rows, row["begins"] - APART, key=lambda one: one["begins"]) : last]
-    shared = any(one["via"] is not None and one["src"] != terminal for one in later)
+    shared = any(one["via"] is not None and one["src"] != terminal for one in own.during(row))
     return how, terminal, shared
 
 

@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from forensics.addresses import address_text
 
 if TYPE_CHECKING:
@@ -116,8 +114,8 @@ class _Sight:
 
 def to_reference(clocks: Clocks, source: str, time: datetime) -> datetime:
     """Return a time of a source as the reference clock has it."""
-    micros = np.array([(time - EPOCH) // timedelta(microseconds=1)])
-    return time - timedelta(microseconds=int(clocks.offsets(source, micros)[0]))
+    micros = (time - EPOCH) // timedelta(microseconds=1)
+    return time + timedelta(microseconds=clocks.moment(source, micros) - micros)
 
 
 def by_reference(rows: Iterable[Row], clocks: Clocks) -> list[Row]:

@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from forensics.chains import Chain
@@ -65,7 +64,7 @@ def chains_from_terminals(case: Case, chains: list[Chain], roles: Roles) -> list
         by_terminal: defaultdict[str, list[tuple[Match, ...]]] = defaultdict(list)
         for session in chain.sessions:
             inbound = session[0].inbound
-            start = _by_reference(inbound.start, inbound.source, clocks)
+            start = clocks.moment(inbound.source, inbound.start)
             by_terminal[_nearest(requests, start) or chain.hops[0]].append(session)
         found += [
             Chain((terminal, *chain.hops[1:]), tuple(sessions)) for terminal, sessions in sorted(by_terminal.items())
@@ -77,15 +76,8 @@ def _requests(case: Case, relay: str, roles: Roles, clocks: Clocks) -> list[tupl
     """Return time, by the reference clock, and terminal of the terminals' contacts with a relay, in order of time."""
     rows = case.sql(REQUESTS, relays=pa.table({"server": [relay]})).to_arrow().to_pylist()
     return sorted(
-        (_by_reference(row["start"], row["source"], clocks), row["src"])
-        for row in rows
-        if row["src"] in roles.terminals
+        (clocks.moment(row["source"], row["start"]), row["src"]) for row in rows if row["src"] in roles.terminals
     )
-
-
-def _by_reference(time: int, source: str, clocks: Clocks) -> int:
-    """Return a source's time as the reference clock has it."""
-    return int(clocks.to_reference(source, np.array([time]))[0])
 
 
 def _nearest(requests: list[tuple[int, str]], start: int) -> str | None:

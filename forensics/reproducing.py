@@ -12,11 +12,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import shlex
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Any
 
 from forensics._version import __version__
@@ -157,11 +157,11 @@ def _commands(settings: Settings, form: ReportForm) -> list[str]:
     ending += ["--pdf"] if form.pdf else []
     if len(groups) == 1:
         return [
-            f"forensics investigate EVIDENCE... --out report {_line([*_switches(groups[0]['told']), *ending])}".strip()
+            f"forensics investigate EVIDENCE... --out report {join([*_switches(groups[0]['told']), *ending])}".strip()
         ]
     return [
-        f"forensics investigate {_line(group['sources'])} --case again.case --out report "
-        f"{_line([*_switches(group['told']), *ending])}".strip()
+        f"forensics investigate {join(group['sources'])} --case again.case --out report "
+        f"{join([*_switches(group['told']), *ending])}".strip()
         for group in groups
     ]
 
@@ -172,11 +172,6 @@ def _switches(told: Mapping[str, Any]) -> list[str]:
     return [
         part for name in SWITCHES if name in told for value in values[name] for part in (SWITCHES[name], str(value))
     ]
-
-
-def _line(parts: Sequence[str]) -> str:
-    """Return the parts of a command quoted as a shell needs them."""
-    return shlex.join(parts)
 
 
 def _script(settings: Settings, form: ReportForm) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -243,12 +243,6 @@ def _translators(case: Case, clients: set[str]) -> frozenset[str]:
         for row in rows
         if row["alike"] >= LEAST_ALIKE and row["alike"] >= ALIKE_SHARE * min(row["mine"], row["theirs"])
     )
-
-
-@lru_cache(maxsize=64)
-def _networks(members: frozenset[str]) -> tuple[str, ...]:
-    """Return the private networks that these addresses are of."""
-    return tuple(sorted({_network(member) for member in members if _private(member)}))
 
 
 _PRIVATE = {"10": "10.0.0.0/8", "172": "172.16.0.0/12", "192": "192.168.0.0/16", "169": "169.254.0.0/16"}

@@ -17,8 +17,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from forensics.clocks import find_clocks
+
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+
+    from forensics.case import Case
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_pcaps"
@@ -45,6 +49,18 @@ def corpus() -> Path:
     if not path.is_dir():
         pytest.fail(f"FORENSICS_CORPUS is {CORPUS!r}, which is no folder")
     return path
+
+
+@pytest.fixture(scope="session")
+def offsets_of() -> Callable[[Case], dict[str, float]]:
+    """Return what gives the clock offsets of a case's sources, without those that could not be compared. [s]"""
+
+    def offsets(case: Case) -> dict[str, float]:
+        clocks = find_clocks(case)
+        found = {source: clocks.main_offset(source) for source in clocks.references}
+        return {source: offset for source, offset in found.items() if offset is not None}
+
+    return offsets
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -152,7 +150,7 @@ def by_clocks(clocks: Clocks) -> Apart:
         reference = clocks.references.get(one.source)
         if reference is None or reference != clocks.references.get(other.source):
             return None
-        first, second = (int(clocks.to_reference(c.source, np.array([c.start]))[0]) for c in (one, other))
+        first, second = (clocks.moment(c.source, c.start) for c in (one, other))
         return abs(first - second)
 
     return apart

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
 
-__all__ = ["CLOCK_COLUMNS", "Clocks", "clock_offsets", "find_clock_offsets", "find_clocks"]
+__all__ = ["CLOCK_COLUMNS", "Clocks", "find_clock_offsets", "find_clocks"]
 
 Pairs: TypeAlias = "dict[tuple[str, str], Matches]"
 """By source and other source, what both may have seen: the time by the first, and how much later that is."""
@@ -86,6 +86,10 @@ class Clocks:
     def to_reference(self, source: str, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return times of a source as the reference clock has them. [us]"""
         return times - self.offsets(source, times)
+
+    def moment(self, source: str, time: int) -> int:
+        """Return one time of a source as the reference clock has it. [us]"""
+        return int(self.to_reference(source, np.array([time]))[0])
 
     def corrected(self, rows: pa.Table) -> pa.Table:
         """Return rows with columns ``corrected_start`` and so on beside their times ``start``, ``end`` and ``time``.
@@ -156,24 +160,6 @@ def find_clock_offsets(case: Case) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(find_clocks(case).rows(), columns=list(CLOCK_COLUMNS)).astype({"matches": "Int64"})
-
-
-def clock_offsets(case: Case) -> dict[str, float]:
-    """Return each source's clock minus the reference clock, as one number: that of the longest time between settings.
-
-    Parameters
-    ----------
-    case
-        The case.
-
-    Returns
-    -------
-    dict
-        Offset by source, without those that could not be compared. [s]
-    """
-    clocks = find_clocks(case)
-    found = {source: clocks.main_offset(source) for source in sorted(clocks.references)}
-    return {source: offset for source, offset in found.items() if offset is not None}
 
 
 def _clocks_of(case: Case) -> Clocks:

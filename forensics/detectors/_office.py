@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from datetime import date
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forensics.roles import find_roles
+from forensics.roles import find_roles, once_per_case
 from forensics.workdays import is_workday
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
     from forensics.case import Case
-    from forensics.roles import Roles
 
 __all__ = ["QUARTER", "day_of", "inside_of", "office_of", "quarters_of"]
 
@@ -79,23 +77,19 @@ def inside_of(case: Case) -> pa.Table:
 
 def _known(case: Case) -> dict[str, pa.Table]:
     """Return what is found once per case."""
+    return once_per_case(case, "office", _tables_of)
+
+
+def _tables_of(case: Case) -> dict[str, pa.Table]:
     roles = find_roles(case)
-    known = _KNOWN.get(case)
-    if known is None or known[0] is not roles:
-        servers = case.sql(SERVERS).to_arrow()
-        inside = pa.array(list(map(roles.is_inside, servers["server"].to_pylist())), pa.bool_())
-        moved = pc.greater(servers["moved"], 0)
-        tables = {
-            "terminals": pa.table({"src": pa.array(sorted(roles.terminals), pa.string())}),
-            "outside": servers.filter(pc.and_(pc.invert(inside), moved)).select(["server"]),
-            "inside": servers.filter(inside).select(["server"]),
-        }
-        known = _KNOWN[case] = (roles, tables)
-    return known[1]
-
-
-_KNOWN: WeakKeyDictionary[Case, tuple[Roles, dict[str, pa.Table]]] = WeakKeyDictionary()
-"""What was found of a case, with the roles that it goes by: they are others where evidence was added."""
+    servers = case.sql(SERVERS).to_arrow()
+    inside = pa.array(list(map(roles.is_inside, servers["server"].to_pylist())), pa.bool_())
+    moved = pc.greater(servers["moved"], 0)
+    return {
+        "terminals": pa.table({"src": pa.array(sorted(roles.terminals), pa.string())}),
+        "outside": servers.filter(pc.and_(pc.invert(inside), moved)).select(["server"]),
+        "inside": servers.filter(inside).select(["server"]),
+    }
 
 
 def quarters_of(case: Case, *, hours: tuple[float, float], holidays: Container[date]) -> pa.Table:

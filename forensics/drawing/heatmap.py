@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from forensics.drawing import marks
 from forensics.drawing.frames import MARGIN, SMALL, Frame, evidence_of, line
-from forensics.drawing.model import role_of, seen
+from forensics.drawing.model import caption, role_of
 from forensics.drawing.scene import Outline, Text, box, text_width
-from forensics.drawing.style import INK, PALE, SPIKE, format_bytes, format_range, shorten
+from forensics.drawing.style import INK, PALE, SPIKE, format_bytes, format_range
 from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
@@ -140,7 +140,9 @@ def _table(graph: MultiDiGraph[str], words: Words = ENGLISH) -> Table:
     for (tail, head), cell in sorted(pairs.items()):
         key = tail if tail in shown else _REST, head if head in heads else _REST
         cells.setdefault(key, Cell()).add(cell.sent, spikes=cell.spikes)
-    named, titled = ({node: _name(graph, node) for node in nodes} for nodes in (shown, heads))
+    named, titled = (
+        {node: "  ".join(filter(None, caption(graph, node, _LONGEST))) for node in nodes} for nodes in (shown, heads)
+    )
     terminals, relays = len(rows) - len(shown), len(columns) - len(heads)
     named |= {_REST: words.told(f"{terminals:,} more terminals, in sum")} if terminals else {}
     titled |= {_REST: words.told(f"{relays:,} more, in sum")} if relays else {}
@@ -156,14 +158,6 @@ def _rank(graph: MultiDiGraph[str], node: str) -> float:
     """The relay's rank; behind all others where it has none."""
     rank = graph.nodes[node].get("rank")
     return float("inf") if rank is None else float(rank)
-
-
-def _name(graph: MultiDiGraph[str], node: str) -> str:
-    """A node's rank, address and first name."""
-    data = graph.nodes[node]
-    names = sorted(n for n in data.get("names") or () if n != node)
-    rank = f"{data['rank']}. " if data.get("rank") is not None else ""
-    return rank + shorten(seen(node), _LONGEST) + (f"  {shorten(seen(names[0]), _LONGEST)}" if names else "")
 
 
 def _paint(frame: Frame, table: Table, left: float, top: float) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from forensics.words import Words
 
-__all__ = ["Card", "Line", "Plan", "build_plan", "role_of", "said", "seen", "spike_text"]
+__all__ = ["Card", "Line", "Plan", "build_plan", "caption", "role_of", "said", "seen", "spike_text"]
 
 _NAME_LENGTH = 30
 _CHAINS_ON_A_LINE = 3
@@ -132,6 +132,14 @@ class Plan:
 def seen(text: object) -> str:
     """Text of the evidence as a picture shows it."""
     return terminal_safe(str(text))
+
+
+def caption(graph: MultiDiGraph[str], node: str, longest: int) -> tuple[str, str]:
+    """A node's rank and address, and its first name, neither longer than so many characters."""
+    data = graph.nodes[node]
+    names = sorted(name for name in data.get("names") or () if name != node)
+    rank = f"{data['rank']}. " if data.get("rank") is not None else ""
+    return rank + shorten(seen(node), longest), shorten(seen(names[0]), longest) if names else ""
 
 
 def role_of(attributes: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from forensics.drawing import marks
 from forensics.drawing.frames import MARGIN, SMALL, Frame, evidence_of, line, time_ticks
-from forensics.drawing.model import role_of, seen
+from forensics.drawing.model import caption, role_of, seen
 from forensics.drawing.scene import Outline, Text, box, text_width
 from forensics.drawing.style import INK, MATCHED, PALE, SPIKE, format_range, format_time, shorten, zone_name
 from forensics.words import ENGLISH
@@ -108,7 +108,7 @@ def draw_scene(
     facts = graph.graph
     zone = facts.get("timezone") or "UTC"
     rows = _relays(graph)
-    named = {node: _name(graph, node) for node in rows[:MOST_RELAYS]}
+    named = {node: caption(graph, node, _LONGEST) for node in rows[:MOST_RELAYS]}
     left = MARGIN + max((text_width(t, SMALL, bold=True) for name in named.values() for t in name), default=0.0) + 14
     known = [t for node in rows for t in _times(graph, node)]
     when = format_range(min(known, default=None), max(known, default=None), zone)
@@ -135,14 +135,6 @@ def _relays(graph: MultiDiGraph[str]) -> list[str]:
 def _times(graph: MultiDiGraph[str], node: str) -> list[datetime]:
     """When it was seen first and last, as far as that is known."""
     return [graph.nodes[node][key] for key in ("first_seen", "last_seen") if graph.nodes[node].get(key) is not None]
-
-
-def _name(graph: MultiDiGraph[str], node: str) -> tuple[str, str]:
-    """Rank and address, and the first name."""
-    data = graph.nodes[node]
-    rank = f"{data['rank']}. " if data.get("rank") is not None else ""
-    names = sorted(n for n in data.get("names") or () if n != node)
-    return rank + shorten(seen(node), _LONGEST), shorten(seen(names[0]), _LONGEST) if names else ""
 
 
 def _by_server(findings: Iterable[Finding]) -> dict[str, list[tuple[datetime, datetime]]]:

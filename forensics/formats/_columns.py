@@ -100,9 +100,8 @@ def arrow(value: object, kind: pa.DataType, rows: int) -> pa.Array:
     if isinstance(value, Words):
         return value.array(kind)
     if isinstance(value, Ints):
-        return whole_numbers(value.values, value.known).cast(
-            kind, safe=False
-        )  # one that its column cannot take is in a rejected row
+        # Unsafe: a number that its column cannot take is in a rejected row.
+        return whole_numbers(value.values, value.known).cast(kind, safe=False)
     if isinstance(value, np.ndarray):
         return pa.array(value)
     if isinstance(value, pa.Array):

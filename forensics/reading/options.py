@@ -102,11 +102,7 @@ class ReadOptions:
             "logformat": logformat,
             "encoding": encoding,
             "trusted_proxies": list(map(str, trusted_proxies)),
-            "table": None
-            if table is None
-            else "a description"
-            if isinstance(table, TableDescription)
-            else Path(table).name,
+            "table": "a description" if isinstance(table, TableDescription) else table and Path(table).name,
             "vantage": vantage,
             "limits": asdict(limits) if limits else None,
         }
