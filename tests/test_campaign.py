@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import forensics as fx
-from forensics.clocks import clock_offsets
 from forensics.investigation import investigate
 from forensics.synthetic import Campaign, write_campaign
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from forensics.case import Case
@@ -65,12 +65,12 @@ def test_the_planted_chains_are_found(found: Investigation, truth: Any) -> None:
     assert found.graph.graph["statement"].startswith("at least 5 relays observed passing traffic on")
 
 
-def test_clocks_are_found(case: Case, truth: Any) -> None:  # noqa: ANN401 - plain JSON
+def test_clocks_are_found(case: Case, truth: Any, offsets_of: Callable[[Case], dict[str, float]]) -> None:  # noqa: ANN401 - plain JSON
     """Every source is compared, and its clock offset is right to a tenth of a second, whatever it is compared by.
 
     The terminal's capture and the proxy's log share requests, the proxy's log and the sensor's URLs and names.
     """
-    offsets = clock_offsets(case)
+    offsets = offsets_of(case)
     assert {row["clock_offset"] for row in case.sources.to_arrow().to_pylist()} == {None}  # the case is what was read
 
     assert set(offsets) == {row["source"] for row in case.sources.to_arrow().to_pylist()}
@@ -113,6 +113,8 @@ def test_first_tier_relays_are_listed(found: Investigation, truth: Any) -> None:
     assert first_tier <= listed
     assert len(listed & relays) / len(listed) >= RELAY_PRECISION
     assert HACKED in set(found.relays["dst"].head(3))
+    passing = {hop for chain in found.graph.graph["chains"] for hop in chain["hops"][1:-1]}
+    assert passing == set(found.relays["dst"][found.relays["reasons"].str.contains("it passed traffic on")])
 
 
 def test_the_graph_shows_who_is_who(found: Investigation, truth: Any) -> None:  # noqa: ANN401 - plain JSON

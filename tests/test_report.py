@@ -105,7 +105,7 @@ def test_the_report_tells_the_case() -> None:
         "at least 1 relay observed",
         "2026-05-08 09:00 to 2026-05-20 09:00 (Asia/Tokyo, UTC+09:00)",
         "A terminal sent 48.2 MB to one server within an hour.",
-        "1 relay candidate",
+        "1 relay or candidate",
         "10.0.0.21 → 198.51.100.7 → 203.0.113.9 2×10⁻⁵ 4 within 2 s",
         "1 198.51.100.7 cdn.example 9.25 10.0.0.21 2026-05-08 09:00:00 not observed 48.2 MB not observed",
         "a spike of 48 MB regular contact",

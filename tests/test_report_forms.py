@@ -65,7 +65,7 @@ def test_the_report_in_japanese() -> None:
     said = words(page)
 
     assert '<html lang="ja">' in page
-    for text in ("概要", "中継サーバ", "通信量の急増の始まり", "観測なし", "台の中継サーバ候補", "reason 0"):
+    for text in ("概要", "中継サーバ", "通信量の急増の始まり", "観測なし", "台の中継サーバ・候補", "reason 0"):
         assert text in said
     for text in ("Summary", "First seen", "no baseline", "spike begins", "Made by"):
         assert text not in said

@@ -66,7 +66,8 @@ import numpy as np
 from forensics.chains.joining import Chain, best_of, by_clocks, joined
 from forensics.chains.match import BIN, Match
 from forensics.clocks import find_clocks
-from forensics.roles import Roles, find_roles
+from forensics.detectors._chance import q_values
+from forensics.roles import Roles, find_roles, once_per_case
 from forensics.series import connections_of
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def find_chains(case: Case) -> list[Chain]:
     Parameters
     ----------
     case
-        The case. Captures are read once more, for the timing of their packets.
+        The case. Captures are read once more, for the timing of their packets; chains are found once per case and
+        again when evidence was added.
 
     Returns
     -------
@@ -113,6 +115,10 @@ def find_chains(case: Case) -> list[Chain]:
     EvidenceError
         A capture is no longer where it was, or has changed.
     """
+    return once_per_case(case, "chains", _chains_of)
+
+
+def _chains_of(case: Case) -> list[Chain]:
     from forensics.chains.matching import matches_at  # loads the compiler
 
     roles = find_roles(case)
@@ -141,14 +147,12 @@ def held(matches: list[Match], compared: int) -> list[Match]:
     list of Match
         Those with a q-value up to `MAX_Q` and a score from `LEAST_SCORE` on.
     """
-    p_values = np.array([match.p_value for match in matches])
-    order = np.argsort(p_values, kind="stable")
-    # Benjamini-Hochberg; the others, with p = 1, only raise the number of tests
-    raw = p_values[order] * compared / np.arange(1, len(matches) + 1)
-    q_values = np.empty(len(matches))
-    q_values[order] = np.minimum(np.minimum.accumulate(raw[::-1])[::-1], 1.0)
-    marked = [replace(match, q_value=float(q)) for match, q in zip(matches, q_values, strict=True)]
-    return [m for m, q in zip(marked, q_values, strict=True) if q <= MAX_Q and m.score >= LEAST_SCORE]
+    q = q_values(np.array([match.p_value for match in matches]), compared).tolist()
+    return [
+        replace(match, q_value=value)
+        for match, value in zip(matches, q, strict=True)
+        if value <= MAX_Q and match.score >= LEAST_SCORE
+    ]
 
 
 def _vantage_hosts(case: Case, roles: Roles) -> list[tuple[str, str]]:

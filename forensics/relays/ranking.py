@@ -8,7 +8,8 @@ others visit in good faith. Each candidate starts from the weight ``prior``; eve
 in natural log-odds. All weights stand in one table, ``forensics/relays/weights.csv``, which a program of the project
 makes from seeded campaigns (`forensics.relays.weights`). The traits are told in `forensics.relays.traits`, what
 counts as one server in `forensics.relays.sites`, and what shared terminals say in `forensics.relays.company`. A trait
-that the evidence does not tell weighs nothing.
+that the evidence does not tell weighs nothing. A server that a chain goes through (`forensics.relays.passing`) is
+listed whatever else is said of it, also where no terminal met it.
 
 When it misleads
 ----------------
@@ -28,13 +29,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from forensics.detectors import all_detectors, volume_spikes
 from forensics.engines import query_text
 from forensics.relays.company import propagate
+from forensics.relays.passing import PASSING, find_passing
 from forensics.relays.reasons import reasons_of
-from forensics.relays.traits import find_candidates, levels_of
+from forensics.relays.traits import NO_FINDING, find_candidates, levels_of
 from forensics.relays.weights import load_weights
 
 if TYPE_CHECKING:
@@ -84,7 +87,8 @@ def rank_relays(
         Findings of more detectors by the detector's name, where they are there already. Those that have a weight and
         are not given are asked for.
     least_score
-        Least sum of the weights for a server to be listed; that of the verdict ``possible`` where it is None. [ln odds]
+        Least sum of the weights for a server to be listed; that of the verdict ``possible`` where it is None. What a
+        chain goes through is listed with any. [ln odds]
 
     Returns
     -------
@@ -93,6 +97,11 @@ def rank_relays(
         ``; ``; ``terminals`` is the number of terminals that met the server; ``bytes_out`` and ``bytes_in`` are what
         the vantage that saw most of it saw, null where no evidence records the direction [B]; ``verdict`` is
         ``likely``, ``possible`` or empty.
+
+    Raises
+    ------
+    EvidenceError
+        A capture that was taken at a relay is no longer where it was, or has changed: it is read once more for chains.
     """
     import pandas as pd
 
@@ -105,7 +114,8 @@ def rank_relays(
     steps = propagate(accused, own, weights)
     score = (own + steps[-1]).round(3)
     least = weights.possible if least_score is None else least_score
-    ranked = candidates.sites.assign(score=score, kept=score >= least)
+    passing = levels[PASSING] != NO_FINDING
+    ranked = candidates.sites.assign(score=score, passing=passing, kept=(score >= least) | passing)
     ranked = ranked.sort_values(["score", "dst", "names"], ascending=[False, True, True], kind="stable")
     ranked = ranked[ranked["kept"]].drop_duplicates("dst")
     reasons = reasons_of(case, candidates, ranked.index, (levels, parts), (own, steps))
@@ -115,7 +125,7 @@ def rank_relays(
         names=ranked["names"],
         score=ranked["score"],
         reasons=reasons,
-        verdict=[weights.verdict(one) for one in ranked["score"]],
+        verdict=np.where(ranked["passing"], "likely", [weights.verdict(one) for one in ranked["score"]]),
     )
     totals = _totals(case, ranked["dst"])
     for name in ("bytes_out", "bytes_in"):
@@ -130,11 +140,12 @@ def _findings(
     found_beacons: pd.DataFrame | None,
     given: Mapping[str, pd.DataFrame] | None,
 ) -> dict[str, pd.DataFrame]:
-    """Return the findings of the detectors that have a weight, and the others that were given."""
+    """Return the findings of the detectors that have a weight, the others that were given, and what chains show."""
     found = dict(given or {})
     found |= {name: one for name, one in (("volume_spikes", spikes), ("beacons", found_beacons)) if one is not None}
     detectors, weighed = all_detectors(), load_weights().levels
     found |= {name: one.detect(case) for name, one in detectors.items() if name in weighed and name not in found}
+    found[PASSING] = find_passing(case)
     uploads = found["volume_spikes"]
     return found | {"volume_spikes": uploads[volume_spikes.is_upload(uploads)]}  # the others count no bytes sent
 

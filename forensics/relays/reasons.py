@@ -8,6 +8,7 @@ import numpy as np
 
 from forensics.detectors._findings import period_text, size_text, time_text
 from forensics.relays.company import suspicion
+from forensics.relays.passing import PASSING
 from forensics.relays.weights import load_weights
 
 if TYPE_CHECKING:
@@ -131,10 +132,9 @@ class _Facts:
         if self._accused.empty:
             return "no finding and no machine's rhythm puts a terminal in question"
         sources = sorted(self._accused["src"])
-        more = f" and {len(sources) - NAMED} more" if len(sources) > NAMED else ""
         first, last = self._accused["first_seen"].min(), self._accused["last_seen"].max()
         return (
-            f"{IN_QUESTION}, by a finding or a machine's rhythm: {', '.join(sources[:NAMED])}{more}, "
+            f"{IN_QUESTION}, by a finding or a machine's rhythm: {_listed(sources)}, "
             f"from {time_text(first, self._zone)} to {time_text(last, self._zone)}"
         )
 
@@ -189,6 +189,16 @@ class _Facts:
         count = int((~self._pairs["accused"]).sum())
         return f"{count} other terminal{'s' * (count != 1)} met it without a rhythm"
 
+    def _chains(self) -> str:
+        found = self._candidates.findings
+        mine = found[(found["site"] == self._site) & (found["detector"] == PASSING)]
+        count = int(mine["value"].sum())
+        sources = sorted(set(mine["src"]))
+        return (
+            f"it passed traffic on: {count} session{'s' * (count != 1)} from {_listed(sources)} went on from it, "
+            f"by timing and volume with p = {mine['p_value'].min():.2g}"
+        )
+
     def _share(self, part: str, whole: str) -> str:
         return f"{self._part(part, whole):.0%}"
 
@@ -202,7 +212,12 @@ class _Facts:
         if mine.empty:
             return f"no finding of {title}"
         sources = sorted(set(mine["src"].dropna()))
-        more = f" and {len(sources) - NAMED} more" if len(sources) > NAMED else ""
         total = f", {size_text(float(mine['value'].sum()))} together" if detector == "volume_spikes" else ""
         count = f"{len(mine)} finding{'s' * (len(mine) != 1)}"
-        return f"{count} of {title} from {', '.join(sources[:NAMED])}{more}{total}"
+        return f"{count} of {title} from {_listed(sources)}{total}"
+
+
+def _listed(sources: list[str]) -> str:
+    """Return the first `NAMED` terminals, and how many more there are."""
+    more = f" and {len(sources) - NAMED} more" if len(sources) > NAMED else ""
+    return ", ".join(sources[:NAMED]) + more

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from forensics.detectors._spike_windows import span_of
 from forensics.engines import query_text
+from forensics.relays.passing import PASSING
 from forensics.relays.sites import find_sites, hosts_of
 from forensics.roles import find_roles
 from forensics.schema import FINDING_COLUMNS
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
 
-__all__ = ["TRAITS", "Candidates", "find_candidates", "levels_of"]
+__all__ = ["NO_FINDING", "TRAITS", "Candidates", "find_candidates", "levels_of"]
 
 POPULAR_SHARE = 0.5
 """A server that at least this share of the terminals meets is no candidate, unless a finding names it. [1]"""
@@ -51,6 +53,9 @@ SUSTAINED = timedelta(hours=1)
 SHORT = timedelta(hours=24)
 """Cases shorter than this do not tell what is new."""
 
+NO_FINDING = ">= 0"
+"""Level of a detector that has no finding of a candidate."""
+
 UNKNOWN = ""
 """Level of a trait that the evidence does not tell; it weighs nothing."""
 
@@ -61,8 +66,6 @@ JOIN terminals t ON c.src = t.src
 GROUP BY c.src
 ORDER BY src NULLS FIRST
 """
-
-SPAN = "SELECT min(minute) AS first, max(minute) AS last FROM volumes"
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,8 @@ def find_candidates(case: Case, findings: Mapping[str, pd.DataFrame]) -> Candida
     rare = set(few.index[few < POPULAR_SHARE * office]) if office >= CROWD else set(few.index)
     sites = sites[sites["site"].isin(rare | set(found["site"]))]
     pairs = _pairs(case, sites, terminals)
-    span = case.sql(SPAN).to_arrow().to_pylist()[0]
-    length = (span["last"] - span["first"]) if span["first"] else timedelta(0)
+    first, last = span_of(case)
+    length = (last - first) if first else timedelta(0)
     pairs = _accused(pairs, found)
     return Candidates(_described(sites), pairs, found, office, length, frozenset(findings))
 
@@ -221,7 +224,8 @@ def levels_of(candidates: Candidates) -> pd.DataFrame:
     readers = (~pairs["accused"]).groupby(pairs["site"]).sum().reindex(index).fillna(0)
     table["readers"] = _cut(readers, (0, 1, 4))
     seen = index.isin(pairs["site"])  # of what only a gateway met, nobody knows who and how
-    return table.where(np.repeat(seen[:, None], len(table.columns), axis=1), UNKNOWN).join(_of_findings(candidates))
+    table = table.where(np.repeat(seen[:, None], len(table.columns), axis=1), UNKNOWN)
+    return table.join(_of_findings(candidates, seen))
 
 
 _SHARES = {
@@ -256,12 +260,16 @@ def _onset(candidates: Candidates, mine: pd.DataFrame) -> pd.Series[str]:
     return _cut(share, (0, 0.5, 1.0), nothing="none")
 
 
-def _of_findings(candidates: Candidates) -> pd.DataFrame:
-    """Return how many terminals each detector's findings name, by candidate; of spikes, whether one was repeated."""
+def _of_findings(candidates: Candidates, seen: np.ndarray) -> pd.DataFrame:
+    """Return how many terminals each detector's findings name, by candidate; of spikes, whether one was repeated.
+
+    That a detector found nothing says something of servers that the office met alone.
+    """
     import pandas as pd
 
     index = candidates.sites.index
     table = pd.DataFrame(index=index)
+    met = seen | index.isin(candidates.findings.loc[candidates.findings["detector"] != PASSING, "site"])
     for detector in sorted(candidates.detectors):
         found = candidates.findings[candidates.findings["detector"] == detector]
         count = found.groupby("site")["src"].nunique().reindex(index).fillna(0)
@@ -270,7 +278,7 @@ def _of_findings(candidates: Candidates) -> pd.DataFrame:
             again = found.duplicated(["site", "src"], keep=False) | ((found["end"] - found["start"]) > SUSTAINED)
             repeated = again.groupby(found["site"]).any().reindex(index, fill_value=False)
             level = level + np.where(repeated, " repeated", "")
-        table[detector] = level
+        table[detector] = level.where((level != NO_FINDING) | met, UNKNOWN)
     return table
 
 

@@ -301,6 +301,16 @@ def test_a_capture_at_a_relay_shows_the_chain(tmp_path: Path) -> None:
     assert match.inbound.source == "relay.pcap"
 
 
+def test_a_server_that_a_chain_goes_through_is_ranked(tmp_path: Path) -> None:
+    """What a capture shows passing traffic on is listed whatever else is said of it; where the traffic went is not."""
+    ranked = fx.rank_relays(fx.read(relay_capture(tmp_path / "relay.pcap")), least_score=99.0)
+
+    [row] = ranked.to_dict("records")
+    assert (row["dst"], row["verdict"]) == (RELAY, "likely")
+    assert f"it passed traffic on: 1 session from {TERMINAL} went on from it" in row["reasons"]
+    assert row["reasons"].partition("p = ")[2].partition(" ")[0] != ""
+
+
 def test_only_captures_at_one_outside_host_are_looked_at(make_case: Callable[..., Case], tmp_path: Path) -> None:
     """A capture of many hosts, one taken inside the office, and a log show no relay from within."""
     crowd = [(f"198.18.0.{n}", f"198.18.1.{n}") for n in range(9)]
