@@ -153,7 +153,9 @@ def investigate_command(
     indicators: Indicators = None,
     asserted: Asserted = None,
     geoip: GeoIP = None,
-    language: Annotated[Language, typer.Option("--language", help="Language of the report.")] = Language.ENGLISH,
+    language: Annotated[
+        Language, typer.Option("--language", help="Language of the report and the pictures.")
+    ] = Language.ENGLISH,
     defang: Annotated[
         bool,
         typer.Option("--defang", help="Write addresses in the report as 203[.]0[.]113[.]7: nobody opens them."),

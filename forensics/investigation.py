@@ -111,7 +111,7 @@ class Investigation:
         folder
             Where to write; made where it does not exist. Other files in it stay as they are.
         language
-            Language of the report: ``en`` or ``ja``.
+            Language of the report and of the pictures: ``en`` or ``ja``.
         defang
             Whether the report writes addresses and names so that nobody opens them by mistake (``203[.]0[.]113[.]7``).
             Pictures and tables beside it have them as they are.
@@ -134,7 +134,7 @@ class Investigation:
         """
         words, out = words_of(language), Path(folder)
         out.mkdir(parents=True, exist_ok=True)
-        drawing = draw_hops(self.graph)
+        drawing = draw_hops(self.graph, language=language)
         for kind in ("png", "svg", "html", "graphml"):
             drawing.save(out / f"hops.{kind}")
         with (out / "flows.parquet").open("wb") as file:
@@ -270,7 +270,7 @@ def write_report(
     geoip
         Files in MaxMind's format with countries or networks of addresses, as for the same.
     language
-        Language of the report: ``en`` or ``ja``.
+        Language of the report and of the pictures: ``en`` or ``ja``.
     defang
         Whether the report writes addresses and names so that nobody opens them by mistake (``203[.]0[.]113[.]7``).
     pdf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
@@ -131,9 +132,9 @@ class Watched:
         return set(names)
 
 
-def opened(browser: Browser, graph: Graph, folder: Path) -> Iterator[Watched]:
+def opened(browser: Browser, graph: Graph, folder: Path, language: str = "en") -> Iterator[Watched]:
     """A page of the graph, which at the end must have been silent and have asked for nothing but itself."""
-    file = draw_hops(graph).save(folder / "hops.html")
+    file = draw_hops(graph, language=language).save(folder / "hops.html")
     context = browser.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True)
     watched = Watched(context.new_page(), file)
     yield watched
@@ -147,6 +148,12 @@ def opened(browser: Browser, graph: Graph, folder: Path) -> Iterator[Watched]:
 def seen(browser: Browser, tmp_path: Path) -> Iterator[Watched]:
     """The page of the small graph."""
     yield from opened(browser, small(), tmp_path)
+
+
+@pytest.fixture
+def japanese(browser: Browser, tmp_path: Path) -> Iterator[Watched]:
+    """The page of the small graph in Japanese."""
+    yield from opened(browser, small(), tmp_path, "ja")
 
 
 @pytest.fixture
@@ -427,3 +434,24 @@ def test_what_is_taken_together_is_found_and_told(large: Watched) -> None:
     large.page.keyboard.press("Enter")
 
     assert large.page.evaluate("cy.elements(':selected')[0].data('group')") is True
+
+
+def test_it_is_japanese_throughout(japanese: Watched) -> None:
+    """The page's own words, what it tells of nodes and lines, and what its scripts say; evidence stays as it is."""
+    page = japanese.page
+    told = [page.locator("aside").inner_text()]
+    for chosen in ("n2", "e0", "e3"):
+        page.evaluate("(id) => choose(id)", chosen)
+        told.append(japanese.details)
+    page.locator("[data-role=terminal]").uncheck()
+    page.locator("#search").fill("10.0.0.1")
+    page.evaluate("choose('n0')")
+    told += [japanese.details, page.locator("#found").inner_text(), page.locator("#times").inner_text()]
+    evidence = {"example", "cdn", "Example", "JP", "img", "src", "onerror", "alert", "day", "pcap", "sni", "ab" * 32}
+    evidence |= {"three", "terminals", "use", "it", "on", "record"}  # reasons that are no sentences of ours
+    units_and_keys = {"kB", "ip", "AS", "SHA", "PNG", "JSON", "Tab", "Enter", "Escape"}
+
+    assert page.evaluate("document.documentElement.lang") == "ja"
+    assert "図に表示していない" in told[-2]
+    assert "絞り込みのため図では隠れている" in told[-3]
+    assert set(re.findall(r"[A-Za-z]{2,}", " ".join(told))) - evidence - units_and_keys == set()

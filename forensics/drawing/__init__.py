@@ -102,7 +102,7 @@ def draw_hops(graph: MultiDiGraph[str], *, language: str = "en") -> Drawing:
     graph
         The hop graph, as `forensics.build_hop_graph` returns it.
     language
-        Language of legend, marks and reasons: ``en`` or ``ja``. The interactive page's own words are English.
+        Language of legend, marks and reasons, and of the interactive page: ``en`` or ``ja``.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def draw_hops(graph: MultiDiGraph[str], *, language: str = "en") -> Drawing:
             "png": lambda: canvas.to_png(picture().scene),
             "svg": lambda: svg.to_svg(picture().scene).encode(),
             "pdf": lambda: canvas.to_pdf(picture().scene),
-            "html": lambda: page.to_page(graph, picture()).encode(),
+            "html": lambda: page.to_page(graph, picture(), words).encode(),
             "graphml": lambda: graphml.render(graph)[graphml.SUFFIX],
         },
     )

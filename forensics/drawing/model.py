@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from forensics.words import Words
 
-__all__ = ["Card", "Line", "Plan", "build_plan", "caption", "role_of", "said", "seen", "spike_text"]
+__all__ = ["Card", "Line", "Plan", "build_plan", "caption", "last_told", "role_of", "said", "seen", "spike_text"]
 
 _NAME_LENGTH = 30
 _CHAINS_ON_A_LINE = 3
@@ -178,7 +178,7 @@ def build_plan(graph: MultiDiGraph[str]) -> Plan:
 def said(plan: Plan, words: Words) -> Plan:
     """The plan in a language: what stands on cards below addresses and names, and beside lines."""
     cards = [
-        replace(c, lines=tuple(map(words.told, c.lines)) if c.node in plan.groups else _last_told(c.lines, words))
+        replace(c, lines=tuple(map(words.told, c.lines)) if c.node in plan.groups else last_told(c.lines, words))
         for c in plan.cards
     ]
     lines = [
@@ -193,7 +193,7 @@ def spike_text(line: Line) -> str:
     return f"spike {format_bytes(line.spike_bytes)}" if line.spike_bytes else "spike"
 
 
-def _last_told(lines: tuple[str, ...], words: Words) -> tuple[str, ...]:
+def last_told(lines: tuple[str, ...], words: Words) -> tuple[str, ...]:
     """The lines of a card, the last one in words: the others are evidence."""
     return *lines[:-1], words.told(lines[-1])
 

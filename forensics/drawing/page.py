@@ -8,6 +8,8 @@ they stand in the static picture, and lines run as they run there.
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from math import hypot
@@ -17,9 +19,11 @@ from forensics.drawing import marks
 from forensics.drawing.crowd import places_of_members
 from forensics.drawing.details import group_details, line_details, node_details, when
 from forensics.drawing.hops import heading
+from forensics.drawing.model import last_told
 from forensics.drawing.scene import FONTS, points_along
 from forensics.drawing.style import CHAIN_BAND, ROLES, TIERS, format_time, pen_width
 from forensics.escaping import CONTENT_POLICY, html_template, script_json
+from forensics.words import ENGLISH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,16 +34,18 @@ if TYPE_CHECKING:
     from forensics.drawing.layout import Route
     from forensics.drawing.model import Card, Line
     from forensics.drawing.scene import Point
+    from forensics.words import Words
 
 __all__ = ["to_page"]
 
 _POINTS = 12  # on each half of a line: enough for a curve to look like one
 _STEPS = 240  # of the time slider
 _SCRIPTS = ("hops_details.js", "hops.js", "hops_controls.js")
+_SAID = re.compile(r'\bsay\("([^"]+)"')  # what the scripts say themselves
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def to_page(graph: MultiDiGraph[str], picture: HopPicture) -> str:
+def to_page(graph: MultiDiGraph[str], picture: HopPicture, words: Words = ENGLISH) -> str:
     """The page.
 
     Parameters
@@ -48,6 +54,8 @@ def to_page(graph: MultiDiGraph[str], picture: HopPicture) -> str:
         The hop graph.
     picture
         The same graph, laid out.
+    words
+        The language of the page.
 
     Returns
     -------
@@ -57,8 +65,10 @@ def to_page(graph: MultiDiGraph[str], picture: HopPicture) -> str:
     from markupsafe import Markup
 
     assets = files("forensics.drawing") / "assets"
-    title, statement, when = heading(graph)
+    title, statement, when = heading(graph, words)
     plan = picture.plan
+    script = "\n".join((assets / name).read_text("utf-8") for name in _SCRIPTS)
+    said = {text: words(text) for text in _SAID.findall(script)} if words.language != ENGLISH.language else {}
     return html_template((assets / "hops.html.j2").read_text("utf-8")).render(
         policy=f"{CONTENT_POLICY}; script-src 'unsafe-inline'",
         title=title,
@@ -66,22 +76,23 @@ def to_page(graph: MultiDiGraph[str], picture: HopPicture) -> str:
         when=when,
         roles={r: look for r, look in ROLES.items() if any(c.role == r for c in plan.cards)},
         tiers={t: look for t, look in TIERS.items() if any(t in line.tiers for line in plan.lines)},
-        together=_counted(picture),
+        together=_counted(picture, words),
+        say=words,
         style=Markup((assets / "hops.css").read_text("utf-8")),  # noqa: S704 - ours
         cytoscape=Markup((assets / "cytoscape.min.js").read_text("utf-8")),  # noqa: S704 - the library's
-        script=Markup("\n".join((assets / name).read_text("utf-8") for name in _SCRIPTS)),  # noqa: S704 - ours
-        data=Markup(script_json(_data(graph, picture))),  # noqa: S704 - escaped for a script
+        script=Markup(script),  # noqa: S704 - ours
+        data=Markup(script_json(_data(graph, picture, words) | {"words": said})),  # noqa: S704 - escaped for a script
     )
 
 
-def _data(graph: MultiDiGraph[str], picture: HopPicture) -> dict[str, Any]:
+def _data(graph: MultiDiGraph[str], picture: HopPicture, words: Words) -> dict[str, Any]:
     """Everything the page's script knows."""
     zone = graph.graph.get("timezone") or "UTC"
-    title, statement, range_ = heading(graph)
+    title, statement, range_ = heading(graph, words)
     folded = sorted(picture.plan.folded)
-    proxies = [{"tag": picture.plan.proxies[p], "about": node_details(graph, p, zone)} for p in folded]
-    nodes, ids = _nodes(graph, picture, zone)
-    lines = _lines(picture, ids, zone)
+    proxies = [{"tag": picture.plan.proxies[p], "about": node_details(graph, p, zone, words)} for p in folded]
+    nodes, ids = _nodes(graph, picture, zone, words)
+    lines = _lines(picture, ids, zone, words)
     return {
         "nodes": nodes,
         "lines": lines,
@@ -93,18 +104,22 @@ def _data(graph: MultiDiGraph[str], picture: HopPicture) -> dict[str, Any]:
     }
 
 
-def _counted(picture: HopPicture) -> str:
-    """What is taken together, in words; empty where nothing is."""
+def _counted(picture: HopPicture, words: Words) -> str:
+    """What takes nodes and lines together, in words; empty where nothing is."""
     nodes = sum(map(len, picture.plan.groups.values()))
     lines = sum(len(line.members) for line in picture.plan.lines)
-    return f"{nodes:,} nodes and {lines:,} lines" if nodes or lines else ""
+    told = "Take {nodes:,} nodes and {lines:,} lines together, as in the static picture"
+    return words(told, nodes=nodes, lines=lines) if nodes or lines else ""
 
 
-def _nodes(graph: MultiDiGraph[str], picture: HopPicture, zone: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _nodes(
+    graph: MultiDiGraph[str], picture: HopPicture, zone: str, words: Words
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The nodes for the script: those of the picture, then those that it takes together; and the id of each."""
     plan, beside = picture.plan, places_of_members(picture)
     members = {node: group for group, nodes in plan.groups.items() for node in nodes}
-    cards = [*plan.cards, *(c for c in picture.full.cards if c.node in members)]
+    single = (c for c in picture.full.cards if c.node in members)
+    cards = [*plan.cards, *(replace(c, lines=last_told(c.lines, words)) for c in single)]
     ids = {c.node: f"n{i}" for i, c in enumerate(cards)}
     rows = []
     for card in cards:
@@ -112,14 +127,14 @@ def _nodes(graph: MultiDiGraph[str], picture: HopPicture, zone: str) -> tuple[li
         facts = [graph.nodes.get(node, {}) for node in ((card.node,) if own is None else own)]
         rows.append(
             _node(card, ids[card.node], picture.centres.get(card.node) or beside[card.node])
-            | {"about": group_details(card) if own is not None else node_details(graph, card.node, zone)}
+            | {"about": group_details(card, words) if own is not None else node_details(graph, card.node, zone, words)}
             | {"when": when(facts, "first_seen", "last_seen"), "group": own is not None}
             | {"of": ids[members[card.node]] if card.node in members else None}
         )
     return rows, ids
 
 
-def _lines(picture: HopPicture, ids: Mapping[str, str], zone: str) -> list[dict[str, Any]]:
+def _lines(picture: HopPicture, ids: Mapping[str, str], zone: str, words: Words) -> list[dict[str, Any]]:
     """The lines for the script: those of the picture, then those that it takes together."""
     drawn = zip(picture.plan.lines, picture.routes, strict=True)
     names = {c.node: c.lines[0] for c in picture.plan.cards if c.node in picture.plan.groups}
@@ -127,12 +142,12 @@ def _lines(picture: HopPicture, ids: Mapping[str, str], zone: str) -> list[dict[
     merged: dict[int, str] = {}
     for i, (line, route) in enumerate(drawn):
         way = _way(picture.centres[line.tail], picture.centres[line.head], route)
-        about = line_details(line, zone, names)
+        about = line_details(line, zone, words, names)
         rows.append(_line(line, f"e{i}") | way | _ends(line, ids) | {"about": about, "of": None})
         merged |= {id(member): f"e{i}" for member in line.members}
     for line in picture.full.lines:
         if id(line) in merged:
-            facts = {"about": line_details(line, zone), "of": merged[id(line)], "label": "", "weights": []}
+            facts = {"about": line_details(line, zone, words), "of": merged[id(line)], "label": "", "weights": []}
             rows.append(_line(line, f"e{len(rows)}") | _ends(line, ids) | facts)
     return rows
 

@@ -66,11 +66,11 @@ const choose = (id, focus = true) => {
   item.select();
   cy.edges(".near").removeClass("near");
   item.union(item.connectedEdges()).edges().addClass("near");
-  const parts = isDrawn(item) ? [] : [element("p", "The filters hide it in the graph.", "note")];
+  const parts = isDrawn(item) ? [] : [element("p", say("The filters hide it in the graph."), "note")];
   const within = data[line ? "lines" : "nodes"].filter((other) => other.of === id);
   const lines = line ? [] : data.lines.filter((l) => !l.group && (l.source === id || l.target === id));
   parts.push(...(line ? panel.lineParts(line.about) : panel.nodeParts(about.about)));
-  parts.push(...panel.links("Taken together here", within, choose), ...panel.links("Lines", lines, choose));
+  parts.push(...panel.links(say("Taken together here"), within, choose), ...panel.links(say("Lines"), lines, choose));
   panel.show(about.about.title, parts, focus);
 };
 

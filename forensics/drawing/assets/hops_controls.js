@@ -50,7 +50,7 @@ const update = () => {
     item.toggleClass("faded", found !== null && !found.has(item.id()));
   }));
   entries.forEach((entry, id) => { entry.hidden = found === null ? !isShown(id) : !found.has(id); });
-  if (data.steps.length) byId("times").textContent = `${data.steps[first.value][1]} to ${data.steps[last.value][1]}`;
+  if (data.steps.length) byId("times").textContent = say("{first} to {last}", { first: data.steps[first.value][1], last: data.steps[last.value][1] });
   document.documentElement.dataset.drawn = `${shown.nodes.size} nodes, ${shown.lines.size} lines`;
 };
 
@@ -63,7 +63,8 @@ const search = () => {
   if (found) ["nodes", "lines"].forEach((id) => { byId(id).parentElement.open = true; });
   update();
   const hidden = found ? [...found].filter((id) => !isShown(id)).length : 0;
-  byId("found").textContent = found ? `${found.size} found${hidden ? `, ${hidden} of them not shown in the graph` : ""}` : "";
+  const told = hidden ? say("{count} found, {hidden} of them not shown in the graph", { count: found.size, hidden }) : "";
+  byId("found").textContent = found ? told || say("{count} found", { count: found.size }) : "";
 };
 const next = () => {
   const hits = found ? items.filter((item) => found.has(item.id) && isShown(item.id)) : [];

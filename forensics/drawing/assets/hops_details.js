@@ -1,4 +1,7 @@
 "use strict";
+// A text in the page's language, its blanks filled in.
+const say = (text, values = {}) => (data.words[text] || text).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
 // The panel that tells what is known of a node or a line. Evidence is only ever set as text, never as markup.
 const element = (tag, text, kind) => {
   const made = document.createElement(tag);
@@ -34,7 +37,7 @@ const panel = (() => {
   };
   const evidence = (rows) => list(rows.map(([file, records, hash]) => {
     const entry = element("div");
-    entry.append(element("div", file, "file"), element("div", `records ${records}`), element("div", `SHA-256 ${hash}`, "hash"));
+    entry.append(element("div", file, "file"), element("div", say("records {records}", { records })), element("div", `SHA-256 ${hash}`, "hash"));
     return entry;
   }), "evidence");
   const links = (title, items, choose) => items.length
@@ -43,13 +46,13 @@ const panel = (() => {
 
   const nodeParts = (about) => {
     const parts = [facts(about.rows)];
-    if (about.reasons.length) parts.push(element("h3", "Reasons"), list(about.reasons, "reasons"));
+    if (about.reasons.length) parts.push(element("h3", say("Reasons")), list(about.reasons, "reasons"));
     return parts;
   };
   const lineParts = (about) => about.parts.flatMap((part) => {
     const made = [element("h3", part.tier), facts(part.rows)];
-    if (part.reasons.length) made.push(element("h3", "Reason"), list(part.reasons, "reasons"));
-    if (part.evidence.length) made.push(element("h3", "Evidence"), evidence(part.evidence));
+    if (part.reasons.length) made.push(element("h3", say("Reason")), list(part.reasons, "reasons"));
+    if (part.evidence.length) made.push(element("h3", say("Evidence")), evidence(part.evidence));
     return made;
   });
 
