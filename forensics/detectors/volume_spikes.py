@@ -158,7 +158,7 @@ def detect(
     *,
     least_bytes: int = LEAST_BYTES,
     max_q: float = 0.01,
-    least_drain: float = 10.0,
+    least_drain: float = 8.0,
     least_spread: float = 0.7,
     holidays: Collection[date] | None = None,
 ) -> pd.DataFrame:
@@ -175,7 +175,7 @@ def detect(
     max_q
         Greatest expected share of false findings among all findings. [1]
     least_drain
-        Least CUSUM of a drain, in standard deviations. [1]
+        Least CUSUM of a drain, in standard deviations; ``max_q`` asks for more where little else is found. [1]
     least_spread
         Least spread of a baseline on the log scale: 0.7 is a factor of two. [ln B]
     holidays
