@@ -1,4 +1,10 @@
-"""Baselines of `volume_spikes`: what a window is expected to hold, by what came before its day."""
+"""Baselines of `volume_spikes`: what a window is expected to hold, by what came before its day.
+
+References
+----------
+.. [1] C. P. Farrington et al., "A Statistical Algorithm for the Early Detection of Outbreaks of Infectious Disease",
+   J. R. Stat. Soc. A 159 (1996) 547-563, doi:10.2307/2983331: what was above its baseline counts less in later ones.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +31,10 @@ LEAN = 2.0
 
 FEW = 6
 """First windows that the office must have shown before a pair without any history is judged. [1]"""
+
+TAIL, MIDDLE = 0.025, 0.25
+"""Share of the first windows of all pairs above which their tail begins, and from which on it is no tail any more; what
+most pairs send at first is so alike that the spread of the middle says too little of what the others send. [1]"""
 
 ANTI_POISON = 3.5
 """z above which a window does not enter the baselines of later ones. [1]"""
@@ -142,9 +152,7 @@ class _State:
         found.p[now] = stats.t.sf(z, degrees)
         before = self._sum[of]
         self._watch(now, stats.norm.isf(np.maximum(found.p[now], 1e-12)))
-        # A drain's first day must not teach the other terminals' baselines its level.
-        slow = np.where(np.maximum(before, self._sum[of]) >= suspected, SLOW, 1.0)
-        self._learn(now, far, centre, slow)
+        self._learn(now, far, centre, np.maximum(before, self._sum[of]) >= suspected)
 
     def _baseline(self, of: np.ndarray, hour: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return centre, variance and degrees of freedom: each level leans on the wider one."""
@@ -162,8 +170,9 @@ class _State:
             between = LEAN / (count + LEAN) * (own[0] > 0)
         count, residual = self._residual[0, of], self._residual[1, of]
         within = moderated(residual, count, self._usual**2, PRIOR)
-        # The centre is known the worse, the fewer windows it stands on.
-        variance = within * (1 + 0.5 * between + 1 / (own[0] + LEAN)) + weight * np.maximum(
+        # The centre is known the worse, the fewer windows it stands on: its own, or while it has none, the others'.
+        behind = np.where(own[0] > 0, own[0], others)
+        variance = within * (1 + 0.5 * between + 1 / (behind + LEAN)) + weight * np.maximum(
             np.nan_to_num(pool_variance) - within, 0
         )
         return centre, variance, np.minimum(PRIOR + count + weight * others, MOST_DEGREES)
@@ -182,14 +191,22 @@ class _State:
         return (sums[:, 1] + lean * base) / known, (count * variance + lean * width**2) / known, number
 
     def _of_first(self) -> tuple[float, float]:
-        """Return the median of the first windows so far and their robust spread."""
-        if sum(self._quarters.values()) < FEW:
+        """Return the median of the first windows so far and their spread: of the middle, or of the upper tail."""
+        from scipy import stats
+
+        count = sum(self._quarters.values())
+        if count < FEW:
             return np.nan, np.nan
         quarters = np.array(sorted(self._quarters))
         weights = np.array([self._quarters[quarter] for quarter in quarters.tolist()])
         at = (quarters + 0.5) / 4
-        centre = _weighted_median(at, weights)
-        return centre, max(MAD_TO_SIGMA * _weighted_median(np.abs(at - centre), weights), self._usual)
+        centre = _weighted_quantile(at, weights, 0.5)
+        spread = max(MAD_TO_SIGMA * _weighted_quantile(np.abs(at - centre), weights, 0.5), self._usual)
+        # A tail of fewer windows could be an intruder's own.
+        share = max(TAIL, FEW / count)
+        if share < MIDDLE:
+            spread = max(spread, (_weighted_quantile(at, weights, 1 - share) - centre) / stats.norm.isf(share))
+        return centre, spread
 
     def _habit(self, of: np.ndarray, hour: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the distance from what was unusual at this hour before, and whether that has become a habit."""
@@ -214,14 +231,17 @@ class _State:
             self.found.drain[now.start + mine] = self._sum[one]
             self.found.since[now.start + mine] = self._since[one]
 
-    def _learn(self, now: slice, far: np.ndarray, centre: np.ndarray, slow: np.ndarray) -> None:
+    def _learn(self, now: slice, far: np.ndarray, centre: np.ndarray, suspect: np.ndarray) -> None:
         """Let windows that were not far above their baseline enter the later ones; note the hours of the rest."""
         series, x = self._series, self.found.x[now]
         of, hour, rest = series.of[now], series.hour[now], series.rest[now].astype(np.int64)
-        weight = np.where(far, 0.0, slow)
+        weight = np.where(far, 0.0, np.where(suspect, SLOW, 1.0))
         np.add.at(self._known[0], (of, rest, hour), weight)
         np.add.at(self._known[1], (of, rest, hour), weight * x)
-        sums = np.stack([weight, weight * x, weight * x * x], axis=1)
+        # One terminal's drain or upload must not teach the others' baselines its level: [1]_ weighs by 1 / z^2.
+        high = np.where(series.judged[now], np.fmax(self.found.z[now], 1.0), 1.0)
+        heard = np.where(far | suspect, 0.0, 1 / high**2)
+        sums = np.stack([heard, heard * x, heard * x * x], axis=1)
         np.add.at(self._pooled, series.pool[of], sums)
         np.add.at(self._own, of, sums)
         old = (self._residual[0, of] > 0) | (self._own[of, 0] > weight)
@@ -251,7 +271,7 @@ class _State:
             self._place[number] = max(place, end)
 
 
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
+    return float(values[order][np.searchsorted(reached, reached[-1] * share)])

@@ -175,7 +175,7 @@ def drains(
     told
         Windows that are findings already; the sum must pass its limit without them.
     least
-        What a drain must send above its baseline. [B]
+        What a drain must send above its baseline on one of its days. [B]
     least_drain
         Least sum.
     """
@@ -191,7 +191,8 @@ def drains(
             continue
         mine = mine[: int(np.argmax(total)) + 1]
         above = np.maximum(series.amount[mine] - np.expm1(judged.centre[mine]), 0)
-        if len(mine) >= DRAIN_WINDOWS and above.sum() >= least:
+        by_day = np.bincount(series.day[mine] - series.day[mine[0]], above)
+        if len(mine) >= DRAIN_WINDOWS and by_day.max() >= least:
             found.append(_run(series, mine, "drain"))
     return found
 

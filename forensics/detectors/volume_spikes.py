@@ -16,9 +16,11 @@ the wider one as if it were two windows: with :math:`n` windows of mean :math:`\
 5. the first windows of all pairs: what a terminal commonly sends to a server that it has just met.
 
 The spread is moderated: the pair's own squared deviations and the usual spread within pairs, which counts as 20
-windows, are averaged; while a pair has few windows, the spread between terminals is added. With
-:math:`z = (x - c) / s`, the tail probability is Student's t with as many degrees of freedom as there are windows behind
-it, at most 30, since the tails of traffic are heavier than normal ones.
+windows, are averaged; while a pair has few windows, the spread between terminals is added. First windows have a long
+upper tail, for most pairs begin with a request or two and some with a form. Their spread is that of the tail where it
+is the wider: :math:`(Q_{1-a} - Q_{1/2}) / \Phi^{-1}(1 - a)` with :math:`a` = 2.5 %, or the share of six windows.
+With :math:`z = (x - c) / s`, the tail probability is Student's t with as many degrees of freedom as there are windows
+behind it, at most 30, since the tails of traffic are heavier than normal ones.
 
 A **burst** is a window of at least ``least_bytes`` that is unusual by itself. A **drain** is a rise that lasts: the
 CUSUM of the same z as a normal score, at most 4 for one window,
@@ -26,16 +28,18 @@ CUSUM of the same z as a normal score, at most 4 for one window,
 .. math:: S_t = \max(0, S_{t-1} + z_t - 1/2)
 
 must reach ``least_drain``; with the tail probability :math:`e^{-(S + 1.166)} / 2` [6]_. It begins where the sum was
-last zero, and ends at its peak; windows above the floor that it holds beside a burst belong to that burst. Over all
-windows of all pairs and terminals, each tested for both, the false discovery rate is held at ``max_q``
-(Benjamini-Hochberg); what was screened out for its size counts as tested.
+last zero, and ends at its peak; on one of its days it must send ``least_bytes`` more than its baseline. Windows above
+the floor that it holds beside a burst belong to that burst. Over all windows of all pairs and terminals, each tested
+for both, the false discovery rate is held at ``max_q`` (Benjamini-Hochberg); what was screened out for its size counts
+as tested.
 
 Windows far above their baseline (z above 3.5) do not enter later baselines, so that an attacker cannot teach the
-detector his own level; while a drain is suspected, windows count a fifth. What a series does on three days at the
-same hour is its habit from the fourth on: what it sent at that hour then is its baseline. A habit that began late is
-one finding, from its first night to its last. What half of the office does in the same hour, or toward one server on
-one day, is no spike of one (patch day), but for a terminal that sends ten times what they do. Adjacent windows are
-one finding; its start and end are the minutes in which it was sent.
+detector his own level; while a drain is suspected, windows count a fifth. Other terminals are not judged by a suspected
+drain at all, and by another judged window of a candidate with the weight :math:`1 / \max(1, z)^2` [7]_. What a series
+does on three days at the same hour is its habit from the fourth on: what it sent at that hour then is its baseline. A
+habit that began late is one finding, from its first night to its last. What half of the office does in the same hour,
+or toward one server on one day, is no spike of one (patch day), but for a terminal that sends ten times what they do.
+Adjacent windows are one finding; its start and end are the minutes in which it was sent.
 
 A terminal's total is a finding, with no ``dst``, only where its pairs by themselves do not explain it: much sent to
 many servers, a little to each. What a gateway sent, where no terminal's own rows show it, is put to the terminal that
@@ -49,8 +53,9 @@ When it misleads
 A large file that a person sends to a new server once is a spike like any other: `forensics.rank_relays` weighs
 whether the server looks like a relay. An attacker who was there before the evidence begins, and sends as much every
 night, is a habit. A rise of a pair that is always busy shows as a drain after some windows, or not at all below a
-factor of three. So few windows that no day came before them are not judged. Without upload bytes, downloads and long
-sessions of people look like uploads. `coverage` says what was tested.
+factor of three. A form of a megabyte to a site that so far got kilobytes is a burst, and so are the first nights of a
+backup to a service that nobody used before. So few windows that no day came before them are not judged. Without upload
+bytes, downloads and long sessions of people look like uploads. `coverage` says what was tested.
 
 References
 ----------
@@ -64,6 +69,8 @@ References
 .. [5] A. Noufaily et al., "An improved algorithm for outbreak detection in multiple surveillance systems",
    Statistics in Medicine 32 (2013) 1206-1222, doi:10.1002/sim.5595: past outbreaks kept out of the baseline.
 .. [6] D. Siegmund, *Sequential Analysis*, Springer 1985, doi:10.1007/978-1-4757-1862-1: how often a CUSUM alarms.
+.. [7] C. P. Farrington et al., "A Statistical Algorithm for the Early Detection of Outbreaks of Infectious Disease",
+   J. R. Stat. Soc. A 159 (1996) 547-563, doi:10.2307/2983331: what lies high weighs less in later baselines.
 """
 
 from __future__ import annotations
@@ -151,7 +158,7 @@ def detect(
     *,
     least_bytes: int = LEAST_BYTES,
     max_q: float = 0.01,
-    least_drain: float = 10.0,
+    least_drain: float = 8.0,
     least_spread: float = 0.7,
     holidays: Collection[date] | None = None,
 ) -> pd.DataFrame:
@@ -163,11 +170,12 @@ def detect(
         The case.
     least_bytes
         Floor: hours in which a terminal sent less to the server are never a spike, nor are minutes of a short case
-        in which it sent less than a tenth; to all servers together it must be `TERMINAL_FLOOR` times as much. [B]
+        in which it sent less than a tenth, nor drains on none of whose days it sent as much above its baseline; to all
+        servers together it must be `TERMINAL_FLOOR` times as much. [B]
     max_q
         Greatest expected share of false findings among all findings. [1]
     least_drain
-        Least CUSUM of a drain, in standard deviations. [1]
+        Least CUSUM of a drain, in standard deviations; ``max_q`` asks for more where little else is found. [1]
     least_spread
         Least spread of a baseline on the log scale: 0.7 is a factor of two. [ln B]
     holidays

@@ -123,20 +123,61 @@ def test_a_burst_takes_what_the_drain_beside_it_carries_on(make_case: Callable[.
     assert "in 9 hours" in found["reason"][0]
 
 
-def test_the_first_day_of_a_drain_teaches_the_others_little(make_case: Callable[..., Case]) -> None:
-    """Four terminals that drain for a day barely raise what another one is judged by: by a fifth of what they would."""
+def last_centre(case: Case) -> float:
+    """Return what the last window of a pair is judged by. [ln B]"""
+    read = volume_spikes._read(case, 1_000_000, None)
+    pairs, _ = volume_spikes._tested(read, 1e6, least_drain=8.0, least_spread=0.7)[0]
+    return float(pairs.judged.centre[-1])
+
+
+def test_the_first_day_of_a_drain_teaches_the_others_nothing(make_case: Callable[..., Case]) -> None:
+    """Four terminals that drain for a day do not raise what another one is judged by."""
     hours = range(9, 18)
     readers = [flow(24 * d + h + 0.3, n, RELAY, 2e5 + n) for d in range(14) for h in hours for n in range(1, 7)]
     drains = [flow(24 * 11 + h + 0.4, n, RELAY, 2e6) for h in hours for n in range(1, 5)]
     upload = flow(24 * 14 + 11, 11, RELAY, 2e7)
 
-    def centre(flows: Flows) -> float:
-        read = volume_spikes._read(make_case(flows), 1_000_000, None)
-        pairs, _ = volume_spikes._tested(read, 1e6, least_drain=10.0, least_spread=0.7)[0]
-        return float(pairs.judged.centre[-1])
-
     quiet = [*office(15), *readers, upload]
-    assert 0 < centre([*quiet, *drains]) - centre(quiet) < 0.05
+    assert abs(last_centre(make_case([*quiet, *drains])) - last_centre(make_case(quiet))) < 0.01
+
+
+def test_lone_uploads_teach_the_others_little(make_case: Callable[..., Case]) -> None:
+    """Where few met a server, five uploads there of one day, each too little to be found, hide no sixth of the next."""
+    rng = np.random.default_rng(6)
+    readers = [
+        flow(24 * d + h + 0.3, n, RELAY, rng.lognormal(10, 1.2)) for d in (2, 3, 4, 7) for h in (10, 14) for n in (1, 2)
+    ]
+    uploads = [flow(24 * 8 + 10.5 + n / 9, n, RELAY, 8e5) for n in range(3, 8)]
+    sixth = flow(24 * 9 + 11, 11, RELAY, 2e8)
+    quiet = [*office(10), *readers, sixth]
+
+    assert list(volume_spikes.detect(make_case([*quiet, *uploads]))["src"]) == ["10.0.0.11"]
+    assert last_centre(make_case([*quiet, *uploads])) - last_centre(make_case(quiet)) < 0.5
+
+
+def test_a_new_server_is_judged_by_the_tail_of_what_new_servers_get(make_case: Callable[..., Case]) -> None:
+    """Where one server in ten gets twenty times as much at first, a megabyte to a new one is none; a large file is."""
+    rng = np.random.default_rng(7)
+    sizes = rng.lognormal(7, 0.3, 600) * np.where(rng.random(600) < 0.1, 20 * rng.lognormal(0, 0.8, 600), 1)
+    first = [
+        flow(24 * (n % 10) + 9 + n % 8 + 0.5, 1 + n % 12, f"198.18.{1 + n // 250}.{n % 250}", size)
+        for n, size in enumerate(sizes)
+        if n % 10 % 7 < 5
+    ]
+
+    assert volume_spikes.detect(make_case([*office(11), *first, flow(24 * 9 + 11, 11, RELAY, 1.3e6)])).empty
+    assert len(volume_spikes.detect(make_case([*office(11), *first, flow(24 * 9 + 11, 11, RELAY, 2e8)]))) == 1
+
+
+@pytest.mark.parametrize(("rise", "found"), [(6e4, 0), (2e5, 1)])
+def test_a_drain_passes_the_floor_on_one_of_its_days(make_case: Callable[..., Case], rise: float, found: int) -> None:
+    """Half a megabyte a day more than usual is no drain, however long; two megabytes a day are one."""
+    rng = np.random.default_rng(4)
+    days = [
+        flow(24 * d + h + 0.6, 1, "198.18.0.77", rise * rng.lognormal(0, 0.1)) for d in (21, 22) for h in range(9, 18)
+    ]
+
+    assert len(volume_spikes.detect(make_case([*office(23), *steady(23, 1e4, spread=0.2), *days]))) == found
 
 
 def test_a_week_learns_its_first_night(make_case: Callable[..., Case]) -> None:
@@ -224,7 +265,7 @@ def test_p_values_hold_where_nothing_happens(make_case: Callable[..., Case]) -> 
     ]
     case = make_case(flows)
     read = volume_spikes._read(case, 1e6, None)
-    pairs, _ = volume_spikes._tested(read, 1e6, least_drain=10.0, least_spread=0.3)[0]
+    pairs, _ = volume_spikes._tested(read, 1e6, least_drain=8.0, least_spread=0.3)[0]
     p = pairs.judged.p[pairs.series.judged]
 
     assert len(p) > 2500
