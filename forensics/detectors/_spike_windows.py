@@ -221,11 +221,11 @@ def window_of(case: Case, measure: Measure = SENT) -> timedelta:
     return timedelta(minutes=1) if first is not None and last - first < SHORT_CASE else timedelta(hours=1)
 
 
-def span_of(case: Case, measure: Measure = SENT) -> tuple[datetime | None, datetime]:
+def span_of(case: Case, measure: Measure | None = SENT) -> tuple[datetime | None, datetime]:
     """Return the first and the last minute of a case; None and 1970 where it has none.
 
     Of what was sent they are those in which some row says it, if any does: a capture of the last day beside the log of
-    ten has a day to be compared by, not ten.
+    ten has a day to be compared by, not ten. Where no measure is named, all rows count.
     """
     spans = case.sql(SPANS).to_arrow().to_pylist()[0]
     which = "sent" if measure is SENT and spans["sent_first"] else "any"

@@ -125,7 +125,7 @@ def find_candidates(case: Case, findings: Mapping[str, pd.DataFrame]) -> Candida
     rare = set(few.index[few < POPULAR_SHARE * office]) if office >= CROWD else set(few.index)
     sites = sites[sites["site"].isin(rare | set(found["site"]))]
     pairs = _pairs(case, sites, terminals)
-    first, last = span_of(case)
+    first, last = span_of(case, None)
     length = (last - first) if first else timedelta(0)
     pairs = _accused(pairs, found)
     return Candidates(_described(sites), pairs, found, office, length, frozenset(findings))
