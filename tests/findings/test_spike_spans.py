@@ -60,7 +60,7 @@ def test_a_log_of_one_day_and_a_few_minutes_is_judged(make_case: Callable[..., C
     assert first is not None
     assert last - first >= timedelta(hours=24)
     found = volume_spikes.detect(case)
-    assert [("10.0.0.4", RELAY, 3e7)] == list(zip(found["src"], found["dst"], found["value"], strict=True))
+    assert list(zip(found["src"], found["dst"], found["value"], strict=True)) == [("10.0.0.4", RELAY, 3e7)]
     assert volume_spikes.detect(make_case(office(0, 1))).empty
 
 
