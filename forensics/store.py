@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from forensics.engines import Engine
 
 __all__ = ["HIDDEN", "DiskStore", "Origin", "Part", "StagedRows", "Store", "register_tables", "source_batch", "writing"]
+
+UNSYNCED = 128 << 20
+"""Rows of so many bytes are brought to the disk while the next ones are read; the last step then waits for less. [B]"""
 
 HIDDEN = {name: f"stored_{name}" for name in (*PARTS, EXCHANGES.name)}
 """Tables that an engine knows as they are stored under other names; queries of ours alone use those."""
@@ -266,27 +270,54 @@ class StagedRows:
         self._folder = folder
         self._tables = TableFiles(folder)
         self._index = IndexWriter(folder)
+        self._syncer = ThreadPoolExecutor(1, "sync")
+        self._syncing: Future[None] | None = None
+        self._unsynced = 0
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
         """Take a batch of rows of a table, or of the index of a capture."""
         with writing(self._case):
             if table in INDEX:
                 self._index.write(table, batch)
-            else:
-                self._tables.write(table, as_stored(table, batch))
+                return
+            self._tables.write(table, as_stored(table, batch))
+            self._unsynced += batch.nbytes
+            if self._unsynced > UNSYNCED and (self._syncing is None or self._syncing.done()):
+                self._sync()
+
+    def _sync(self) -> None:
+        """Have the operating system begin to bring to the disk what is written by now."""
+        self._wait()
+        self._unsynced = 0
+        self._syncing = self._syncer.submit(_sync_all, self._folder)
+
+    def _wait(self) -> None:
+        """Wait until what was to be brought to the disk is there; raise what went wrong."""
+        if self._syncing is not None:
+            self._syncing.result()
+            self._syncing = None
 
     def close(self) -> None:
         """Wait until all is written, and end the files."""
         with writing(self._case):
             self._tables.close()
             self._index.close()
+            self._wait()
+        self._syncer.shutdown()
 
     def discard(self) -> None:
         """Remove the folder, where it is not a part of the case by now."""
         self._tables.abandon()
+        self._syncer.shutdown()
         with suppress(OSError):  # a full disk has said so before
             self._index.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _sync_all(folder: Path) -> None:
+    """Bring the files of a folder to the disk."""
+    for file in folder.iterdir():
+        sync(file)
 
 
 class _DiskPart(StagedRows):

@@ -29,6 +29,9 @@ __all__ = ["TableFiles", "as_stored", "put_gaps", "with_gaps"]
 WAITING = 4
 """Batches that may wait to be written; bounds the memory of a reader that is faster than the disk."""
 
+AT_ONCE = 1 << 16
+"""Rows that an encoder is given at once; by default it is a thousand, and each time costs."""
+
 COMPARED = ("start", "end", "time", "minute", "record")
 """Columns by which a query can pass over whole row groups: rows come in the order of time."""
 
@@ -158,6 +161,7 @@ def _options(table: str) -> Mapping[str, object]:
         "use_dictionary": [name for name, kind in kinds.items() if kind == (WORD if words else TEXT)],
         "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
         "write_statistics": [name for name in COMPARED if name in kinds],
+        "write_batch_size": AT_ONCE,
     }
     if words:  # numbers of few bits themselves: packing them once more only takes time
         options["compression"] = {name: "lz4" if kind == TEXT else "none" for name, kind in kinds.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -258,6 +259,29 @@ def test_a_full_disk_is_told(disk: DiskStore, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.undo()
     assert disk.origins == {}
     assert not (disk.folder / "staging").exists()
+
+
+def test_rows_come_to_the_disk_while_others_are_read(disk: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long before a file is whole the disk is asked to take what there is of it; what is wrong with it then is told."""
+    synced: list[str] = []
+
+    def sync(path: Path) -> None:
+        synced.append(path.name)
+        if len(synced) > 1:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("forensics.store.UNSYNCED", 0)
+    monkeypatch.setattr("forensics.store.sync", sync)
+    part = disk.begin()
+    with pytest.raises(CaseError, match="No space left on device"):
+        for record in range(1, 1000):
+            part.write("rejects", rejects("a.log", record))
+            threading.Event().wait(0.005)
+    assert set(synced) == {"rejects.parquet"}
+    part.discard()
+
+    assert not (disk.folder / "staging").exists()
+    assert "sync_0" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_the_stores_own_files_are_known(disk: DiskStore, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forensics.formats._values import eight
 from forensics.packets._jit import entry, hot, jit
 
@@ -25,6 +27,7 @@ __all__ = [
     "C_USED",
     "C_WORDS",
     "KEYS",
+    "MASKS",
     "WORD_COLUMNS",
     "W_BEGIN",
     "W_HASH",
@@ -40,37 +43,53 @@ C_WORDS, C_USED, C_ROW, C_LOCAL, C_PASS, C_REHASH, C_FIRST_KEY = range(7)
 """What the table of words knows of itself: words and bytes it holds; the row to go on with; distinct words that this
 pass met; number of the pass; whether the slots are new; the first of the keys."""
 
-KEYS = 5
+KEYS = 10
 CURSOR_COLUMNS = C_FIRST_KEY + KEYS
 
-W_BEGIN, W_SIZE, W_HASH, W_PASS, W_LOCAL = range(5)
-"""A word: where its bytes begin; their number, above eight bits for its kind; its hash; the last pass that met it, and
-which of the pass's words it was."""
+SHORT = 32
+"""Most bytes of a word that stand beside what else is known of it, so that one look tells whether it is the one. [B]"""
 
-WORD_COLUMNS = 5
+W_PART1, W_PART2, W_PART3, W_PART4, W_SIZE, W_HASH, W_MET, W_BEGIN = range(8)
+"""A word: its first `SHORT` bytes, eight in each; how many it has, above eight bits for its kind; its hash; the last
+pass that met it, above 32 bits for which of the pass's words it was; where its bytes begin."""
+
+WORD_COLUMNS = 8
+
+MASKS = np.array(
+    [[(1 << 8 * min(max(size - at, 0), 8)) - 1 for at in range(0, SHORT, 8)] for size in range(SHORT + 1)], np.uint64
+).view(np.int64)
+"""Which bits of the first `SHORT` bytes belong to a word of so many bytes: taken from a table, since a branch for each
+eight bytes is one that nobody can foresee."""
 
 
 @hot
-def _hash(eights: Longs, at: int, size: int, kind: int, cursor: Longs) -> int:
-    """Return a hash of a word, 63 bits; each product is of 32 and 31 bits, so that compiled and plain agree."""
-    key1, key2 = int(cursor[C_FIRST_KEY]), int(cursor[C_FIRST_KEY + 1])
-    h1 = int(cursor[C_FIRST_KEY + 2]) ^ kind
-    h2 = int(cursor[C_FIRST_KEY + 3]) ^ size
-    for k in range(0, size, 8):
-        v = eight(eights, at + k, size - k)
-        v1 = (h1 ^ (v & _LOW32)) * key1
-        v2 = (h2 ^ (v >> 32 & _LOW32)) * key2
-        h1 = (v1 ^ v1 >> 32) & _LOW32
-        h2 = (v2 ^ v2 >> 32) & _LOW32
-    v = h1 * int(cursor[C_FIRST_KEY + 4]) ^ h2 * key1
-    v = (v & _LOW32) * key2 ^ v >> 32
-    return v ^ v >> 29
+def _product(part: int, cursor: Longs, key: int) -> int:
+    """Return two products of 32 and 31 bits, as one number of 63, so that compiled and plain agree."""
+    key1, key2 = int(cursor[C_FIRST_KEY + key]), int(cursor[C_FIRST_KEY + key + 1])
+    return (part & _LOW32) * key1 ^ (part >> 32 & _LOW32) * key2
+
+
+@hot
+def _behind(eights: Longs, at: int, size: int, h: int, cursor: Longs) -> int:
+    """Return the hash of a long word, from that of its first `SHORT` bytes."""
+    again = int(cursor[C_FIRST_KEY + 9])
+    for k in range(SHORT, size, 8):
+        h = _product(eight(eights, at + k, size - k), cursor, 0) ^ ((h ^ h >> 32) & _LOW32) * again
+    return h
+
+
+@hot
+def _mixed(h: int, key: int) -> int:
+    """Have all bits of a hash tell of all others."""
+    h ^= h >> 32
+    h = (h & _LOW32) * key ^ h >> 32
+    return h ^ h >> 29
 
 
 @hot
 def _equal(eights: Longs, at: int, arena: Longs, begin: int, size: int) -> bool:
-    """Compare a word with one of the arena, eight bytes a step."""
-    k = 0
+    """Compare what a word has behind its first `SHORT` bytes with one of the arena, eight bytes a step."""
+    k = SHORT
     while k < size and eight(eights, at + k, size - k) == eight(arena, begin + k, size - k):
         k += 8
     return k >= size
@@ -98,19 +117,31 @@ def _add(eights: Longs, at: int, size: int, kind: int, h: int, cursor: Longs, wo
         return -1
     for k in range(0, size, 8):
         arena[used + k] = eight(eights, at + k, size - k)
-    words[w, W_BEGIN] = used
+    for part in range(min(size, SHORT) + 7 >> 3):
+        words[w, part] = arena[used + 8 * part]
     words[w, W_SIZE] = size << 8 | kind
     words[w, W_HASH] = h
-    words[w, W_PASS] = 0
+    words[w, W_MET] = 0
+    words[w, W_BEGIN] = used
     cursor[C_WORDS] = w + 1
     cursor[C_USED] = used + size
     return w
 
 
 @hot
-def _word(eights: Longs, at: int, size: int, kind: int, cursor: Longs, words: Longs, slots: Longs, arena: Longs) -> int:
+def _word(
+    eights: Longs, at: int, size: int, kind: int, cursor: Longs, words: Longs, slots: Longs, arena: Longs, masks: Longs
+) -> int:
     """Return the number of a word, giving it one where it is new; -1 where there is no room for it."""
-    h = _hash(eights, at, size, kind, cursor)
+    known = min(size, SHORT)
+    part1, part2 = int(eights[at]) & int(masks[known, 0]), int(eights[at + 8]) & int(masks[known, 1])
+    part3, part4 = int(eights[at + 16]) & int(masks[known, 2]), int(eights[at + 24]) & int(masks[known, 3])
+    whole = size << 8 | kind
+    h = _product(part1, cursor, 0) ^ _product(part2, cursor, 2) ^ _product(part3, cursor, 4)
+    h ^= _product(part4, cursor, 6) ^ whole * int(cursor[C_FIRST_KEY + 8])
+    if size > SHORT:
+        h = _behind(eights, at, size, h, cursor)
+    h = _mixed(h, int(cursor[C_FIRST_KEY + 9]))
     mask = slots.shape[0] - 1
     top = h >> 32
     slot = h & mask
@@ -124,7 +155,10 @@ def _word(eights: Longs, at: int, size: int, kind: int, cursor: Longs, words: Lo
             break
         if held >> 32 == top:
             w = held & _LOW32
-            if words[w, W_SIZE] == size << 8 | kind and _equal(eights, at, arena, int(words[w, W_BEGIN]), size):
+            differ = (int(words[w, W_PART1]) ^ part1) | (int(words[w, W_PART2]) ^ part2)
+            differ |= (int(words[w, W_PART3]) ^ part3) | (int(words[w, W_PART4]) ^ part4)
+            differ |= int(words[w, W_SIZE]) ^ whole
+            if differ == 0 and (size <= SHORT or _equal(eights, at, arena, int(words[w, W_BEGIN]), size)):
                 break
         slot = (slot + 1) & mask
     return w
@@ -140,6 +174,7 @@ def intern_words(
     words: Longs,
     slots: Longs,
     arena: Longs,
+    masks: Longs,
     codes: Shorts,
     order: Shorts,
 ) -> None:
@@ -150,12 +185,15 @@ def intern_words(
     Parameters
     ----------
     eights, begin, end
-        The spans, with the bytes as `by_eight` gives them; an empty one is no word.
+        The spans, with the bytes as `by_eight` gives them, `SHORT` of them readable from the begin of each; an empty
+        one is no word.
     kinds
         A small number for each, that makes equal bytes different words.
     cursor, words, slots, arena
         The table: what it knows of itself (``C_*``), its words (``W_*``; half as many as slots), places by
         hash, bytes as `by_eight` gives them.
+    masks
+        `MASKS`.
     codes
         Takes for each row which of the column's words it holds, -1 for none.
     order
@@ -172,15 +210,16 @@ def intern_words(
         if size <= 0:
             codes[row] = -1
         else:
-            w = _word(eights, at, size, int(kinds[row]), cursor, words, slots, arena)
+            w = _word(eights, at, size, int(kinds[row]), cursor, words, slots, arena, masks)
             if w < 0:
                 break
-            if words[w, W_PASS] != now:
-                words[w, W_PASS] = now
-                words[w, W_LOCAL] = local
+            met = int(words[w, W_MET])
+            if met >> 32 != now:
+                met = now << 32 | local
+                words[w, W_MET] = met
                 order[local] = w
                 local += 1
-            codes[row] = words[w, W_LOCAL]
+            codes[row] = met & _LOW32
         row += 1
     cursor[C_LOCAL] = local
     cursor[C_ROW] = row

@@ -192,7 +192,7 @@ class _Log:
 def _kinds(fields: Fields) -> Named:
     """Return the kind of each event."""
     kinds = fields.words(_PLACES["event_type"], null=b"")
-    return Named(kinds.values, kinds.codes.astype(np.int64))
+    return Named(tuple(kinds.values), kinds.codes.astype(np.int64))
 
 
 def _put_flow(events: _Events) -> None:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ from forensics.formats._interning import (
     C_WORDS,
     CURSOR_COLUMNS,
     KEYS,
+    MASKS,
     W_BEGIN,
     W_SIZE,
     WORD_COLUMNS,
@@ -38,7 +41,7 @@ from forensics.formats._lines import text_of
 from forensics.formats._values import by_eight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from forensics.formats._cut import I32, U8
 
@@ -75,7 +78,7 @@ class Words(NamedTuple):
     """
 
     codes: I32
-    values: tuple[str, ...]
+    values: Sequence[str]
 
     @classmethod
     def of(cls, codes: I32, values: Sequence[str | None]) -> Words:
@@ -111,12 +114,12 @@ class Words(NamedTuple):
         if self.known.all():
             return self
         codes = np.where(other.codes >= 0, other.codes + np.int32(len(self.values)), np.int32(-1))
-        return Words.of(np.where(self.known, self.codes, codes), self.values + other.values)
+        return Words.of(np.where(self.known, self.codes, codes), (*self.values, *other.values))
 
     def array(self, kind: pa.DataType) -> pa.Array:
         """Return the column as Arrow: strings, or a dictionary of them."""
         codes = whole_numbers(self.codes, self.known)
-        values = pa.array(self.values, pa.string())
+        values = self.values.array if isinstance(self.values, _Met) else pa.array(self.values, pa.string())
         if pa.types.is_dictionary(kind):
             return pa.DictionaryArray.from_arrays(codes, values, safe=False)  # every code has its value
         return values.take(codes)
@@ -147,8 +150,9 @@ class _Table:
     def __init__(self, size: int) -> None:
         self.places: I32 = np.full(size, _UNMADE, np.int32)
         self._numbers: I32 = np.full(size, -1, np.int32)
-        self._values: list[str] = []
+        self.values: list[str] = []
         self._known: dict[str, int] = {}
+        self._texts = pa.array((), pa.string())
 
     def grow(self, size: int) -> None:
         """Make room for so many words."""
@@ -161,9 +165,9 @@ class _Table:
         places = []
         for value in values:
             if isinstance(value, str):
-                place = self._known.setdefault(value, len(self._values))
-                if place == len(self._values):
-                    self._values.append(value)
+                place = self._known.setdefault(value, len(self.values))
+                if place == len(self.values):
+                    self.values.append(value)
                 places.append(place)
             else:
                 places.append(_NONE if value is None else _UNLAWFUL)
@@ -174,7 +178,7 @@ class _Table:
         # Numbered as they come, whatever was met in other blocks: threads share these, and output is always the same.
         met, turned = np.empty(len(order), np.int32), np.empty(len(order), np.int32)
         count = number_as_met(order, self.places, self._numbers, met, turned)
-        values = tuple(map(self._values.__getitem__, met[:count].tolist()))
+        values = _Met(self, met[:count])
         none = turned < 0
         if not none.any():
             return Words(recoded(codes, turned), values), None
@@ -182,6 +186,41 @@ class _Table:
         bad = np.append(unlawful, [False])[codes] if unlawful.any() else None
         turned[none] = -1
         return Words(recoded(codes, turned), values), bad
+
+    def texts(self, places: I32) -> pa.Array:
+        """Return some of the values as Arrow; each becomes Arrow's once, however many blocks have it."""
+        if (kept := len(self._texts)) < len(self.values):
+            self._texts = pa.concat_arrays([self._texts, pa.array(self.values[kept:], pa.string())])
+        return self._texts.take(pa.array(places))
+
+
+class _Met(Sequence[str]):
+    """The values of a table that a column has. Python looks at them only where somebody asks for their text."""
+
+    def __init__(self, table: _Table, places: I32) -> None:
+        self._table, self._places = table, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @cached_property
+    def _values(self) -> tuple[str, ...]:
+        return tuple(map(self._table.values.__getitem__, self._places.tolist()))
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        return self._values[place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    @cached_property
+    def array(self) -> pa.Array:
+        """The values as Arrow."""
+        return self._table.texts(self._places)
 
 
 class Vocabulary:
@@ -241,7 +280,7 @@ class Vocabulary:
         cursor[C_PASS] += 1
         while True:
             arena = by_eight(self._arena)
-            intern_words(eights, begin, end, kinds, cursor, self._words, self._slots, arena, codes, order)
+            intern_words(eights, begin, end, kinds, cursor, self._words, self._slots, arena, MASKS, codes, order)
             row = int(cursor[C_ROW])
             if row == rows:
                 return codes, order[: cursor[C_LOCAL]]

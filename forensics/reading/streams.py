@@ -85,15 +85,25 @@ class RawStream(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill the buffer, hash what came, and return how many bytes it was."""
         view = memoryview(buffer).cast("B")
+        size = min(len(view), READ)
+        room = self._hash.room(size)
         try:
-            data = self._file.read(min(len(view), READ))
+            count = self._fill(room)
         except OSError as error:
             self.failure = error
             raise
-        view[: len(data)] = data
-        self._hash.update(data)
-        self.count += len(data)
-        self._progress(len(data))
+        view[:count] = room[:count]
+        self._hash.update(room[:count])
+        self.count += count
+        self._progress(count)
+        return count
+
+    def _fill(self, room: memoryview) -> int:
+        """Put the next bytes of the file where they are wanted, and return how many."""
+        if readinto := getattr(self._file, "readinto", None):
+            return int(readinto(room) or 0)
+        data = self._file.read(len(room))
+        room[: len(data)] = data
         return len(data)
 
     def finish(self) -> str:
@@ -118,8 +128,20 @@ class _Digest:
         self._hash = hashlib.sha256()
         self._worker: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[None]] = deque()
+        self._rooms: deque[bytearray] = deque(maxlen=HASHED_LATER + 1)
 
-    def update(self, data: bytes) -> None:
+    def room(self, size: int) -> memoryview:
+        """Return room for the next bytes to hash; it is used over and over, since new memory takes as long as reading.
+
+        It holds what was read until two others were asked for.
+        """
+        if len(self._rooms) == HASHED_LATER + 1 and len(self._rooms[0]) >= size:
+            self._rooms.rotate(-1)
+        else:
+            self._rooms.append(bytearray(size))
+        return memoryview(self._rooms[-1])[:size]
+
+    def update(self, data: memoryview) -> None:
         """Take the next bytes; those of a small file at once, those of a large one soon."""
         if self._worker is None:
             if len(data) < BLOCK:

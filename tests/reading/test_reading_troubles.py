@@ -19,6 +19,8 @@ from forensics.schema import TABLES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import WriteableBuffer
+
     from forensics.formats import Evidence
     from tests.reading.conftest import Kept, Parse, Reader, Tiny
 
@@ -227,9 +229,9 @@ def test_a_file_on_a_broken_disk(read: Reader, sink: Kept) -> None:
     """Where the disk gives out there is no hash of the file, so it raises and says what to do."""
 
     class Broken(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            if data := super().read(size):
-                return data
+        def readinto(self, buffer: WriteableBuffer, /) -> int:
+            if count := super().readinto(buffer):
+                return count
             raise OSError(5, "Input/output error")
 
     with pytest.raises(EvidenceError, match=r"cannot be read to its end \(Input/output error\): rescue it"):

@@ -8,7 +8,9 @@ import hashlib
 import io
 import lzma
 import tracemalloc
+from typing import TYPE_CHECKING, BinaryIO, cast
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,14 +19,17 @@ from forensics.errors import ExpansionLimitError
 from forensics.reading import streams
 from forensics.reading.streams import ExpandedStream, Limits, RawStream
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 
 class Failing(io.BytesIO):
     """A file on a disk that gives out after some bytes."""
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return what is left; raise where the disk is broken."""
-        if data := super().read(size):
-            return data
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Take what is left; raise where the disk is broken."""
+        if count := super().readinto(buffer):
+            return count
         raise OSError(5, "Input/output error")
 
 
@@ -141,6 +146,27 @@ def test_a_short_run_of_zeros_is_no_bomb() -> None:
 
     assert len(io.BufferedReader(expanded).read()) == 1 << 20
     assert expanded.problem is None
+
+
+class ReadOnly:
+    """A file object that can do no more than it must."""
+
+    def __init__(self, data: bytes) -> None:
+        self.read = io.BytesIO(data).read
+
+
+@pytest.mark.parametrize("kind", [io.BytesIO, ReadOnly])
+def test_the_hash_is_of_all_that_was_read(kind: type[io.BytesIO | ReadOnly]) -> None:
+    """Whoever reads may overwrite its buffer at once, whatever the sizes are: the hash is that of the file."""
+    data = np.random.default_rng(3).bytes(12_000_000)
+    raw, buffer, found = RawStream(cast("BinaryIO", kind(data))), bytearray(5 << 20), b""
+    sizes = [100, 300_000, 2_000_000, 1, 700_000, 5 << 20]
+    while count := raw.readinto(memoryview(buffer)[: sizes[len(found) % len(sizes)]]):
+        found += buffer[:count]
+        buffer[:count] = bytes(count)
+
+    assert found == data
+    assert raw.finish() == hashlib.sha256(data).hexdigest()
 
 
 def test_the_disk_gives_out() -> None:
