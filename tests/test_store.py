@@ -45,10 +45,11 @@ def put(store: Store, row: dict[str, object], *records: int) -> None:
         part.discard()
 
 
-def write_on(part: Part) -> None:
-    """Write until a call is told of what came before it, which another thread writes."""
-    for record in range(1, 100):
+def write_on(part: Part, pause: float = 0) -> None:
+    """Write until a call is told of what came before it, which another thread writes; wait so long in between. [s]"""
+    for record in range(1, 1000):
         part.write("rejects", rejects("a.log", record))
+        threading.Event().wait(pause)
 
 
 def held(store: Store, folder: Path | None = None, table: str = "rejects") -> list[dict[str, object]]:
@@ -274,9 +275,7 @@ def test_rows_come_to_the_disk_while_others_are_read(disk: DiskStore, monkeypatc
     monkeypatch.setattr("forensics.store.sync", sync)
     part = disk.begin()
     with pytest.raises(CaseError, match="No space left on device"):
-        for record in range(1, 1000):
-            part.write("rejects", rejects("a.log", record))
-            threading.Event().wait(0.005)
+        write_on(part, 0.005)
     assert set(synced) == {"rejects.parquet"}
     part.discard()
 

@@ -107,5 +107,6 @@ def arrow(value: object, kind: pa.DataType, rows: int) -> pa.Array:
     if isinstance(value, pa.Array):
         return value.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else value
     if value is not None and pa.types.is_dictionary(kind):
-        return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array([value], kind.value_type))
+        held = pa.array([value], kind.value_type)
+        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), held, safe=False)
     return pa.nulls(rows, kind) if value is None else pa.repeat(pa.scalar(value, kind), rows)
