@@ -151,6 +151,21 @@ def test_memory_does_not_grow_with_the_file() -> None:
     assert peaks[1] < 1.2 * peaks[0]
 
 
+def test_memory_is_used_over_and_over_but_not_while_a_block_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that are kept keep their lines; where none is kept two take turns, however long the lines grow."""
+    monkeypatch.setattr(_blocks, "BLOCK", 1 << 16)
+    monkeypatch.setattr(_blocks, "MAX_CARRY", 16)
+    data = b"".join(b"%d" % number + b"x" * (40 * number) + b"\n" for number in range(1000))
+
+    kept = [np.asarray(block.data[: block.end]) for block in blocks(evidence(io.BytesIO(data)))]
+    assert b"".join(part.tobytes() for part in kept) == data
+
+    tracemalloc.start()
+    assert sum(block.end for block in blocks(evidence(io.BytesIO(data)))) == len(data)
+    assert tracemalloc.get_traced_memory()[1] < 8 * (_blocks.BLOCK + 40_000)
+    tracemalloc.stop()
+
+
 @given(data=st.lists(st.sampled_from([b"\n", b"#", b"a", b"\r\n", b"#b\n", b"cd\n"])).map(b"".join))
 def test_segments_are_directives_and_the_lines_under_them(data: bytes) -> None:
     """Directives and data lines together are the lines of the block, each under its number and of its kind."""
