@@ -124,8 +124,8 @@ def _numbered(table: pa.Table) -> pa.Table:
 def clients_of(case: Case) -> pa.Table:
     """Return the clients of the office, terminals and gateways, as a table for a query; found once like the servers.
 
-    Its columns are ``address``, ``number``, ``own`` (whether it is a terminal's) and ``mixed``: whether its volumes were
-    seen in several places or counted in several ways, so that a conversation may be there more than once.
+    Its columns are ``address``, ``number``, ``own`` (whether it is a terminal's) and ``mixed``: whether its volumes
+    were seen in several places or counted in several ways, so that a conversation may be there more than once.
 
     Parameters
     ----------

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forensics.case import Case
-    from forensics.roles import Roles
 
 __all__ = [
     "INSTEAD",
@@ -225,7 +224,6 @@ def settling_of(length: timedelta) -> timedelta:
 
 def read_windows(
     case: Case,
-    roles: Roles,
     measure: Measure,
     *,
     least: float,
@@ -238,8 +236,6 @@ def read_windows(
     ----------
     case
         The case.
-    roles
-        Who is who in it.
     measure
         What to compare windows by.
     least, least_total

@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 SCHEMA = pa.schema([("pair", pa.int64()), ("first", pa.int64()), ("rows", pa.int64())])
 
 
-@given(
-    st.lists(st.integers(1, 9), max_size=40), st.lists(st.integers(0, 30), max_size=6), st.integers(1, 25)
-)
+@given(st.lists(st.integers(1, 9), max_size=40), st.lists(st.integers(0, 30), max_size=6), st.integers(1, 25))
 def test_no_value_is_in_two_parts(runs: list[int], sizes: list[int], rows: int) -> None:
-    """All rows come in their order, whatever the batches; a part is longer than wanted by less than rows of one value."""
+    """All rows come in their order, whatever the batches; a part may be longer by rows of one value."""
     values = np.repeat(np.arange(len(runs)), runs)
     table, batches = pa.table({"pair": values, "n": np.arange(len(values))}), []
     for size in [*sizes, len(values)]:
