@@ -65,11 +65,14 @@ def cite_each(rows: pa.Table, count: int) -> list[tuple[str, str]]:
     """
     order = np.argsort(rows["finding"].to_numpy(), kind="stable")
     edges = np.searchsorted(rows["finding"].to_numpy()[order], np.arange(count + 1))
-    files, code = np.unique(rows["source"].to_numpy().astype(str), return_inverse=True)
+    coded = rows["source"].combine_chunks().dictionary_encode()
+    named = np.array(coded.dictionary.to_pylist(), dtype=object)
+    by_name = np.argsort(named, kind="stable")
+    files, code = named[by_name], np.argsort(by_name)[coded.indices.to_numpy()[order]]
     record = rows["record"].to_numpy()[order]
     told = []
     for mine in map(slice, edges[:-1], edges[1:]):
-        of, records = code[order[mine]], record[mine]
+        of, records = code[mine], record[mine]
         known = np.unique(of)
         ranges = (record_ranges(records[of == file]) for file in known)
         told.append(("; ".join(files[known].tolist()), "; ".join(ranges)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
 
-__all__ = ["QUARTER", "day_of", "inside_of", "office_of", "quarters_of"]
+__all__ = ["QUARTER", "clients_of", "day_of", "inside_of", "office_of", "others_of", "quarters_of"]
 
 QUARTER = 900_000_000
 """A quarter of an hour: no zone's offset of today is finer. [us]"""
@@ -46,6 +46,16 @@ ORDER BY quarter NULLS LAST
 """
 
 
+MIXED = """
+SELECT src
+FROM (SELECT DISTINCT src, vantage, bytes_kind FROM traffic) t
+GROUP BY src
+HAVING count(*) > 1
+ORDER BY src NULLS LAST
+"""
+"""Clients whose volumes were seen in several places, or counted in several ways."""
+
+
 def office_of(case: Case) -> dict[str, pa.Table]:
     """Return the terminals of a case and its servers, as tables for a query.
 
@@ -57,8 +67,9 @@ def office_of(case: Case) -> dict[str, pa.Table]:
     Returns
     -------
     dict
-        ``terminals`` with the column ``src``, and ``outside`` with the column ``server``: servers outside of the
-        office. Both are found once per case and again when evidence was added.
+        ``terminals`` with the columns ``src`` and ``number``, and ``outside`` with the columns ``server`` and
+        ``number``: servers outside of the office. Numbers go up as the addresses do; a query groups by them faster than
+        by text. Both are found once per case and again when evidence was added.
     """
     known = _known(case)
     return {name: known[name] for name in ("terminals", "outside")}
@@ -75,6 +86,19 @@ def inside_of(case: Case) -> pa.Table:
     return _known(case)["inside"]
 
 
+def others_of(case: Case) -> pa.Table:
+    """Return the servers that are not of the office, as a table with the columns ``server`` and ``number``.
+
+    Beside those of `office_of` it has the servers of which no volume is known. It is found once like them.
+
+    Parameters
+    ----------
+    case
+        The case.
+    """
+    return _known(case)["others"]
+
+
 def _known(case: Case) -> dict[str, pa.Table]:
     """Return what is found once per case."""
     return once_per_case(case, "office", _tables_of)
@@ -86,10 +110,37 @@ def _tables_of(case: Case) -> dict[str, pa.Table]:
     inside = pa.array(list(map(roles.is_inside, servers["server"].to_pylist())), pa.bool_())
     moved = pc.greater(servers["moved"], 0)
     return {
-        "terminals": pa.table({"src": pa.array(sorted(roles.terminals), pa.string())}),
-        "outside": servers.filter(pc.and_(pc.invert(inside), moved)).select(["server"]),
+        "terminals": _numbered(pa.table({"src": pa.array(sorted(roles.terminals), pa.string())})),
+        "outside": _numbered(servers.filter(pc.and_(pc.invert(inside), moved)).select(["server"])),
         "inside": servers.filter(inside).select(["server"]),
+        "others": _numbered(servers.filter(pc.invert(inside)).select(["server"])),
     }
+
+
+def _numbered(table: pa.Table) -> pa.Table:
+    return table.append_column("number", pa.array(np.arange(len(table)), pa.int32()))
+
+
+def clients_of(case: Case) -> pa.Table:
+    """Return the clients of the office, terminals and gateways, as a table for a query; found once like the servers.
+
+    Its columns are ``address``, ``number``, ``own`` (whether it is a terminal's) and ``mixed``: whether its volumes
+    were seen in several places or counted in several ways, so that a conversation may be there more than once.
+
+    Parameters
+    ----------
+    case
+        The case.
+    """
+    return once_per_case(case, "clients of the office", _clients_of)
+
+
+def _clients_of(case: Case) -> pa.Table:
+    roles = find_roles(case)
+    addresses = pa.array(sorted(roles.terminals | roles.gateways), pa.string())
+    own = [address in roles.terminals for address in addresses.to_pylist()]
+    mixed = pc.is_in(addresses, case.sql(MIXED).to_arrow()["src"].combine_chunks())
+    return _numbered(pa.table({"address": addresses, "own": pa.array(own, pa.bool_()), "mixed": mixed}))
 
 
 def quarters_of(case: Case, *, hours: tuple[float, float], holidays: Container[date]) -> pa.Table:

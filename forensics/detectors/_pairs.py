@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from forensics.detectors._office import inside_of, office_of
+from forensics.detectors._office import office_of, others_of
 from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
@@ -27,8 +28,11 @@ __all__ = ["STROBE", "Block", "Pairs", "find_pairs", "per_pair"]
 STROBE = 86_400
 """Contacts a day from which on they are no beats that could be told apart."""
 
-BLOCK = 2_000_000
+BLOCK = 500_000
 """Contacts that are held at once; a pair is never cut."""
+
+KEYS = ("src", "server", "vantage")
+"""Columns that a contact and its pair have in common."""
 
 DAY = 86_400_000_000
 
@@ -119,8 +123,9 @@ def per_pair(case: Case, pairs: Pairs, function: PairFunction, schema: pa.Schema
     schema
         The names, and the types of the values.
     """
-    keys = pairs.table.select(["src", "server", "vantage", "grain"])
-    keys = keys.append_column("pair", pa.array(np.arange(len(keys))))
+    narrow = pa.schema([(name, pairs.table.schema.field(name).type) for name in KEYS] + [("grain", pa.int32())])
+    keys = pairs.table.select([*KEYS, "grain"]).cast(narrow)
+    keys = keys.append_column("pair", pa.array(np.arange(len(keys)), pa.int32()))
     told = pa.schema([pa.field("pair", pa.int64()), *schema])
     rows = case.sql(query_text("beacon_contacts"), pairs=keys)
     found = rows.mapped(partial(_told, function=function, schema=told), told, ("pair", "start"))
@@ -168,11 +173,11 @@ def _block(rows: pa.Table) -> Block:
 
 
 def _who(case: Case) -> dict[str, pa.Table]:
-    """Return the terminals, and the servers that are no outside ones: inside, or all that listen."""
-    office = office_of(case)
-    groups = filter(_is_group, office["outside"]["server"].to_pylist())
-    listening = pa.table({"server": pa.array(groups, pa.string())})
-    return {"terminals": office["terminals"], "inside": pa.concat_tables([inside_of(case), listening])}
+    """Return the terminals, and the outside servers without those addresses at which all listen."""
+    office, servers = office_of(case), others_of(case)
+    groups = pa.array(filter(_is_group, office["outside"]["server"].to_pylist()), pa.string())
+    listening = pc.is_in(servers["server"], groups)
+    return {"terminals": office["terminals"], "servers": servers.filter(pc.invert(listening))}
 
 
 def _is_group(server: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.detectors._findings import size_text
-from forensics.detectors._office import inside_of
+from forensics.detectors._office import clients_of, inside_of, office_of
 from forensics.engines import query_text
 from forensics.workdays import holidays_in, is_workday
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forensics.case import Case
-    from forensics.roles import Roles
 
 __all__ = [
     "INSTEAD",
@@ -252,7 +251,6 @@ def settling_of(length: timedelta) -> timedelta:
 
 def read_windows(
     case: Case,
-    roles: Roles,
     measure: Measure,
     *,
     least: float,
@@ -265,8 +263,6 @@ def read_windows(
     ----------
     case
         The case.
-    roles
-        Who is who in it.
     measure
         What to compare windows by.
     least, least_total
@@ -280,8 +276,8 @@ def read_windows(
     frame = case.sql(
         query_text(measure.text),
         options=pa.Table.from_pylist([row], OPTIONS),
-        members=_members(roles),
-        inside=inside_of(case),
+        members=clients_of(case),
+        **{"outside": office_of(case)["outside"]} if measure is SENT else {"inside": inside_of(case)},
     ).to_arrow().to_pandas()  # fmt: skip
     parts = {str(part): rows for part, rows in frame.groupby("part")}
     empty = frame.iloc[:0]
@@ -302,12 +298,6 @@ def read_windows(
         unobserved=int(counts["square"]),
         totals=int(counts["total"]),
     )
-
-
-def _members(roles: Roles) -> pa.Table:
-    addresses = sorted(roles.terminals) + sorted(roles.gateways)
-    own = [True] * len(roles.terminals) + [False] * len(roles.gateways)
-    return pa.table({"address": pa.array(addresses, pa.string()), "own": pa.array(own, pa.bool_())})
 
 
 class _Calendar:

@@ -151,7 +151,7 @@ def _longest(case: Case, least: timedelta) -> tuple[list[dict[str, Any]], list[d
     options = pa.table({"least_us": [least // timedelta(microseconds=1)]})
     rows = case.sql(query_text("long_connections"), options=options, **office_of(case)).to_arrow().to_pylist()
     longest, ports = ([row for row in rows[1:] if (row["src"] is None) == by_port] for by_port in (False, True))
-    return longest, ports, rows[0]["tested"]
+    return longest, ports, rows[0]["tested"] if rows else 0
 
 
 class _Baselines:

@@ -42,7 +42,7 @@ import pyarrow as pa
 
 from forensics.detectors._chance import MAD_TO_SIGMA, MOST_DEGREES, PRIOR_DEGREES, Floats, moderated, q_values
 from forensics.detectors._findings import Coverage, findings_frame, server_text, size_text, time_text
-from forensics.detectors._office import office_of
+from forensics.detectors._office import clients_of, office_of
 from forensics.detectors._remembered import remembered
 from forensics.detectors.volume_spikes import window_of
 from forensics.engines import query_text
@@ -154,7 +154,8 @@ def _windows(case: Case, least_bytes: int, history: int) -> tuple[pd.DataFrame, 
     """Return the windows of pairs with a candidate, in order; and what is known of all: how many, and their spread."""
     hourly = window_of(case) >= timedelta(hours=1)
     options = pa.table({"hourly": [hourly], "least_bytes": [least_bytes], "history": [history]})
-    rows = case.sql(query_text("producer_ratio"), options=options, **office_of(case)).to_arrow()
+    outside = office_of(case)["outside"]
+    rows = case.sql(query_text("producer_ratio"), options=options, clients=clients_of(case), outside=outside).to_arrow()
     told: dict[str, Any] = rows.slice(0, 1).to_pylist()[0]
     windows: pd.DataFrame = rows.slice(1).drop_columns(["tested", "untested"]).to_pandas()
     return windows, told

@@ -277,16 +277,12 @@ def series_of(case: Case, finding: Mapping[str, Any]) -> pd.DataFrame:
 @remembered
 def _read(case: Case, least: float, holidays: frozenset[date] | None) -> list[Windows]:
     """Return the windows of what was sent, and those of other measures where some rows do not say what was sent."""
-    roles = find_roles(case)
     share, other = (SHORT_FLOOR if window_of(case, one) < timedelta(hours=1) else 1.0 for one in (SENT, INSTEAD[0]))
-    main = read_windows(case, roles, SENT, least=share * least, least_total=TERMINAL_FLOOR * least, holidays=holidays)
+    main = read_windows(case, SENT, least=share * least, least_total=TERMINAL_FLOOR * least, holidays=holidays)
     instead = INSTEAD if main.unobserved else ()
     return [
         main,
-        *(
-            read_windows(case, roles, one, least=one.floor(other * least), least_total=0, holidays=holidays)
-            for one in instead
-        ),
+        *(read_windows(case, one, least=one.floor(other * least), least_total=0, holidays=holidays) for one in instead),
     ]
 
 

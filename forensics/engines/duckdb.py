@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
+from forensics.engines._parts import in_turn, parts_of
 from forensics.errors import QueryError
 from forensics.replacing import replacing
 
@@ -168,10 +169,16 @@ class DuckDBEngine:
         order: Sequence[str] = (),
         tables: Mapping[str, pa.Table] | None = None,
     ) -> pa.Table:
-        """Run a query and return what a function makes of its rows; here, of all of them as one part."""
+        """Run a query and return what a function makes of its rows; here, of some parts at the same time.
+
+        Without an order, all rows are one part.
+        """
+        if not order:
+            return pa.Table.from_batches(function(self.stream(text, tables)), schema)
         keys = ", ".join(f'"{column}" NULLS LAST' for column in order)
-        ordered = f"SELECT * FROM ({text}\n) ORDER BY {keys}" if order else text  # noqa: S608  # our own columns
-        return pa.Table.from_batches(function(self.stream(ordered, tables)), schema)
+        rows = self.stream(f"SELECT * FROM ({text}\n) ORDER BY {keys}", tables)  # noqa: S608  # our own columns
+        made = in_turn(lambda part: list(function(part.to_batches())), parts_of(rows, order[0]))
+        return pa.Table.from_batches((batch for part in made for batch in part), schema)
 
     def map_files(self, function: Callable[[bytes], bytes], tasks: Sequence[bytes]) -> list[bytes]:
         """Return what a function makes of each task; here, one after the other."""

@@ -1,14 +1,30 @@
 -- The longest connection of each terminal with each port of a server, where it is long enough to matter. One more row,
--- the first, counts all such pairs, however short their connections are: `tested`. The last rows, without src, are a
--- histogram by port: how many connections last how long, on the scale ln(1 + s) in steps of 1/4.
+-- the first, counts all such pairs, however short their connections are: `tested`; it is not there where there are none.
+-- The last rows, without src, are a histogram by port: how many connections last how long, on the scale ln(1 + s) in
+-- steps of 1/4. All connections are read once for both: `of_port` is 1 where a group is of the histogram.
 WITH met AS (
-    SELECT c.src, c.server, c.port, c.proto, c.lasted, c.start, c."end", c.pieces
+    SELECT
+        t.number AS client, o.number AS host, c.src, c.server, c.port, c.proto, c.lasted, c.start, c."end", c.pieces
     FROM connections c
     JOIN terminals t ON c.src = t.src
     JOIN outside o ON c.server = o.server
 ),
+counted AS (
+    SELECT
+        of_port, CASE WHEN of_port = 1 THEN port END AS port, CASE WHEN of_port = 1 THEN proto END AS proto, place,
+        count(*) AS groups, max(n) AS n
+    FROM (
+        SELECT grouping(client) AS of_port, port, proto, place, count(*) AS n
+        FROM (
+            SELECT client, host, port, proto, CAST(floor(4 * ln(1 + lasted / 1000000)) AS BIGINT) AS place
+            FROM met
+        ) m
+        GROUP BY GROUPING SETS ((client, host, port, proto), (port, proto, place))
+    ) g
+    GROUP BY 1, 2, 3, 4
+),
 lasting AS (
-    SELECT m.*
+    SELECT m.src, m.server, m.port, m.proto, m.lasted, m.start, m."end", m.pieces
     FROM met m
     CROSS JOIN options p
     WHERE m.lasted >= p.least_us
@@ -19,11 +35,12 @@ longest AS (
     GROUP BY src, server, port, proto
 )
 SELECT
-    count(*) AS tested, CAST(NULL AS STRING) AS src, CAST(NULL AS STRING) AS server, CAST(NULL AS INT) AS port,
+    groups AS tested, CAST(NULL AS STRING) AS src, CAST(NULL AS STRING) AS server, CAST(NULL AS INT) AS port,
     CAST(NULL AS STRING) AS proto, CAST(NULL AS BIGINT) AS lasted, CAST(NULL AS BIGINT) AS long_ones,
     CAST(NULL AS TIMESTAMP) AS start, CAST(NULL AS TIMESTAMP) AS "end", CAST(NULL AS BIGINT) AS pieces,
     CAST(NULL AS BIGINT) AS place, CAST(NULL AS BIGINT) AS n
-FROM (SELECT DISTINCT src, server, port, proto FROM met) m
+FROM counted
+WHERE of_port = 0
 UNION ALL
 SELECT
     CAST(NULL AS BIGINT) AS tested, k.src, k.server, k.port, k.proto, k.lasted, k.long_ones,
@@ -37,8 +54,8 @@ UNION ALL
 SELECT
     CAST(NULL AS BIGINT) AS tested, CAST(NULL AS STRING) AS src, CAST(NULL AS STRING) AS server, port, proto,
     CAST(NULL AS BIGINT) AS lasted, CAST(NULL AS BIGINT) AS long_ones, CAST(NULL AS TIMESTAMP) AS start,
-    CAST(NULL AS TIMESTAMP) AS "end", CAST(NULL AS BIGINT) AS pieces, place, count(*) AS n
-FROM (SELECT port, proto, CAST(floor(4 * ln(1 + lasted / 1000000)) AS BIGINT) AS place FROM met) h
-GROUP BY port, proto, place
+    CAST(NULL AS TIMESTAMP) AS "end", CAST(NULL AS BIGINT) AS pieces, place, n
+FROM counted
+WHERE of_port = 1
 ORDER BY
     tested NULLS LAST, src NULLS LAST, server NULLS LAST, port NULLS LAST, proto NULLS LAST, place NULLS LAST

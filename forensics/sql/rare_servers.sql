@@ -9,63 +9,65 @@ WITH known AS (
 ),
 seen AS (
     SELECT
-        c.src, c.server, c.name, q.day, min(c.start) AS start, max(c."end") AS "end", count(*) AS contacts
+        t.number AS client, o.number AS host, c.name, q.day, min(c.start) AS start, max(c."end") AS "end",
+        count(*) AS contacts
     FROM contacts c
     JOIN terminals t ON c.src = t.src
     JOIN outside o ON c.server = o.server
     JOIN quarters q ON CAST(floor(unix_micros(c.start) / 900000000) AS BIGINT) = q.quarter
-    GROUP BY c.src, c.server, c.name, q.day
+    GROUP BY 1, 2, 3, 4
 ),
 met AS (
-    SELECT
-        c.src AS src,
-        coalesce(c.name, k.name, c.server) AS asked,
-        c.day AS day,
-        min(c.server) AS server,
-        min(c.start) AS start,
-        max(c."end") AS "end",
-        sum(CAST(c.contacts AS DOUBLE)) AS contacts
-    FROM seen c
-    LEFT JOIN known k ON c.server = k.address
-    GROUP BY c.src, coalesce(c.name, k.name, c.server), c.day
+    SELECT s.client, s.host, coalesce(s.name, h.asked) AS asked, s.day, s.start, s."end", s.contacts
+    FROM seen s
+    JOIN (
+        SELECT o.number AS host, coalesce(k.name, o.server) AS asked
+        FROM outside o
+        LEFT JOIN known k ON o.server = k.address
+    ) h ON s.host = h.host
 ),
-servers AS (
+pairs AS (
     SELECT
-        asked,
-        min(server) AS server,
-        count(DISTINCT src) AS terminals,
-        min(src) AS src,
-        count(DISTINCT day) AS days,
-        min(day) AS first_day,
-        min(start) AS start,
-        max("end") AS "end",
+        asked, client, min(host) AS host, min(start) AS start, max("end") AS "end",
         sum(CAST(contacts AS DOUBLE)) AS contacts
     FROM met
-    GROUP BY asked
+    GROUP BY asked, client
 ),
+-- Numbers go up as addresses do: the least number is that of the least address.
 rare AS (
     SELECT s.*
-    FROM servers s
+    FROM (
+        SELECT
+            asked, min(host) AS host, count(*) AS terminals, min(client) AS client, min(start) AS start,
+            max("end") AS "end", sum(CAST(contacts AS DOUBLE)) AS contacts
+        FROM pairs
+        GROUP BY asked
+    ) s
     CROSS JOIN options o
     WHERE s.terminals <= o.most_terminals
 ),
+dated AS (
+    SELECT asked, count(*) AS days, min(day) AS first_day
+    FROM (SELECT DISTINCT m.asked, m.day FROM met m JOIN rare r ON m.asked = r.asked) d
+    GROUP BY asked
+),
 often AS (
-    SELECT s.asked, s.first_day
-    FROM rare s
+    SELECT d.asked, d.first_day
+    FROM dated d
     CROSS JOIN options o
-    WHERE s.days >= o.least_days
+    WHERE d.days >= o.least_days
 ),
 -- The days of each terminal, one bit each, fifty to a number: days of many terminals together are one bit_or of few rows.
 active AS (
-    SELECT src, span, bit_or(CAST(floor(pow(2, day - 50 * span)) AS BIGINT)) AS days
-    FROM (SELECT DISTINCT src, day, CAST(floor(day / 50) AS BIGINT) AS span FROM met) d
-    GROUP BY src, span
+    SELECT client, span, bit_or(CAST(floor(pow(2, day - 50 * span)) AS BIGINT)) AS days
+    FROM (SELECT DISTINCT client, day, CAST(floor(day / 50) AS BIGINT) AS span FROM met) d
+    GROUP BY client, span
 ),
 together AS (
     SELECT r.asked, a.span, bit_or(a.days) AS days, max(r.first_day) - 50 * a.span AS earlier
     FROM often r
-    JOIN (SELECT DISTINCT m.asked, m.src FROM met m JOIN often q ON m.asked = q.asked) m ON m.asked = r.asked
-    JOIN active a ON a.src = m.src
+    JOIN pairs p ON p.asked = r.asked
+    JOIN active a ON a.client = p.client
     GROUP BY r.asked, a.span
 ),
 chances AS (
@@ -79,7 +81,10 @@ chances AS (
     GROUP BY asked
 )
 SELECT
-    s.asked, s.server, s.terminals, s.src, s.days, s.start, s."end", s.contacts, c.possible, c.before
+    s.asked, u.server, s.terminals, t.src, d.days, s.start, s."end", s.contacts, c.possible, c.before
 FROM rare s
+JOIN dated d ON s.asked = d.asked
+JOIN outside u ON s.host = u.number
+JOIN terminals t ON s.client = t.number
 LEFT JOIN chances c ON s.asked = c.asked
 ORDER BY s.asked NULLS LAST
