@@ -36,11 +36,11 @@ as tested.
 Windows far above their baseline (z above 3.5) do not enter later baselines, so that an attacker cannot teach the
 detector his own level; while a drain is suspected (a CUSUM of 5), windows count a fifth. By a suspected drain other
 terminals are not judged at all, and by another judged window of a candidate with the weight
-:math:`1 / \max(1, z)^2` [7]_. What a series does on three days at the same hour is its habit from the fourth on: what it
-sent at that hour then is its baseline. A habit that began late is one finding, from its first night to its last. What
-half of the office does in the same hour, or toward one server on one day, is no spike of one (patch day), but for a
-terminal that sends ten times what they do. Adjacent windows are one finding; its start and end are the minutes in which
-it was sent.
+:math:`1 / \max(1, z)^2` [7]_. What a series does on three days at the same hour is its habit from the fourth on: what
+it sent at that hour then is its baseline. A habit that began late is one finding, from its first night to its last.
+What half of the office does in the same hour, or toward one server on one day, is no spike of one (patch day), but for
+a terminal that sends ten times what they do. Adjacent windows are one finding; its start and end are the minutes in
+which it was sent.
 
 A terminal's total is a finding, with no ``dst``, only where its pairs by themselves do not explain it: much sent to
 many servers, a little to each. What a gateway sent, where no terminal's own rows show it, is put to the terminal that
