@@ -42,6 +42,9 @@ ANTI_POISON = 3.5
 HABIT = 3
 """Days on which a series must have been unusual at an hour for that to be its habit. [d]"""
 
+SUSPECTED = 5.0
+"""CUSUM from which on a series is suspected of a drain: where textbooks let it alarm. [1]"""
+
 SLOW = 0.2
 """What a window counts in later baselines while a drain is suspected. [1]"""
 
@@ -81,9 +84,7 @@ class Judged:
     since: np.ndarray
 
 
-def judge(
-    series: Series, first: Pool | None, usual: float, *, least_spread: float, suspected: float, by_minute: bool
-) -> Judged:
+def judge(series: Series, first: Pool | None, usual: float, *, least_spread: float, by_minute: bool) -> Judged:
     """Return how each window lies to its baseline.
 
     Parameters
@@ -96,8 +97,6 @@ def judge(
         Usual spread within a series. [ln B]
     least_spread
         Least spread of a baseline. [ln B]
-    suspected
-        CUSUM above which a series is suspected of a drain.
     by_minute
         Whether windows are minutes; a window's baseline is then what came before it, else what came before its day.
     """
@@ -106,7 +105,7 @@ def judge(
     edges = [0, *(np.flatnonzero(np.diff(step)) + 1).tolist(), len(step)]
     for begin, end in pairwise(edges):
         if begin < end:
-            state.step(slice(begin, end), suspected)
+            state.step(slice(begin, end))
     return state.found
 
 
@@ -133,7 +132,7 @@ class _State:
             x, nan.copy(), nan.copy(), nan.copy(), nan.copy(), zero.astype(bool), zero.copy(), zero.astype(np.int64)
         )
 
-    def step(self, now: slice, suspected: float) -> None:
+    def step(self, now: slice) -> None:
         """Judge the windows of one day, then learn from them."""
         from scipy import stats
 
@@ -152,7 +151,7 @@ class _State:
         found.p[now] = stats.t.sf(z, degrees)
         before = self._sum[of]
         self._watch(now, stats.norm.isf(np.maximum(found.p[now], 1e-12)))
-        self._learn(now, far, centre, np.maximum(before, self._sum[of]) >= suspected)
+        self._learn(now, far, centre, np.maximum(before, self._sum[of]) >= SUSPECTED)
 
     def _baseline(self, of: np.ndarray, hour: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return centre, variance and degrees of freedom: each level leans on the wider one."""

@@ -34,12 +34,13 @@ for both, the false discovery rate is held at ``max_q`` (Benjamini-Hochberg); wh
 as tested.
 
 Windows far above their baseline (z above 3.5) do not enter later baselines, so that an attacker cannot teach the
-detector his own level; while a drain is suspected, windows count a fifth. Other terminals are not judged by a suspected
-drain at all, and by another judged window of a candidate with the weight :math:`1 / \max(1, z)^2` [7]_. What a series
-does on three days at the same hour is its habit from the fourth on: what it sent at that hour then is its baseline. A
-habit that began late is one finding, from its first night to its last. What half of the office does in the same hour,
-or toward one server on one day, is no spike of one (patch day), but for a terminal that sends ten times what they do.
-Adjacent windows are one finding; its start and end are the minutes in which it was sent.
+detector his own level; while a drain is suspected (a CUSUM of 5), windows count a fifth. By a suspected drain other
+terminals are not judged at all, and by another judged window of a candidate with the weight
+:math:`1 / \max(1, z)^2` [7]_. What a series does on three days at the same hour is its habit from the fourth on: what
+it sent at that hour then is its baseline. A habit that began late is one finding, from its first night to its last.
+What half of the office does in the same hour, or toward one server on one day, is no spike of one (patch day), but for
+a terminal that sends ten times what they do. Adjacent windows are one finding; its start and end are the minutes in
+which it was sent.
 
 A terminal's total is a finding, with no ``dst``, only where its pairs by themselves do not explain it: much sent to
 many servers, a little to each. What a gateway sent, where no terminal's own rows show it, is put to the terminal that
@@ -200,7 +201,7 @@ def detect(
         raise ValueError("least_bytes >= 0, 0 < max_q < 1, least_drain > 0 and least_spread > 0 are needed")
     roles = find_roles(case)
     read = _read(case, least_bytes, None if holidays is None else frozenset(holidays))
-    tested = _tested(read, least_bytes, least_drain=least_drain, least_spread=least_spread)
+    tested = _tested(read, least_bytes, least_spread=least_spread)
     found: list[dict[str, Any]] = []
     for pairs, terminals in tested:
         flagged = _flagged(pairs, pairs.series.amount, max_q)
@@ -252,8 +253,8 @@ def series_of(case: Case, finding: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     options = inspect.signature(detect).parameters
-    least, drain, spread = (options[name].default for name in ("least_bytes", "least_drain", "least_spread"))
-    [(pairs, terminals)] = _tested(_read(case, least, None)[:1], least, least_drain=drain, least_spread=spread)
+    least, spread = (options[name].default for name in ("least_bytes", "least_spread"))
+    [(pairs, terminals)] = _tested(_read(case, least, None)[:1], least, least_spread=spread)
     tested = terminals if finding["dst"] is None else pairs
     series, window = tested.series, tested.windows.window
     number = {key: place for place, key in enumerate(zip(series.src, series.dst, strict=True))}
@@ -286,9 +287,7 @@ def _read(case: Case, least: float, holidays: frozenset[date] | None) -> list[Wi
     ]
 
 
-def _tested(
-    read: list[Windows], least_bytes: float, *, least_drain: float, least_spread: float
-) -> list[tuple[Tested, Tested]]:
+def _tested(read: list[Windows], least_bytes: float, *, least_spread: float) -> list[tuple[Tested, Tested]]:
     """Return the series of pairs and of terminals of each measure, with q-values over everything that was tested."""
     from scipy import stats  # noqa: F401  # imported here once, not while the first window waits
 
@@ -299,9 +298,7 @@ def _tested(
             (windows.pairs, windows.first, windows.usual),
             (windows.terminals, None, least_spread),
         ):
-            judged = judge(
-                series, first, usual, least_spread=least_spread, suspected=least_drain / 2, by_minute=by_minute
-            )
+            judged = judge(series, first, usual, least_spread=least_spread, by_minute=by_minute)
             parts.append((windows, series, judged))
     # A window is tested twice: by itself, and as part of a drain.
     count = 2 * sum(windows.judged + windows.totals for windows in read)

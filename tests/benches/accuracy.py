@@ -1,6 +1,6 @@
 """How right the findings are: seeded campaigns with planted truth, and clean ones, beside published rules.
 
-    python tests/benches/accuracy.py --seeds $(seq 601 620) --clean $(seq 621 640) --keep figures.jsonl
+    python tests/benches/accuracy.py --seeds $(seq 781 800) --clean $(seq 801 820) --keep figures.jsonl
     python tests/benches/accuracy.py --plain --vary scale=0.1 noise=1.0 --seeds 1 2 3
     python tests/benches/accuracy.py --whole --seeds 1 2 3 --clean 4 5
 

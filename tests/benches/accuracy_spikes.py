@@ -155,7 +155,7 @@ def _ours(case: Case, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     options = inspect.signature(volume_spikes.detect).parameters
     drain, spread = (options[name].default for name in ("least_drain", "least_spread"))
     read = volume_spikes._read(case, FLOOR, None)
-    pairs, _ = volume_spikes._tested(read, FLOOR, least_drain=drain, least_spread=spread)[0]
+    pairs, _ = volume_spikes._tested(read, FLOOR, least_spread=spread)[0]
     series, p = pairs.series, np.where(pairs.series.judged, pairs.judged.p, 1.0)
     most_q = options["max_q"].default
     runs = volume_spikes._runs(pairs, volume_spikes._flagged(pairs, series.amount, most_q), most_q, drain)

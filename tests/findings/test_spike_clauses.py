@@ -126,7 +126,7 @@ def test_a_burst_takes_what_the_drain_beside_it_carries_on(make_case: Callable[.
 def last_centre(case: Case) -> float:
     """Return what the last window of a pair is judged by. [ln B]"""
     read = volume_spikes._read(case, 1_000_000, None)
-    pairs, _ = volume_spikes._tested(read, 1e6, least_drain=8.0, least_spread=0.7)[0]
+    pairs, _ = volume_spikes._tested(read, 1e6, least_spread=0.7)[0]
     return float(pairs.judged.centre[-1])
 
 
@@ -265,7 +265,7 @@ def test_p_values_hold_where_nothing_happens(make_case: Callable[..., Case]) -> 
     ]
     case = make_case(flows)
     read = volume_spikes._read(case, 1e6, None)
-    pairs, _ = volume_spikes._tested(read, 1e6, least_drain=8.0, least_spread=0.3)[0]
+    pairs, _ = volume_spikes._tested(read, 1e6, least_spread=0.3)[0]
     p = pairs.judged.p[pairs.series.judged]
 
     assert len(p) > 2500
