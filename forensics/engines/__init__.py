@@ -115,8 +115,8 @@ class Engine(Protocol):
         text
             The query; what it says of an order does not hold.
         function
-            A function of a module that all workers can import. It is called for one part of the rows after the other,
-            each an iterator of batches; a part may be empty.
+            A function of a module that all workers can import. It is called for each part of the rows, an iterator of
+            batches, and for some parts at the same time; a part may be empty.
         schema
             Columns of what it yields.
         order

@@ -1,33 +1,33 @@
 -- The longest connection of each terminal with each port of a server, where it is long enough to matter. One more row,
 -- the first, counts all such pairs, however short their connections are: `tested`; it is not there where there are none.
 -- The last rows, without src, are a histogram by port: how many connections last how long, on the scale ln(1 + s) in
--- steps of 1/4. All connections are read once for both: `of_port` is 1 where a group is of the histogram.
-WITH met AS (
-    SELECT
-        t.number AS client, o.number AS host, c.src, c.server, c.port, c.proto, c.lasted, c.start, c."end", c.pieces
-    FROM connections c
-    JOIN terminals t ON c.src = t.src
-    JOIN outside o ON c.server = o.server
-),
-counted AS (
+-- steps of 1/4. One reading counts both: `of_port` is 1 where a group is of the histogram.
+WITH counted AS (
     SELECT
         of_port, CASE WHEN of_port = 1 THEN port END AS port, CASE WHEN of_port = 1 THEN proto END AS proto, place,
         count(*) AS groups, max(n) AS n
     FROM (
         SELECT grouping(client) AS of_port, port, proto, place, count(*) AS n
         FROM (
-            SELECT client, host, port, proto, CAST(floor(4 * ln(1 + lasted / 1000000)) AS BIGINT) AS place
-            FROM met
+            SELECT
+                t.number AS client, o.number AS host, c.port AS port, c.proto AS proto,
+                CAST(floor(4 * ln(1 + c.lasted / 1000000)) AS BIGINT) AS place
+            FROM connections c
+            JOIN terminals t ON c.src = t.src
+            JOIN outside o ON c.server = o.server
         ) m
         GROUP BY GROUPING SETS ((client, host, port, proto), (port, proto, place))
     ) g
     GROUP BY 1, 2, 3, 4
 ),
+-- Read once more: a step that both stood on would be kept, and that is every connection.
 lasting AS (
-    SELECT m.src, m.server, m.port, m.proto, m.lasted, m.start, m."end", m.pieces
-    FROM met m
+    SELECT c.src, c.server, c.port, c.proto, c.lasted, c.start, c."end", c.pieces
+    FROM connections c
+    JOIN terminals t ON c.src = t.src
+    JOIN outside o ON c.server = o.server
     CROSS JOIN options p
-    WHERE m.lasted >= p.least_us
+    WHERE c.lasted >= p.least_us
 ),
 longest AS (
     SELECT src, server, port, proto, max(lasted) AS lasted, count(*) AS long_ones

@@ -25,9 +25,10 @@ SCHEMA = pa.schema([("pair", pa.int64()), ("first", pa.int64()), ("rows", pa.int
 def test_no_value_is_in_two_parts(runs: list[int], sizes: list[int], rows: int) -> None:
     """All rows come in their order, whatever the batches; a part may be longer by rows of one value."""
     values = np.repeat(np.arange(len(runs)), runs)
-    table, batches = pa.table({"pair": values, "n": np.arange(len(values))}), []
+    table = pa.table({"pair": values, "n": np.arange(len(values))})
+    batches: list[pa.RecordBatch] = []
     for size in [*sizes, len(values)]:
-        batches += table.slice(sum(map(len, batches)), size).to_batches()
+        batches += table.slice(sum(batch.num_rows for batch in batches), size).to_batches()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_parts, "PART_ROWS", rows)
         parts = list(parts_of(batches, "pair"))
