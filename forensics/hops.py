@@ -89,7 +89,7 @@ def build_hop_graph(
     found_beacons
         Findings of `forensics.find_beacons`, where they are there already.
     relays
-        Rows of `forensics.rank_relays`, where they are there already.
+        Rows of `forensics.rank_relays`, where they are there already. Those without a verdict have no role for it.
     findings
         Findings of other detectors, by the detector's name.
     asserted
@@ -131,7 +131,7 @@ def build_hop_graph(
         relays = rank_relays(case, spikes=spikes, found_beacons=found_beacons)
     roles = find_roles(case)
     chains = chains_from_terminals(case, find_chains(case), roles)
-    listed = set(relays["dst"]) | {hop for chain in chains for hop in chain.relays}
+    listed = set(relays.loc[relays["verdict"] != "", "dst"]) | {hop for chain in chains for hop in chain.relays}
     ends = {chain.hops[-1] for chain in chains} - listed
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     starts = {chain.hops[:2] for chain in chains}

@@ -90,8 +90,9 @@ class Investigation:
             Sentences. They hold text of the evidence as it is; escape them for where they are shown.
         """
         largest = self.spikes.sort_values("value", ascending=False, kind="stable").head(3)
+        judged = self.relays[self.relays["verdict"] != ""]
         zone = str(self.case.timezone)
-        text = summary_of(self.graph, _rows(largest), _rows(self.relays.head(3)), zone, words)
+        text = summary_of(self.graph, _rows(largest), _rows(judged.head(3)), zone, words)
         text += [pivot_told(pivot, words) for pivot in self.graph.graph["pivots"][:SAID]]
         text += [words.told(difference) for difference in _differences(self.graph)[:SAID]]
         unread = [row for row in _sources(self.case) if row["error"]]

@@ -276,7 +276,19 @@ def test_a_relay_has_its_verdict_and_how_often_that_was_wrong() -> None:
 
         assert f"9.25 {verdict}" in page
         assert f"{errors['likely']:.0%} of the servers that were called likely were innocent" in page
-        assert f"{errors['possible']:.0%} of all that were listed" in page
+        assert f"{errors['possible']:.0%} of all that were called likely or possible" in page
+
+
+def test_what_has_no_verdict_is_not_called_a_candidate() -> None:
+    """It stands in the table, after those that have one, and is neither counted nor an event."""
+    first = data().relays[0]
+    relays = [first | {"verdict": "possible"}, first | {"dst": "198.51.100.77", "rank": 2, "verdict": ""}]
+    page = words(render_report(data(relays=relays)))
+
+    assert "1 relay or candidate " in page
+    assert "no verdict" in page
+    assert "Servers without a verdict: 1." in page
+    assert "first contact with relay 198.51.100.77" not in page
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), np.float64("nan"), pd.NaT, pd.NA, np.datetime64("NaT")])

@@ -64,6 +64,10 @@ RELAY_COLUMNS = (
     "verdict",
 )
 
+FIRST = 20
+"""Candidates that are listed without a verdict, too, where fewer have one: a score is that of made-up campaigns, and
+where other traffic scores lower, the order still says where to look first. [1]"""
+
 
 def rank_relays(
     case: Case,
@@ -87,8 +91,9 @@ def rank_relays(
         Findings of more detectors by the detector's name, where they are there already. Those that have a weight and
         are not given are asked for.
     least_score
-        Least sum of the weights for a server to be listed; that of the verdict ``possible`` where it is None. What a
-        chain goes through is listed with any. [ln odds]
+        Least sum of the weights for a server to be listed. [ln odds] Where it is None, all that have a verdict are
+        listed, and next in order those that a finding or a machine's rhythm speaks against, up to `FIRST` in all.
+        What a chain goes through is listed with any.
 
     Returns
     -------
@@ -113,11 +118,11 @@ def rank_relays(
     accused = candidates.pairs.loc[candidates.pairs["accused"], ["site", "src"]]
     steps = propagate(accused, own, weights)
     score = (own + steps[-1]).round(3)
-    least = weights.possible if least_score is None else least_score
     passing = levels[PASSING] != NO_FINDING
-    ranked = candidates.sites.assign(score=score, passing=passing, kept=(score >= least) | passing)
+    ranked = candidates.sites.assign(score=score, passing=passing)
     ranked = ranked.sort_values(["score", "dst", "names"], ascending=[False, True, True], kind="stable")
-    ranked = ranked[ranked["kept"]].drop_duplicates("dst")
+    ranked = ranked.drop_duplicates("dst")
+    ranked = ranked[_listed(ranked, candidates, weights.possible, least_score)]
     reasons = reasons_of(case, candidates, ranked.index, (levels, parts), (own, steps))
     table = _met(candidates, ranked.index).assign(
         rank=range(1, len(ranked) + 1),
@@ -132,6 +137,17 @@ def rank_relays(
         table[name] = totals[name].reindex(table["dst"]).to_numpy()
     table = table.reset_index(drop=True)
     return table[list(RELAY_COLUMNS)].astype({"bytes_out": "Int64", "bytes_in": "Int64"})
+
+
+def _listed(ranked: pd.DataFrame, candidates: Candidates, possible: float, least: float | None) -> np.ndarray:
+    """Tell which of the ranked candidates are listed: those with a verdict, then those in question up to `FIRST`."""
+    named: np.ndarray = ranked["passing"].to_numpy(dtype=bool)
+    if least is not None:
+        return named | (ranked["score"] >= least).to_numpy(dtype=bool)
+    named = named | (ranked["score"] >= possible).to_numpy(dtype=bool)
+    accused = candidates.pairs.loc[candidates.pairs["accused"], "site"]
+    more = ~named & (ranked.index.isin(accused) | ranked.index.isin(candidates.findings["site"]))
+    return named | (more & (more.cumsum() <= FIRST - named.sum()))
 
 
 def _findings(

@@ -109,11 +109,12 @@ def render_report(data: ReportData, *, words: Words = ENGLISH, defang: bool = Fa
         graph=Markup(graph),  # noqa: S704 - ours, every text in it escaped
         chains=_rows(facts.get("chains") or ()),
         relays=relays,
+        judged=_judged(relays),
         wrong={verdict: f"{share:.0%}" for verdict, share in load_weights().errors.items()},
         spikes=_strongest([_finding(row) for row in spikes]),
         beacons=_strongest([_finding(row) for row in beacons]),
         others=_by_detector([_finding(row) for row in _rows(data.others)]),
-        events=_events(relays, spikes, beacons),
+        events=_events(_judged(relays), spikes, beacons),
         sources=sources,
         gaps=_gaps(sources),
         place={row["source"]: number for number, row in enumerate(sources, 1)},
@@ -223,6 +224,11 @@ def _gaps(sources: list[Row]) -> list[Row]:
 def _text(value: object) -> str:
     """Text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _judged(relays: list[Row]) -> list[Row]:
+    """The candidates that have a verdict; the others only come next in order."""
+    return [row for row in relays if row.get("verdict") != ""]
 
 
 def _events(relays: list[Row], spikes: list[Row], beacons: list[Row]) -> list[tuple[Any, str, str]]:

@@ -59,7 +59,7 @@ def _whole(found: Investigation, truth: Truth) -> Figures:
     single = {(upload["src"], upload["dst"]) for upload in truth["one_off_uploads"]}
     spikes = set(zip(found.spikes["src"], found.spikes["dst"], strict=True))
     relays = {host["address"] for host in truth["hosts"] if host["role"] == "relay" and host.get("tier") == 1}
-    listed = list(found.relays["dst"])
+    listed = list(found.relays.loc[found.relays["verdict"] != "", "dst"])
     planted = {tuple(hop for hop in chain["hops"] if hop not in _offices(truth)) for chain in truth["chains"]}
     chains = {tuple(chain["hops"]) for chain in found.graph.graph["chains"]}
     return {

@@ -192,7 +192,7 @@ def everything(case: Case) -> dict[str, Any]:
     detected = {name: detector.detect(case, **options_of(name)) for name, detector in all_detectors().items()}
     spikes, found = detected["volume_spikes"], detected["beacons"]
     relays = fx.rank_relays(case, spikes=spikes, found_beacons=found, least_score=-9)
-    graph = fx.build_hop_graph(case, spikes=spikes, found_beacons=found, relays=relays)
+    graph = fx.build_hop_graph(case, spikes=spikes, found_beacons=found, relays=relays.assign(verdict="possible"))
     flows = case.flows.to_arrow()
     named = {"flow": flows.slice(3, 2), "finding": found.head(2), "condition": "dst_port = 443"}
     return {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forensics.detectors._findings import period_text, size_text
+from forensics.hops import build_hop_graph
 from forensics.relays import RELAY_COLUMNS, rank_relays
 
 if TYPE_CHECKING:
@@ -45,15 +46,17 @@ def campaign(seed: int = 1) -> Flows:
 
 
 def test_relays_come_first(make_case: Callable[..., Case]) -> None:
-    """The server of the uploads and the server of the beacon lead; what all terminals poll is not listed."""
+    """The server of the uploads and the server of the beacon lead; what all terminals poll comes last, unjudged."""
     ranked = rank_relays(make_case(campaign()))
 
     shown = ranked.set_index("dst")
     assert list(RELAY_COLUMNS) == list(ranked.columns)
-    assert {RELAY, BEACONED} == set(ranked["dst"])
-    assert list(ranked["rank"]) == [1, 2]
+    assert {RELAY, BEACONED} == set(ranked["dst"][:2])
+    assert list(zip(ranked["dst"][2:], ranked["verdict"][2:], strict=True)) == [(POLLED, "")]
+    assert all(ranked["verdict"][:2])
+    assert list(ranked["rank"]) == [1, 2, 3]
     assert shown.loc[RELAY, "names"] == "shipping.example"
-    assert list(ranked["terminals"]) == [1, 1]
+    assert list(ranked["terminals"]) == [1, 1, 12]
     assert shown.loc[RELAY, "bytes_out"] == 40_000_000
     assert ranked["bytes_in"].isna().all()
 
@@ -81,6 +84,36 @@ def test_threshold_decides_who_is_listed(make_case: Callable[..., Case]) -> None
 
     assert POLLED in set(every["dst"])
     assert list(some["dst"]) == [every["dst"][0]]
+
+
+def slow_beacons(count: int) -> Flows:
+    """Return servers, each beaconed to by one terminal twenty times in the last days of the campaign."""
+    rng = np.random.default_rng(5)
+    beats = [(n, at) for n in range(count) for at in np.cumsum(0.9 * rng.uniform(0.9, 1.1, 20))]
+    return [request(200 + at, 1 + n % 12, f"203.0.113.{100 + n}", 300, bytes_in=900) for n, at in beats]
+
+
+def test_the_next_in_order_are_listed_without_a_verdict(make_case: Callable[..., Case]) -> None:
+    """Where few reach a verdict, the list goes on to twenty, with what a finding or a rhythm speaks against alone."""
+    rows = campaign()
+    some, many = (rank_relays(make_case([*rows, *slow_beacons(count)])) for count in (12, 40))
+
+    beaconed = {f"203.0.113.{100 + n}" for n in range(40)}
+    assert len(set(some["dst"]) & beaconed) == 12
+    assert not set(some["dst"]) - beaconed - {RELAY, BEACONED, POLLED}
+    assert len(many) == max(20, sum(many["verdict"] != ""))
+    assert list(many["score"]) == sorted(many["score"], reverse=True)
+
+
+def test_what_has_no_verdict_is_no_relay_of_the_graph(make_case: Callable[..., Case]) -> None:
+    """The graph draws candidates that have a verdict, and no others."""
+    case = make_case(campaign())
+    ranked = rank_relays(case)
+
+    graph = build_hop_graph(case, relays=ranked)
+
+    assert POLLED in set(ranked["dst"])
+    assert {node for node, data in graph.nodes(data=True) if data["role"] == "relay"} == {RELAY, BEACONED}
 
 
 def test_short_cases_do_not_ask_when_the_clock_began(make_case: Callable[..., Case]) -> None:
