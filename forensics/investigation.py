@@ -369,7 +369,7 @@ def _write_manifest(found: Investigation, report: ReportData, out: Path, written
             "spikes": len(found.spikes),
             "beacons": len(found.beacons),
             "others": len(found.others),
-            "relays": len(found.relays),
+            "relays": int((found.relays["verdict"] != "").sum()),
         },
         "evidence_bytes": size_text(float(sum(row["size"] for row in sources))),
         "files": {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in sorted(written)},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,13 +33,15 @@ __all__ = [
     "Series",
     "Windows",
     "read_windows",
+    "settled_of",
     "settling_of",
     "span_of",
     "window_of",
 ]
 
-SHORT_CASE = timedelta(hours=24)
-"""Cases shorter than this are looked at by the minute, longer ones by the hour."""
+SHORT_CASE = timedelta(hours=60)
+"""Cases that say for a shorter time than this what was sent are looked at by the minute, longer ones by the hour: of
+hours a day is compared with the days before it alone, and nothing could be said of the first, or only, of two days."""
 
 SETTLING = 0.1
 """Share of the case's time that is learnt from and not judged, at least. [1]"""
@@ -53,6 +55,15 @@ MOST_SETTLING = 0.25
 
 STEPS = 1024
 """Steps of x in a query, over 1: whole numbers have the same sum in any order. [1]"""
+
+SPANS = """
+SELECT
+    min(minute) AS any_first,
+    max(minute) AS any_last,
+    min(CASE WHEN bytes_out IS NOT NULL THEN minute END) AS sent_first,
+    max(CASE WHEN bytes_out IS NOT NULL THEN minute END) AS sent_last
+FROM volumes
+"""
 
 OPTIONS = pa.schema(
     [
@@ -204,16 +215,32 @@ class Windows:
     totals: int
 
 
-def window_of(case: Case) -> timedelta:
+def window_of(case: Case, measure: Measure = SENT) -> timedelta:
     """Return the window by which a case is looked at: an hour, or a minute where it is shorter than `SHORT_CASE`."""
-    first, last = span_of(case)
+    first, last = span_of(case, measure)
     return timedelta(minutes=1) if first is not None and last - first < SHORT_CASE else timedelta(hours=1)
 
 
-def span_of(case: Case) -> tuple[datetime | None, datetime]:
-    """Return the first and the last minute of a case; None and 1970 where it has none."""
-    span = case.sql("SELECT min(minute) AS first, max(minute) AS last FROM volumes").to_arrow().to_pylist()[0]
-    return span["first"], span["last"] or datetime.fromtimestamp(0, UTC)
+def span_of(case: Case, measure: Measure = SENT) -> tuple[datetime | None, datetime]:
+    """Return the first and the last minute of a case; None and 1970 where it has none.
+
+    Of what was sent they are those in which some row says it, if any does: a capture of the last day beside the log of
+    ten has a day to be compared by, not ten.
+    """
+    spans = case.sql(SPANS).to_arrow().to_pylist()[0]
+    which = "sent" if measure is SENT and spans["sent_first"] else "any"
+    return spans[f"{which}_first"], spans[f"{which}_last"] or datetime.fromtimestamp(0, UTC)
+
+
+def settled_of(case: Case, measure: Measure = SENT) -> datetime:
+    """Return from when on windows are judged; by the hour, the first day has nothing before it to be judged by."""
+    first, last = span_of(case, measure)
+    begin = first or last
+    settled = begin + settling_of(last - begin)
+    if window_of(case, measure) < timedelta(hours=1):
+        return settled
+    day = begin.astimezone(case.timezone).date() + timedelta(days=1)
+    return max(settled, datetime.combine(day, time(), case.timezone).astimezone(UTC))
 
 
 def settling_of(length: timedelta) -> timedelta:
@@ -247,9 +274,7 @@ def read_windows(
     holidays
         Days on which nobody works, beside weekends; None for those of the case's zone.
     """
-    first, last = span_of(case)
-    begin, window = first or last, window_of(case)
-    settled = begin + settling_of(last - begin)
+    window, settled = window_of(case, measure), settled_of(case, measure)
     row = {"by_minute": window < timedelta(hours=1), "settled": settled, "measure": measure.name}
     row |= {"least": least / 2, "least_total": least_total / 2}
     frame = case.sql(

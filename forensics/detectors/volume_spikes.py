@@ -1,7 +1,7 @@
 r"""Spikes in the volume that a terminal sends: to one server, or to all of its servers together.
 
-The bytes sent in each window (an hour; a minute where the case is shorter than `SHORT_CASE`) are compared with a
-baseline on the log scale, :math:`x = \ln(1 + \text{bytes})`. Every day sees only what came before it (in a short case
+The bytes sent in each window (an hour; a minute where the case says for less than `SHORT_CASE` what was sent) are compared
+with a baseline on the log scale, :math:`x = \ln(1 + \text{bytes})`. Every day sees only what came before it (in a short case
 every minute does). The first tenth of the case's time is learnt from and not judged; of a case of days, at least a day
 and a half, which hold a whole night, but no more than a quarter of the case. Baselines are nested, and each leans on
 the wider one as if it were two windows: with :math:`n` windows of mean :math:`\bar x`,
@@ -88,7 +88,7 @@ from forensics.detectors._spike_windows import (
     Series,
     Windows,
     read_windows,
-    settling_of,
+    settled_of,
     span_of,
     window_of,
 )
@@ -224,7 +224,8 @@ def coverage(case: Case) -> Coverage:
         why.append(f"pairs without any record of it were tested on {names} instead, {instead:,} windows in all")
     if main.learnt:
         first, last = span_of(case)
-        share = settling_of(last - (first or last)) / max(last - (first or last), MICROSECOND)
+        begin = first or last
+        share = (settled_of(case) - begin) / max(last - begin, MICROSECOND)
         why.append(f"{main.learnt:,} windows lie in the first {share:.0%} of the time, which is learnt from")
     left = main.learnt + main.unobserved
     tested = main.judged + main.totals
@@ -269,13 +270,13 @@ def series_of(case: Case, finding: Mapping[str, Any]) -> pd.DataFrame:
 def _read(case: Case, least: float, holidays: frozenset[date] | None) -> list[Windows]:
     """Return the windows of what was sent, and those of other measures where some rows do not say what was sent."""
     roles = find_roles(case)
-    share = SHORT_FLOOR if window_of(case) < timedelta(hours=1) else 1.0
+    share, other = (SHORT_FLOOR if window_of(case, one) < timedelta(hours=1) else 1.0 for one in (SENT, INSTEAD[0]))
     main = read_windows(case, roles, SENT, least=share * least, least_total=TERMINAL_FLOOR * least, holidays=holidays)
     instead = INSTEAD if main.unobserved else ()
     return [
         main,
         *(
-            read_windows(case, roles, one, least=one.floor(share * least), least_total=0, holidays=holidays)
+            read_windows(case, roles, one, least=one.floor(other * least), least_total=0, holidays=holidays)
             for one in instead
         ),
     ]

@@ -153,7 +153,8 @@ def test_a_week_learns_its_first_night(make_case: Callable[..., Case]) -> None:
     ("length", "learnt"),
     [
         (timedelta(hours=10), timedelta(hours=1)),
-        (timedelta(days=2), timedelta(hours=12)),
+        (timedelta(days=2), timedelta(hours=4.8)),
+        (timedelta(days=4), timedelta(hours=24)),
         (timedelta(days=7), timedelta(hours=36)),
         (timedelta(days=20), timedelta(days=2)),
     ],

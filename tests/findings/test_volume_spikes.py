@@ -116,7 +116,7 @@ def test_beacons_need_no_byte_counts(make_case: Callable[..., Case]) -> None:
 
 
 def test_short_cases_are_looked_at_by_the_minute(make_case: Callable[..., Case]) -> None:
-    """A case of less than a day names the minute of the upload."""
+    """A case of a few hours names the minute of the upload."""
     flows = [row | {"start": START + (int(str(row["start"])) - START) // 60} for row in office()]
     flows = [row | {"end": row["start"]} for row in flows]
     flows.append(flow(START + 100 * 60_000_000, "10.0.0.2", RELAY, 9_000_000))
