@@ -1,10 +1,10 @@
 r"""Spikes in the volume that a terminal sends: to one server, or to all of its servers together.
 
-The bytes sent in each window (an hour; a minute where the case says for less than `SHORT_CASE` what was sent) are compared
-with a baseline on the log scale, :math:`x = \ln(1 + \text{bytes})`. Every day sees only what came before it (in a short case
-every minute does). The first tenth of the case's time is learnt from and not judged; of a case of days, at least a day
-and a half, which hold a whole night, but no more than a quarter of the case. Baselines are nested, and each leans on
-the wider one as if it were two windows: with :math:`n` windows of mean :math:`\bar x`,
+The bytes sent in each window (an hour; a minute where the case says for less than `SHORT_CASE` what was sent) are
+compared with a baseline on the log scale, :math:`x = \ln(1 + \text{bytes})`. Every day sees only what came before it
+(in a short case every minute does). The first tenth of the case's time is learnt from and not judged; of a case of
+days, at least a day and a half, which hold a whole night, but no more than a quarter of the case. Baselines are
+nested, and each leans on the wider one as if it were two windows: with :math:`n` windows of mean :math:`\bar x`,
 
 .. math:: c = (n \bar x + 2 c') / (n + 2)
 
