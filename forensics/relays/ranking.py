@@ -147,7 +147,8 @@ def _listed(ranked: pd.DataFrame, candidates: Candidates, possible: float, least
     named = named | (ranked["score"] >= possible).to_numpy(dtype=bool)
     accused = candidates.pairs.loc[candidates.pairs["accused"], "site"]
     more = ~named & (ranked.index.isin(accused) | ranked.index.isin(candidates.findings["site"]))
-    return named | (more & (more.cumsum() <= FIRST - named.sum()))
+    listed: np.ndarray = named | (more & (more.cumsum() <= FIRST - named.sum()))
+    return listed
 
 
 def _findings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def test_a_log_of_one_day_and_a_few_minutes_is_judged(make_case: Callable[..., C
 
 def test_a_capture_of_a_day_beside_the_log_of_ten_is_judged(make_case: Callable[..., Case]) -> None:
     """The log does not say what was sent, so that the capture's time is what uploads are compared within."""
-    seen = {"via": None, "source": "uplink.pcap", "vantage": "uplink"}
+    seen: dict[str, Any] = {"via": None, "source": "uplink.pcap", "vantage": "uplink"}
     rows = [*office(-9, 10, silent=True), *office(0, 1, **seen), *upload(11, **seen)]
     case = make_case(rows)
 
