@@ -282,7 +282,7 @@ def test_a_relay_has_its_verdict_and_how_often_that_was_wrong() -> None:
 def test_what_has_no_verdict_is_not_called_a_candidate() -> None:
     """It stands in the table, after those that have one, and is neither counted nor an event."""
     first = data().relays[0]
-    relays = [first | {"verdict": "possible"}, first | {"dst": "198.51.100.77", "rank": 2, "verdict": ""}]
+    relays = [{**first, "verdict": "possible"}, {**first, "dst": "198.51.100.77", "rank": 2, "verdict": ""}]
     page = words(render_report(data(relays=relays)))
 
     assert "1 relay or candidate " in page
