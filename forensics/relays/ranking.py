@@ -92,8 +92,8 @@ def rank_relays(
         are not given are asked for.
     least_score
         Least sum of the weights for a server to be listed. [ln odds] Where it is None, all that have a verdict are
-        listed, and next in order those that a finding or a machine's rhythm speaks against, up to `FIRST` in all.
-        What a chain goes through is listed with any.
+        listed, and if there are any, next in order those that a finding or a machine's rhythm speaks against, up to
+        `FIRST` in all. What a chain goes through is listed with any.
 
     Returns
     -------
@@ -145,6 +145,8 @@ def _listed(ranked: pd.DataFrame, candidates: Candidates, possible: float, least
     if least is not None:
         return named | (ranked["score"] >= least).to_numpy(dtype=bool)
     named = named | (ranked["score"] >= possible).to_numpy(dtype=bool)
+    if not named.any():  # nothing speaks for an intrusion: what is polled there is no lead
+        return named
     accused = candidates.pairs.loc[candidates.pairs["accused"], "site"]
     more = ~named & (ranked.index.isin(accused) | ranked.index.isin(candidates.findings["site"]))
     listed: np.ndarray = named | (more & (more.cumsum() <= FIRST - named.sum()))

@@ -105,6 +105,14 @@ def test_the_next_in_order_are_listed_without_a_verdict(make_case: Callable[...,
     assert list(many["score"]) == sorted(many["score"], reverse=True)
 
 
+def test_where_nothing_has_a_verdict_nothing_is_listed(make_case: Callable[..., Case]) -> None:
+    """In a clean office the servers that machines poll are no lead."""
+    clean = [row for row in campaign() if row["dst"] not in {RELAY, BEACONED}]
+
+    assert POLLED in set(rank_relays(make_case(clean), least_score=-99.0)["dst"])
+    assert rank_relays(make_case(clean)).empty
+
+
 def test_what_has_no_verdict_is_no_relay_of_the_graph(make_case: Callable[..., Case]) -> None:
     """The graph draws candidates that have a verdict, and no others."""
     case = make_case(campaign())
