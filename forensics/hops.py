@@ -45,7 +45,7 @@ from forensics.graphs.shared import infected_terminals, shared_servers
 from forensics.merging import EPOCH, by_reference, merge, to_reference, total
 from forensics.origins import chains_from_terminals
 from forensics.pivots import find_pivots
-from forensics.relays import rank_relays
+from forensics.relays import judged, rank_relays
 from forensics.roles import Roles, find_roles
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def build_hop_graph(
         relays = rank_relays(case, spikes=spikes, found_beacons=found_beacons)
     roles = find_roles(case)
     chains = chains_from_terminals(case, find_chains(case), roles)
-    listed = set(relays.loc[relays["verdict"] != "", "dst"]) | {hop for chain in chains for hop in chain.relays}
+    listed = set(judged(relays)["dst"]) | {hop for chain in chains for hop in chain.relays}
     ends = {chain.hops[-1] for chain in chains} - listed
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     starts = {chain.hops[:2] for chain in chains}

@@ -23,7 +23,7 @@ from forensics.detectors._remembered import remembering
 from forensics.drawing import draw_hops
 from forensics.flow_files import write_flows
 from forensics.hops import build_hop_graph
-from forensics.relays import RELAY_COLUMNS, rank_relays
+from forensics.relays import RELAY_COLUMNS, judged, rank_relays
 from forensics.report import ReportData, save_pdf, save_report, write_csv
 from forensics.report.sentences import clocks_told, pivot_told, statement_of, summary_of
 from forensics.report.tables import plain
@@ -90,9 +90,8 @@ class Investigation:
             Sentences. They hold text of the evidence as it is; escape them for where they are shown.
         """
         largest = self.spikes.sort_values("value", ascending=False, kind="stable").head(3)
-        judged = self.relays[self.relays["verdict"] != ""]
         zone = str(self.case.timezone)
-        text = summary_of(self.graph, _rows(largest), _rows(judged.head(3)), zone, words)
+        text = summary_of(self.graph, _rows(largest), _rows(judged(self.relays).head(3)), zone, words)
         text += [pivot_told(pivot, words) for pivot in self.graph.graph["pivots"][:SAID]]
         text += [words.told(difference) for difference in _differences(self.graph)[:SAID]]
         unread = [row for row in _sources(self.case) if row["error"]]
@@ -369,7 +368,7 @@ def _write_manifest(found: Investigation, report: ReportData, out: Path, written
             "spikes": len(found.spikes),
             "beacons": len(found.beacons),
             "others": len(found.others),
-            "relays": int((found.relays["verdict"] != "").sum()),
+            "relays": len(judged(found.relays)),
         },
         "evidence_bytes": size_text(float(sum(row["size"] for row in sources))),
         "files": {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in sorted(written)},

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from forensics.detectors._office import office_of, others_of
 from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
+from forensics.engines._parts import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,9 +28,6 @@ __all__ = ["STROBE", "Block", "Pairs", "find_pairs", "per_pair"]
 
 STROBE = 86_400
 """Contacts a day from which on they are no beats that could be told apart."""
-
-BLOCK = 500_000
-"""Contacts that are held at once; a pair is never cut."""
 
 KEYS = ("src", "server", "vantage")
 """Columns that a contact and its pair have in common."""
@@ -141,21 +139,8 @@ def _told(batches: Iterable[pa.RecordBatch], *, function: PairFunction, schema: 
 
 
 def _blocks_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Block]:
-    """Return contacts in order of pair and time, block by block."""
-    held: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        held.append(batch)
-        rows += batch.num_rows
-        if rows >= BLOCK:
-            whole = pa.Table.from_batches(held)
-            number = whole.column("pair").to_numpy()
-            cut = int(np.searchsorted(number, number[-1]))
-            if cut:
-                yield _block(whole.slice(0, cut))
-                held, rows = whole.slice(cut).to_batches(), whole.num_rows - cut
-    if rows:
-        yield _block(pa.Table.from_batches(held))
+    """Return contacts in order of pair and time, block by block; a pair is never cut."""
+    return map(_block, parts_of(batches, "pair"))
 
 
 def _block(rows: pa.Table) -> Block:

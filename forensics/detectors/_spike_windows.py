@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow as pa
 from forensics.detectors._findings import size_text
 from forensics.detectors._office import clients_of, inside_of, office_of
 from forensics.engines import query_text
+from forensics.roles import once_per_case
 from forensics.workdays import holidays_in, is_workday
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ FROM volumes
 
 OPTIONS = pa.schema(
     [
-        ("by_minute", pa.bool_()),
+        ("size", pa.int64()),
+        ("period", pa.int64()),
         ("least", pa.float64()),
         ("least_total", pa.float64()),
         ("settled", pa.timestamp("us", "UTC")),
@@ -214,10 +216,10 @@ class Windows:
     totals: int
 
 
-def window_of(case: Case, measure: Measure = SENT) -> timedelta:
-    """Return the window by which a case is looked at: an hour, or a minute where it is shorter than `SHORT_CASE`."""
+def window_of(case: Case, measure: Measure = SENT, *, short: timedelta = SHORT_CASE) -> timedelta:
+    """Return the window by which a case is looked at: an hour, or a minute where it is shorter than ``short``."""
     first, last = span_of(case, measure)
-    return timedelta(minutes=1) if first is not None and last - first < SHORT_CASE else timedelta(hours=1)
+    return timedelta(minutes=1) if first is not None and last - first < short else timedelta(hours=1)
 
 
 def span_of(case: Case, measure: Measure | None = SENT) -> tuple[datetime | None, datetime]:
@@ -226,7 +228,7 @@ def span_of(case: Case, measure: Measure | None = SENT) -> tuple[datetime | None
     Of what was sent they are those in which some row says it, if any does: a capture of the last day beside the log of
     ten has a day to be compared by, not ten. Where no measure is named, all rows count.
     """
-    spans = case.sql(SPANS).to_arrow().to_pylist()[0]
+    spans: dict[str, Any] = once_per_case(case, "spans", lambda one: one.sql(SPANS).to_arrow().to_pylist()[0])
     which = "sent" if measure is SENT and spans["sent_first"] else "any"
     return spans[f"{which}_first"], spans[f"{which}_last"] or datetime.fromtimestamp(0, UTC)
 
@@ -271,7 +273,9 @@ def read_windows(
         Days on which nobody works, beside weekends; None for those of the case's zone.
     """
     window, settled = window_of(case, measure), settled_of(case, measure)
-    row = {"by_minute": window < timedelta(hours=1), "settled": settled, "measure": measure.name}
+    period = window if window < timedelta(hours=1) else timedelta(days=1)
+    size, step = (length // timedelta(microseconds=1) for length in (window, period))
+    row = {"size": size, "period": step, "settled": settled, "measure": measure.name}
     row |= {"least": least / 2, "least_total": least_total / 2}
     frame = case.sql(
         query_text(measure.text),
@@ -281,7 +285,7 @@ def read_windows(
     ).to_arrow().to_pandas()  # fmt: skip
     parts = {str(part): rows for part, rows in frame.groupby("part")}
     empty = frame.iloc[:0]
-    calendar = _Calendar(case, settled, holidays, window if window < timedelta(hours=1) else timedelta(days=1))
+    calendar = _Calendar(case, settled, holidays, period)
     counts, office = parts["counts"].iloc[0], parts.get("active", empty)
     first_rows, usual = parts.get("first", empty), parts.get("usual", empty)["amount"]
     return Windows(

@@ -44,7 +44,7 @@ from forensics.detectors._chance import MAD_TO_SIGMA, MOST_DEGREES, PRIOR_DEGREE
 from forensics.detectors._findings import Coverage, findings_frame, server_text, size_text, time_text
 from forensics.detectors._office import clients_of, office_of
 from forensics.detectors._remembered import remembered
-from forensics.detectors.volume_spikes import span_of
+from forensics.detectors.volume_spikes import window_of
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def detect(
     judged["q_value"] = q_values(judged["p_value"].to_numpy(), told["tested"])
     shifted = np.tanh(judged["level"] / 2) - np.tanh(judged["usual"] / 2) >= least_shift
     flagged = judged[(judged["q_value"] <= max_q) & shifted]
-    length = _window_of(case)
+    length = window_of(case, short=SHORT_CASE)
     parted = (flagged["pair"].diff() != 0) | (flagged["start"].diff() > 2 * length)
     found = [_finding(case, run, length) for _, run in flagged.groupby(parted.cumsum())]
     return findings_frame(case, found)
@@ -153,16 +153,10 @@ def coverage(case: Case, *, least_bytes: int = 1_000_000, history: int = HISTORY
     return Coverage("producer_ratio", tested, untested, "; ".join(why), refused=known["refused"])
 
 
-def _window_of(case: Case) -> timedelta:
-    """Return an hour, or a minute in a case shorter than `SHORT_CASE`."""
-    first, last = span_of(case)
-    return timedelta(minutes=1) if first is not None and last - first < SHORT_CASE else timedelta(hours=1)
-
-
 @remembered
 def _windows(case: Case, least_bytes: int, history: int) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the windows of pairs with a candidate, in order; and what is known of all: how many, and their spread."""
-    hourly = _window_of(case) >= timedelta(hours=1)
+    hourly = window_of(case, short=SHORT_CASE) >= timedelta(hours=1)
     options = pa.table({"hourly": [hourly], "least_bytes": [least_bytes], "history": [history]})
     outside = office_of(case)["outside"]
     rows = case.sql(query_text("producer_ratio"), options=options, clients=clients_of(case), outside=outside).to_arrow()

@@ -7,6 +7,6 @@
 * `ranking`: the sum, its reasons, and the verdict.
 """
 
-from forensics.relays.ranking import RELAY_COLUMNS, rank_relays
+from forensics.relays.ranking import RELAY_COLUMNS, judged, rank_relays
 
-__all__ = ["RELAY_COLUMNS", "rank_relays"]
+__all__ = ["RELAY_COLUMNS", "judged", "rank_relays"]

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from forensics.case import Case
     from forensics.relays.traits import Candidates
 
-__all__ = ["RELAY_COLUMNS", "rank_relays"]
+__all__ = ["RELAY_COLUMNS", "judged", "rank_relays"]
 
 RELAY_COLUMNS = (
     "rank",
@@ -137,6 +137,17 @@ def rank_relays(
         table[name] = totals[name].reindex(table["dst"]).to_numpy()
     table = table.reset_index(drop=True)
     return table[list(RELAY_COLUMNS)].astype({"bytes_out": "Int64", "bytes_in": "Int64"})
+
+
+def judged(relays: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have a verdict; the others only come next in order.
+
+    Parameters
+    ----------
+    relays
+        Rows of `rank_relays`.
+    """
+    return relays[relays["verdict"] != ""]
 
 
 def _listed(ranked: pd.DataFrame, candidates: Candidates, possible: float, least: float | None) -> np.ndarray:

@@ -5,8 +5,7 @@ WITH seen AS (
         c.src AS src,
         c.server AS server,
         m.own AS own,
-        CAST(floor(unix_micros(c.start) / nullif(CASE WHEN o.by_minute THEN 60000000 ELSE 3600000000 END, 0)) AS BIGINT)
-            * CASE WHEN o.by_minute THEN 60000000 ELSE 3600000000 END AS start,
+        CAST(floor(unix_micros(c.start) / nullif(o.size, 0)) AS BIGINT) * o.size AS start,
         c.vantage AS vantage,
         max(c.name) AS name,
         max(c.bytes_out) AS known,
@@ -44,7 +43,7 @@ sized AS (
         w.server AS server,
         w.start AS start,
         CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 AS day,
-        CASE WHEN o.by_minute THEN w.start ELSE CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 END AS period,
+        CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period AS period,
         w.start >= unix_micros(o.settled) AS judged,
         w.name AS name,
         w.amount AS amount,

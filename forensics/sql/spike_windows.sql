@@ -1,6 +1,6 @@
 -- What volume_spikes needs of a case, in one pass: bytes sent by terminal, server and window. Only pairs and terminals
 -- that pass the floor on some day come back window by window, since no others can be findings; of the rest there are
--- the sums that baselines stand on. `options` has one row: by_minute, least (half a day's floor, so that a day of any
+-- the sums that baselines stand on. `options` has one row: size of a window [us], period that baselines go by [us], least (half a day's floor, so that a day of any
 -- zone that passes the floor is found in one of its two days of UTC), least_total (the same of terminals), settled.
 -- `members` has the addresses of the office (`own` where it is a terminal, else a gateway; `mixed` where it was seen in
 -- several places), `outside` the servers outside of it; both number them, and up to the last step numbers stand for
@@ -19,8 +19,7 @@ WITH merged AS (
         m.number AS client,
         u.number AS host,
         m.own AS own,
-        CAST(floor(unix_micros(t.minute) / nullif(CASE WHEN o.by_minute THEN 60000000 ELSE 3600000000 END, 0)) AS BIGINT)
-            * CASE WHEN o.by_minute THEN 60000000 ELSE 3600000000 END AS start,
+        CAST(floor(unix_micros(t.minute) / nullif(o.size, 0)) AS BIGINT) * o.size AS start,
         max(t.name) AS name,
         try_sum(t.bytes_out) AS bytes_out
     FROM traffic t
@@ -37,8 +36,7 @@ WITH merged AS (
             m.number AS client,
             u.number AS host,
             m.own AS own,
-            CAST(floor(unix_micros(t.minute) / nullif(CASE WHEN o.by_minute THEN 60000000 ELSE 3600000000 END, 0)) AS BIGINT)
-                * CASE WHEN o.by_minute THEN 60000000 ELSE 3600000000 END AS start,
+            CAST(floor(unix_micros(t.minute) / nullif(o.size, 0)) AS BIGINT) * o.size AS start,
             t.vantage AS vantage,
             t.bytes_kind AS bytes_kind,
             max(t.name) AS name,
@@ -130,21 +128,21 @@ WHERE w.bytes_out IS NOT NULL
 UNION ALL
 SELECT
     'server', NULL, s.server,
-    timestamp_micros(CASE WHEN o.by_minute THEN w.start ELSE CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 END), NULL,
+    timestamp_micros(CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period), NULL,
     NULL, count(*), try_sum(w.x), try_sum(w.x * w.x)
 FROM windows w
 CROSS JOIN options o
 JOIN (SELECT DISTINCT host, server FROM candidates) s ON w.host = s.host
 LEFT JOIN candidates c ON w.client = c.client AND w.host = c.host
 WHERE c.client IS NULL AND w.bytes_out IS NOT NULL
-GROUP BY s.server, CASE WHEN o.by_minute THEN w.start ELSE CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 END
+GROUP BY s.server, CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period
 UNION ALL
 SELECT
-    'first', NULL, NULL, timestamp_micros(CASE WHEN o.by_minute THEN w.start ELSE CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 END), NULL,
+    'first', NULL, NULL, timestamp_micros(CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period), NULL,
     CAST(floor(w.x / 256e0) AS DOUBLE), count(*), NULL, NULL
 FROM pairs w
 CROSS JOIN options o
-GROUP BY CASE WHEN o.by_minute THEN w.start ELSE CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 END, floor(w.x / 256e0)
+GROUP BY CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period, floor(w.x / 256e0)
 UNION ALL
 SELECT
     'usual', NULL, NULL, NULL, NULL,
@@ -159,13 +157,13 @@ FROM totals w
 JOIN senders s ON w.client = s.client
 UNION ALL
 SELECT
-    'office', NULL, NULL, timestamp_micros(CASE WHEN o.by_minute THEN w.start ELSE CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 END), NULL,
+    'office', NULL, NULL, timestamp_micros(CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period), NULL,
     NULL, count(*), try_sum(w.x), try_sum(w.x * w.x)
 FROM totals w
 CROSS JOIN options o
 LEFT JOIN senders s ON w.client = s.client
 WHERE s.client IS NULL
-GROUP BY CASE WHEN o.by_minute THEN w.start ELSE CAST(floor(w.start / 86400000000) AS BIGINT) * 86400000000 END
+GROUP BY CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period
 UNION ALL
 SELECT
     'active', NULL, NULL, NULL, NULL,
