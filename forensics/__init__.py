@@ -19,6 +19,7 @@ from forensics.errors import EvidenceError, ForensicsError
 from forensics.explaining import Explanation, explain
 from forensics.exports import write_graph
 from forensics.graphs.filters import filter_graph, graph_at
+from forensics.graphs.geoip import country_file
 from forensics.hops import build_hop_graph
 from forensics.investigation import write_report
 from forensics.lookup import dissect
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "build_hop_graph",
     "community_ids",
+    "country_file",
     "dissect",
     "draw_beacon",
     "draw_heatmap",

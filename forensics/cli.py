@@ -24,6 +24,7 @@ from forensics.errors import CaseError, ForensicsError
 from forensics.escaping import terminal_safe
 from forensics.exports import suffix_of, write_graph
 from forensics.flow_files import write_flows
+from forensics.graphs.geoip import with_country_file
 from forensics.investigation import Investigation, investigate
 from forensics.opening import open_case, read
 from forensics.samples import sample_evidence, sample_folder
@@ -94,9 +95,15 @@ Asserted = Annotated[
         "--asserted", help="CSV file of edges on the analyst's word: src, dst, reason, and start, end where known."
     ),
 ]
+
 GeoIP = Annotated[
     list[Path] | None,
-    typer.Option("--geoip", help="MaxMind-format file (.mmdb) of countries or networks; may be given again and again."),
+    typer.Option(
+        "--geoip",
+        help="MaxMind-format file (.mmdb) of countries or networks; 'countries' is the one of the extra of that name."
+        " May be given again and again.",
+        callback=with_country_file,
+    ),
 ]
 
 SAMPLES = (

@@ -346,6 +346,10 @@ def _from_others(graph: nx.MultiDiGraph[str], words: Words) -> list[str]:
     """Return in sentences what the graph has from elsewhere than the evidence."""
     told = "Countries and networks of addresses are those of {file} ({type}, SHA-256 {sha256}), made on {day}."
     text = [words(told, day=f"{entry['built']:%Y-%m-%d}", **entry) for entry in graph.graph["geoip"]]
+    if any(entry["type"].startswith("GeoLite2") for entry in graph.graph["geoip"]):  # its licence asks for this
+        text.append(
+            words("These files include GeoLite2 data created by MaxMind, available from https://www.maxmind.com.")
+        )
     said = [data["evidence"] for _, _, data in graph.edges(data=True) if data["tier"] == "asserted"]
     files = sorted({(entry["source"], entry["sha256"]) for evidence in said for entry in evidence})
     told = "Edges of the graph that stand on the analyst's word alone, those of {file} (SHA-256 {sha256}): {count}."

@@ -216,6 +216,7 @@ def test_a_reader_that_has_seen_enough(log: Path) -> None:
             "has no column src",
         ),
         (["investigate", "{tmp}/evidence", "--geoip", "{tmp}/unknown.bin", "--out", "{tmp}/out"], "is damaged"),
+        (["investigate", "{tmp}/evidence", "--geoip", "{tmp}/countries", "--out", "{tmp}/out"], "cannot be read"),
         (["flows"], "Missing argument"),
         (["flows", "{tmp}/evidence", "--format", "xlsx"], "xlsx"),
         (["investigate", "{tmp}/evidence"], "--out"),

@@ -14,6 +14,7 @@ import hashlib
 import io
 import struct
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,23 +27,29 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-__all__ = ["PLACE", "add_places"]
+__all__ = ["PLACE", "add_places", "country_file", "with_country_file"]
 
 PLACE = ("country", "as_number", "as_name")
 """What a node gets; None where no file says it."""
+
+PACKAGE = "maxminddb-geolite2"
+"""Distribution of the extra ``countries``: countries and cities as MaxMind knew them in July 2018, CC BY-SA."""
+
+COUNTRIES = "countries"
+"""Stands for that file on the command line."""
 
 _DAMAGED = (ValueError, LookupError, TypeError, ArithmeticError, RecursionError, MemoryError, struct.error)
 """What the reader raises on damaged files, beside its own error."""
 
 
-def add_places(graph: nx.MultiDiGraph[str], files: Iterable[str | os.PathLike[str]]) -> None:
+def add_places(graph: nx.MultiDiGraph[str], given: Iterable[str | os.PathLike[str]]) -> None:
     """Give every node ``country`` (ISO 3166 code), ``as_number`` and ``as_name``; None where no file says it.
 
     Parameters
     ----------
     graph
         The hop graph; its attribute ``geoip`` says which files were used.
-    files
+    given
         Files in MaxMind's format (``.mmdb``) with countries or networks. The first that says something counts.
 
     Raises
@@ -52,7 +59,7 @@ def add_places(graph: nx.MultiDiGraph[str], files: Iterable[str | os.PathLike[st
     MissingToolError
         The package maxminddb is not installed.
     """
-    databases = [_Database(Path(file)) for file in files]
+    databases = [_Database(Path(file)) for file in given]
     for node, data in graph.nodes(data=True):
         data.update(dict.fromkeys(PLACE))
         if address_text(node) is None:
@@ -61,6 +68,33 @@ def add_places(graph: nx.MultiDiGraph[str], files: Iterable[str | os.PathLike[st
             found = database.place(node)
             data.update({key: value for key, value in found.items() if data[key] is None})
     graph.graph["geoip"] = [database.about for database in databases]
+
+
+def country_file() -> Path:
+    """Return the country file of the extra ``countries``: GeoLite2 by MaxMind, of July 2018.
+
+    What it says is near the years around it; for a later incident take a file that was made then.
+
+    Returns
+    -------
+    pathlib.Path
+        The file, for ``geoip=[fx.country_file()]``.
+
+    Raises
+    ------
+    MissingToolError
+        The extra is not installed.
+    """
+    try:
+        held = files(PACKAGE) or ()
+    except PackageNotFoundError as error:
+        raise MissingToolError("no country file is installed; pip install 'forensics[countries]'") from error
+    return next(Path(str(file.locate())) for file in held if file.suffix == ".mmdb")
+
+
+def with_country_file(given: list[Path] | None) -> list[Path] | None:
+    """Return the files given, that of the extra in place of its name."""
+    return given and [country_file() if str(path) == COUNTRIES else path for path in given]
 
 
 class _Database:

@@ -14,7 +14,7 @@ import networkx as nx
 import pytest
 
 from forensics.errors import EvidenceError, MissingToolError
-from forensics.graphs.geoip import add_places
+from forensics.graphs.geoip import add_places, country_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,3 +207,24 @@ def test_without_the_package_the_error_says_what_to_install(tmp_path: Path, monk
     with pytest.raises(MissingToolError, match=r"pip install 'forensics\[enrich\]'"):
         nodes(tmp_path / "country.mmdb")
     assert nodes()[1] == []
+
+
+def test_the_extra_brings_a_country_file() -> None:
+    """Its file is GeoLite2 of July 2018 and knows countries of both families."""
+    pytest.importorskip("geolite2")
+    graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+    graph.add_nodes_from(["133.242.0.1", "2001:200::1", "8.8.8.8", RELAY])
+
+    add_places(graph, [country_file()])
+
+    assert [data["country"] for _, data in graph.nodes(data=True)] == ["JP", "JP", "US", None]
+    assert f"{graph.graph['geoip'][0]['built']:%Y-%m}" == "2018-07"
+    assert graph.graph["geoip"][0]["type"] == "GeoLite2-City"
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for its file says what to install."""
+    monkeypatch.setattr("forensics.graphs.geoip.PACKAGE", "no-such-distribution")
+
+    with pytest.raises(MissingToolError, match=r"pip install 'forensics\[countries\]'"):
+        country_file()
