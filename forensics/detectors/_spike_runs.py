@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forensics.detectors._spike_baselines import STEADY
+
 if TYPE_CHECKING:
     from forensics.detectors._spike_baselines import Judged
     from forensics.detectors._spike_windows import Series, Windows
 
-__all__ = ["Run", "Tested", "bursts", "crowded", "drain_p", "drains", "unexplained"]
+__all__ = ["Run", "Tested", "bursts", "common", "crowded", "drain_p", "drains", "unexplained"]
 
 CROWD = 5
 """Fewest terminals that are a crowd. [1]"""
@@ -50,6 +52,8 @@ class Tested:
         Least amount of a finding, in units of the measure.
     q, drain_q
         q-values of the windows, and of the drains that reach up to them; each of shape (n,).
+    shared
+        Which windows are only what half of the office does toward that server on that day; shape (n,).
     """
 
     windows: Windows
@@ -58,6 +62,7 @@ class Tested:
     least: float
     q: np.ndarray
     drain_q: np.ndarray
+    shared: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +86,7 @@ class Run:
 
 
 def crowded(series: Series, flagged: np.ndarray, office: int) -> np.ndarray:
-    """Return which flagged windows are only what half of the office does: at once, or toward one server that day.
+    """Return which flagged windows are only what half of the office does in the same hour.
 
     A window that holds `STANDS_OUT` times what the crowd sent stays.
 
@@ -96,16 +101,42 @@ def crowded(series: Series, flagged: np.ndarray, office: int) -> np.ndarray:
     """
     places = np.flatnonzero(flagged)
     found = np.zeros(len(flagged), dtype=bool)
-    if not len(places):
+    source = np.unique(np.array(series.src), return_inverse=True)[1][series.of[places]] if len(places) else places
+    for start in np.unique(series.start[places]).tolist():
+        mine = np.flatnonzero(series.start[places] == start)
+        if len(np.unique(source[mine])) >= max(CROWD, CROWD_SHARE * office):
+            amount = series.amount[places[mine]]
+            found[places[mine]] = amount < STANDS_OUT * np.median(amount)
+    return found
+
+
+def common(series: Series, judged: Judged, office: int) -> np.ndarray:
+    """Return which windows are of a day on which half of the office sends more to that server than it used to.
+
+    A rise is one where the windows of that day lie more than `STEADY` above their baselines on average: a service that
+    all begin to use makes few of them unusual by themselves. A terminal that sends `STANDS_OUT` times what the crowd
+    sent on that day stays.
+
+    Parameters
+    ----------
+    series, judged
+        The windows.
+    office
+        Most terminals that were active in one window.
+    """
+    found = np.zeros(len(series.of), dtype=bool)
+    known = np.flatnonzero(np.isfinite(judged.z))
+    if not len(known):
         return found
-    source = np.unique(np.array(series.src), return_inverse=True)[1][series.of[places]]
-    days = series.day * (int(series.pool.max()) + 1) + series.pool[series.of]
-    for keys in (series.start[places], days[places]):
-        for key in np.unique(keys).tolist():
-            mine = np.flatnonzero(keys == key)
-            if len(np.unique(source[mine])) >= max(CROWD, CROWD_SHARE * office):
-                amount = series.amount[places[mine]]
-                found[places[mine]] |= amount < STANDS_OUT * np.median(amount)
+    of, count = series.of[known], len(series.src)
+    each, mine = np.unique((series.day[known] * count + series.pool[of]) * count + of, return_inverse=True)
+    number, rise, sent = (np.bincount(mine, weights) for weights in (None, judged.z[known], series.amount[known]))
+    risen = rise > STEADY * number
+    _, where = np.unique(each // count, return_inverse=True)
+    for place in np.flatnonzero(np.bincount(where, risen) >= max(CROWD, CROWD_SHARE * office)).tolist():
+        there = where == place
+        usual = STANDS_OUT * np.median(sent[there & risen])
+        found[known] |= (there & (sent < usual))[mine]
     return found
 
 
@@ -173,7 +204,7 @@ def drains(
     alarmed
         Windows at which the CUSUM is beyond its limit; shape (n,).
     told
-        Windows that are findings already; the sum must pass its limit without them.
+        Windows that are findings already or what all do; the sum must pass its limit without them.
     least
         What a drain must send above its baseline on one of its days. [B]
     least_drain

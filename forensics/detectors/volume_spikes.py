@@ -38,9 +38,9 @@ detector his own level; while a drain is suspected (a CUSUM of 5), windows count
 terminals are not judged at all, and by another judged window of a candidate with the weight
 :math:`1 / \max(1, z)^2` [7]_. What a series does on three days at the same hour is its habit from the fourth on: what
 it sent at that hour then is its baseline. A habit that began late is one finding, from its first night to its last.
-What half of the office does in the same hour, or toward one server on one day, is no spike of one (patch day), but for
-a terminal that sends ten times what they do. Adjacent windows are one finding; its start and end are the minutes in
-which it was sent.
+What half of the office does in the same hour (patch day), or where half of it sends more to a server on one day than
+it used to (a new service), is no spike of one, but for a terminal that sends ten times what they do. Adjacent windows
+are one finding; its start and end are the minutes in which it was sent.
 
 A terminal's total is a finding, with no ``dst``, only where its pairs by themselves do not explain it: much sent to
 many servers, a little to each. What a gateway sent, where no terminal's own rows show it, is put to the terminal that
@@ -54,9 +54,10 @@ When it misleads
 A large file that a person sends to a new server once is a spike like any other: `forensics.rank_relays` weighs
 whether the server looks like a relay. An attacker who was there before the evidence begins, and sends as much every
 night, is a habit. A rise of a pair that is always busy shows as a drain after some windows, or not at all below a
-factor of three. A form of a megabyte to a site that so far got kilobytes is a burst, and so are the first nights of a
-backup to a service that nobody used before. So few windows that no day came before them are not judged. Without upload
-bytes, downloads and long sessions of people look like uploads. `coverage` says what was tested.
+factor of three. Where half of a small office sends to one relay on one day, that looks like a new service. A form of a
+megabyte to a site that so far got kilobytes is a burst, and so are the first nights of a backup to a service that
+nobody used before. So few windows that no day came before them are not judged. Without upload bytes, downloads and long
+sessions of people look like uploads. `coverage` says what was tested.
 
 References
 ----------
@@ -88,7 +89,7 @@ from forensics.detectors._findings import Coverage, findings_frame, without_uplo
 from forensics.detectors._remembered import remembered
 from forensics.detectors._spike_baselines import STEADY, Judged, judge
 from forensics.detectors._spike_reasons import UNSAID, attributed, finding, is_upload, trimmed
-from forensics.detectors._spike_runs import Run, Tested, bursts, crowded, drain_p, drains, unexplained
+from forensics.detectors._spike_runs import Run, Tested, bursts, common, crowded, drain_p, drains, unexplained
 from forensics.detectors._spike_windows import (
     INSTEAD,
     SENT,
@@ -305,7 +306,15 @@ def _tested(read: list[Windows], least_bytes: float, *, least_spread: float) -> 
     p = np.concatenate([np.where(s.judged, values, np.nan) for _, s, j in parts for values in (j.p, drain_p(j.drain))])
     q = np.split(q_values(p, count), np.cumsum([len(s.of) for _, s, _ in parts for _ in range(2)]))
     tested = [
-        Tested(windows, series, judged, _floor(windows, least_bytes, series), q[2 * n], q[2 * n + 1])
+        Tested(
+            windows,
+            series,
+            judged,
+            _floor(windows, least_bytes, series),
+            q[2 * n],
+            q[2 * n + 1],
+            common(series, judged, windows.office),
+        )
         for n, (windows, series, judged) in enumerate(parts)
     ]
     return list(zip(tested[::2], tested[1::2], strict=True))
@@ -324,12 +333,11 @@ def _floor(windows: Windows, least_bytes: float, series: Series) -> float:
 def _flagged(tested: Tested, amount: np.ndarray, max_q: float) -> np.ndarray:
     """Return which windows are spikes by themselves: unusual, above the floor, and not what all do at once."""
     series, judged = tested.series, tested.judged
-    flagged: np.ndarray = (tested.q <= max_q) & (amount >= tested.least) & ~judged.habit
+    flagged: np.ndarray = (tested.q <= max_q) & (amount >= tested.least) & ~judged.habit & ~tested.shared
     if tested.series is tested.windows.terminals:
         # What is left must be as unusual as the whole was.
         flagged &= (np.log1p(amount) - judged.centre) / judged.spread >= judged.z[flagged].min(initial=np.inf)
-    flagged &= ~crowded(series, flagged, tested.windows.office)
-    return flagged
+    return flagged & ~crowded(series, flagged, tested.windows.office)
 
 
 def _runs(tested: Tested, flagged: np.ndarray, max_q: float, least_drain: float) -> list[Run]:
@@ -341,7 +349,7 @@ def _runs(tested: Tested, flagged: np.ndarray, max_q: float, least_drain: float)
     alarmed = (tested.drain_q <= max_q) & (judged.drain >= least_drain)
     carried = alarmed & (judged.z > STEADY) & (series.amount >= tested.least)
     found = bursts(series, judged, flagged, carried, window)
-    told = np.zeros(len(flagged), dtype=bool)
+    told = tested.shared.copy()
     for run in found:
         told[run.windows] = True
     return found + drains(series, judged, alarmed, told, least=tested.least, least_drain=least_drain)

@@ -80,6 +80,45 @@ def test_what_all_terminals_send_is_no_spike(make_case: Callable[..., Case]) -> 
     assert len(volume_spikes.detect(make_case(flows))) == 0
 
 
+def service(terminals: range, first: int, last: int, *, seed: int = 5) -> Flows:
+    """Return what terminals send to one service on some days: four times a day some hundred kilobytes to megabytes."""
+    rng = np.random.default_rng(seed)
+    return [
+        flow(start, f"10.0.0.{terminal}", "198.18.0.99", int(rng.lognormal(12.5, 1.3)))
+        for terminal in terminals
+        for day in range(first, last)
+        for start in (START + day * 24 * HOUR + (rng.uniform(0, 9, 4) * HOUR).astype(np.int64)).tolist()
+    ]
+
+
+def test_a_service_that_all_begin_to_use_accuses_none(make_case: Callable[..., Case]) -> None:
+    """Neither its bursts nor its steady rise are findings, but of the terminal that sends ten times what they do."""
+    flows = [*office(terminals=20), *service(range(1, 19), 5, 8)]
+    flows.append(flow(START + 5 * 24 * HOUR + 7, "10.0.0.20", "198.18.0.99", 80_000_000))
+
+    found = volume_spikes.detect(make_case(flows))
+
+    assert list(found["src"]) == ["10.0.0.20"]
+
+
+def test_a_service_that_few_begin_to_use_is_found(make_case: Callable[..., Case]) -> None:
+    """The same rise is a finding of each where less than half of the office shares it."""
+    flows = [*office(terminals=20), *service(range(1, 5), 5, 8)]
+
+    found = set(volume_spikes.detect(make_case(flows))["src"])
+
+    assert found <= {f"10.0.0.{terminal}" for terminal in range(1, 5)}
+    assert len(found) >= 3
+
+
+def test_an_upload_to_a_service_of_all_is_found(make_case: Callable[..., Case]) -> None:
+    """That all use a service as ever is no crowd: an upload through it is as unusual as elsewhere."""
+    flows = [*office(terminals=20), *service(range(1, 21), 0, 8)]
+    flows.append(flow(START + 7 * 24 * HOUR + 7, "10.0.0.3", "198.18.0.99", 800_000_000))
+
+    assert list(volume_spikes.detect(make_case(flows))["src"]) == ["10.0.0.3"]
+
+
 def test_unobserved_uploads_are_not_tested(make_case: Callable[..., Case]) -> None:
     """Rows that do not say what was sent are counted as not tested, never taken for zero."""
     case = make_case([row | {"bytes_out": None} for row in office()])
