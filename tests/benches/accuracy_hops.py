@@ -8,8 +8,9 @@ is wrong as in `clocks.py`.
 
 *Seen* are the planted relays that a record of any source has as either end of a connection. An *end* is one that a
 chain leads to and of which no source saw what it does with the traffic: the operators' own server looks the same there.
-Each campaign has three ends, so the graph takes all for relay candidates, and one of them falsely. ``--keep`` appends the figures of each campaign to a file and takes from it what
-it has, so that a run that was stopped goes on where it was.
+Each campaign has three ends, so the graph takes all for relay candidates, and one of them falsely. ``--keep`` appends
+the figures of each campaign to a file and takes from it what it has, so that a run that was stopped goes on where it
+was.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def compare(case: Case, graph: nx.MultiDiGraph[str], truth: Truth) -> dict[str, 
     relays = {host["address"] for host in truth["hosts"] if host["role"] == "relay"}
     seen = relays & set(case.sql(SERVERS).to_arrow().column("host").to_pylist())
     ends = seen & ({chain[-1] for chain in planted} - {hop for chain in planted for hop in chain[:-1]})
-    called = {node for node, role in graph.nodes(data="role") if role == "relay"}
+    called = {node for node, data in graph.nodes(data=True) if data["role"] == "relay"}
     return {
         "chains": len(planted),
         "chains found": len(planted & {tuple(chain["hops"]) for chain in graph.graph["chains"]}),
