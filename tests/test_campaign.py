@@ -118,13 +118,20 @@ def test_first_tier_relays_are_listed(found: Investigation, truth: Any) -> None:
 
 
 def test_the_graph_shows_who_is_who(found: Investigation, truth: Any) -> None:  # noqa: ANN401 - plain JSON
-    """Terminals, proxy, relays and the ends of the chains have their roles; everything stands on evidence."""
+    """Terminals, proxy and relays have their roles, the ends of the three chains too; everything stands on evidence."""
     roles = {host["address"]: host["role"] for host in truth["hosts"]}
     shown: dict[str, str] = {node: data["role"] for node, data in found.graph.nodes(data=True)}
 
     assert {roles[node] for node, role in shown.items() if role == "terminal"} == {"terminal"}
     assert {node for node, role in shown.items() if role == "proxy"} == {"10.20.0.8"}
-    assert {node for node, role in shown.items() if role == "upstream"} == {c["hops"][-1] for c in truth["chains"]}
+    ends = {c["hops"][-1] for c in truth["chains"]}
+    assert [roles[end] for end in sorted(ends)] == ["relay", "operator", "relay"]
+    assert ends <= {node for node, role in shown.items() if role == "relay"}
+    told = found.relays.set_index("dst").loc[sorted(ends)]
+    assert set(told["verdict"]) == {"possible"}
+    assert (
+        told["reasons"].str.contains("one of 3 servers where chains end, of which one may be the operators' own").all()
+    )
     assert all(data["evidence"] for _, _, data in found.graph.edges(data=True))
 
 

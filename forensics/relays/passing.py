@@ -1,13 +1,14 @@
-"""Relays that chains go through, as findings: captures taken there show what came in go on.
+"""Relays that chains go through, and servers that chains end at, as findings: captures show what came in go on.
 
-It is the strongest thing that can be said of a relay, and needs no terminal of the office: none ever met the second hop
-of a chain.
+To go through is the strongest thing that can be said of a relay, and needs no terminal of the office: none ever met the
+second hop of a chain. Where a chain ends, the records do: it is the next relay, or the operators' own server. The
+operators are taken to have one such server. Of `LEAST_ENDS` ends or more, each is then more likely a relay than not.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.chains import find_chains
 from forensics.clocks import find_clocks
@@ -19,19 +20,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forensics.case import Case
-    from forensics.chains import Chain
+    from forensics.chains import Chain, Match
     from forensics.clocks import Clocks
 
-__all__ = ["PASSING", "find_passing"]
+__all__ = ["ENDS", "PASSING", "find_passing"]
 
-PASSING = "chains"
-"""Name of these findings, and of the trait."""
+PASSING, ENDS = "chains", "chain_ends"
+"""Names of these findings, and of the traits."""
+
+LEAST_ENDS = 3
+"""Fewest ends of chains that are relay candidates. [1]"""
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def find_passing(case: Case) -> pd.DataFrame:
-    """Return a finding for every relay of every chain.
+def find_passing(case: Case) -> dict[str, pd.DataFrame]:
+    """Return a finding for every relay of every chain, and for every end where there are `LEAST_ENDS` or more.
 
     Parameters
     ----------
@@ -40,9 +44,10 @@ def find_passing(case: Case) -> pd.DataFrame:
 
     Returns
     -------
-    pandas.DataFrame
-        Findings: ``src`` is where the chain begins, ``dst`` the relay, ``value`` and ``score`` the number of sessions,
-        ``p_value`` and ``q_value`` those of the best match at the relay. [1]
+    dict
+        Findings under `PASSING` and `ENDS`: ``src`` is where the chain begins, ``dst`` the relay or the end, ``value``
+        and ``score`` the number of sessions, ``p_value`` and ``q_value`` those of the best match at the relay, or at
+        the one before the end. [1]
 
     Raises
     ------
@@ -51,34 +56,56 @@ def find_passing(case: Case) -> pd.DataFrame:
     """
     clocks = find_clocks(case)
     chains = chains_from_terminals(case, find_chains(case), find_roles(case))
-    return findings_frame(case, [row for chain in chains for row in _rows(chain, clocks)])
+    steps = [step for chain in chains for step in _steps(chain)]
+    relays = {step.relay for step in steps}
+    last = [step for step in steps if step.after not in relays]
+    if len({step.after for step in last}) < LEAST_ENDS:
+        last = []
+    told = {
+        PASSING: [
+            _row(PASSING, step, step.relay, f"what came in from {step.before} went on to {step.after}", clocks)
+            for step in steps
+        ],
+        ENDS: [_row(ENDS, step, step.after, f"what came in to {step.relay} went on to it", clocks) for step in last],
+    }
+    return {name: findings_frame(case, rows) for name, rows in told.items()}
 
 
-def _rows(chain: Chain, clocks: Clocks) -> list[dict[str, object]]:
-    """Return the findings of one chain."""
-    rows: list[dict[str, object]] = []
-    for before, relay, after, matches in zip(
-        chain.hops, chain.relays, chain.hops[2:], zip(*chain.sessions, strict=True), strict=False
-    ):
-        inbound = [match.inbound for match in matches]
-        cited = {(c.source, c.record) for match in matches for c in (match.inbound, match.outbound)}
-        best = min(matches, key=lambda match: match.p_value)
-        rows.append({
-            "detector": PASSING,
-            "start": _time(min(clocks.moment(c.source, c.start) for c in inbound)),
-            "end": _time(max(clocks.moment(c.source, c.end) for c in inbound)),
-            "src": chain.hops[0],
-            "dst": relay,
-            "name": None,
-            "value": float(len(matches)),
-            "expected": None,
-            "score": float(len(matches)),
-            "p_value": best.p_value,
-            "q_value": best.q_value,
-            "reason": f"what came in from {before} went on to {after}",
-            "evidence": sorted(cited),
-        })  # fmt: skip
-    return rows
+class _Step(NamedTuple):
+    """How one chain goes through one relay."""
+
+    origin: str
+    before: str
+    relay: str
+    after: str
+    matches: tuple[Match, ...]
+
+
+def _steps(chain: Chain) -> list[_Step]:
+    """Return how a chain goes through each of its relays."""
+    ways = zip(chain.hops, chain.relays, chain.hops[2:], zip(*chain.sessions, strict=True), strict=False)
+    return [_Step(chain.hops[0], *way) for way in ways]
+
+
+def _row(detector: str, step: _Step, dst: str, reason: str, clocks: Clocks) -> dict[str, object]:
+    """Return the finding of a server that a step is about."""
+    inbound = [match.inbound for match in step.matches]
+    best = min(step.matches, key=lambda match: match.p_value)
+    return {
+        "detector": detector,
+        "start": _time(min(clocks.moment(c.source, c.start) for c in inbound)),
+        "end": _time(max(clocks.moment(c.source, c.end) for c in inbound)),
+        "src": step.origin,
+        "dst": dst,
+        "name": None,
+        "value": float(len(step.matches)),
+        "expected": None,
+        "score": float(len(step.matches)),
+        "p_value": best.p_value,
+        "q_value": best.q_value,
+        "reason": reason,
+        "evidence": sorted({(c.source, c.record) for match in step.matches for c in (match.inbound, match.outbound)}),
+    }  # fmt: skip
 
 
 def _time(moment: int) -> datetime:

@@ -9,7 +9,8 @@ in natural log-odds. All weights stand in one table, ``forensics/relays/weights.
 makes from seeded campaigns (`forensics.relays.weights`). The traits are told in `forensics.relays.traits`, what
 counts as one server in `forensics.relays.sites`, and what shared terminals say in `forensics.relays.company`. A trait
 that the evidence does not tell weighs nothing. A server that a chain goes through (`forensics.relays.passing`) is
-listed whatever else is said of it, also where no terminal met it.
+listed whatever else is said of it, also where no terminal met it; and so are the servers where chains end, where these
+are several.
 
 When it misleads
 ----------------
@@ -35,7 +36,7 @@ import pyarrow as pa
 from forensics.detectors import all_detectors, volume_spikes
 from forensics.engines import query_text
 from forensics.relays.company import propagate
-from forensics.relays.passing import PASSING, find_passing
+from forensics.relays.passing import ENDS, PASSING, find_passing
 from forensics.relays.reasons import reasons_of
 from forensics.relays.traits import NO_FINDING, find_candidates, levels_of
 from forensics.relays.weights import load_weights
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
     from forensics.relays.traits import Candidates
+    from forensics.relays.weights import Weights
 
 __all__ = ["RELAY_COLUMNS", "judged", "rank_relays"]
 
@@ -93,7 +95,7 @@ def rank_relays(
     least_score
         Least sum of the weights for a server to be listed. [ln odds] Where it is None, all that have a verdict are
         listed, and if there are any, next in order those that a finding or a machine's rhythm speaks against, up to
-        `FIRST` in all. What a chain goes through is listed with any.
+        `FIRST` in all. What a chain goes through, and the ends of three chains or more, are listed with any.
 
     Returns
     -------
@@ -118,8 +120,8 @@ def rank_relays(
     accused = candidates.pairs.loc[candidates.pairs["accused"], ["site", "src"]]
     steps = propagate(accused, own, weights)
     score = (own + steps[-1]).round(3)
-    passing = levels[PASSING] != NO_FINDING
-    ranked = candidates.sites.assign(score=score, passing=passing)
+    passing, ending = (levels[name] != NO_FINDING for name in (PASSING, ENDS))
+    ranked = candidates.sites.assign(score=score, passing=passing, ending=ending)
     ranked = ranked.sort_values(["score", "dst", "names"], ascending=[False, True, True], kind="stable")
     ranked = ranked.drop_duplicates("dst")
     ranked = ranked[_listed(ranked, candidates, weights.possible, least_score)]
@@ -130,13 +132,19 @@ def rank_relays(
         names=ranked["names"],
         score=ranked["score"],
         reasons=reasons,
-        verdict=np.where(ranked["passing"], "likely", [weights.verdict(one) for one in ranked["score"]]),
+        verdict=_verdicts(ranked, weights),
     )
     totals = _totals(case, ranked["dst"])
     for name in ("bytes_out", "bytes_in"):
         table[name] = totals[name].reindex(table["dst"]).to_numpy()
     table = table.reset_index(drop=True)
     return table[list(RELAY_COLUMNS)].astype({"bytes_out": "Int64", "bytes_in": "Int64"})
+
+
+def _verdicts(ranked: pd.DataFrame, weights: Weights) -> np.ndarray:
+    """Return the verdict of each: what a chain goes through is likely, what one ends at is possible at least."""
+    by_score = np.array([weights.verdict(one) for one in ranked["score"]], dtype=object)
+    return np.select([ranked["passing"], ranked["ending"] & (by_score == "")], ["likely", "possible"], by_score)
 
 
 def judged(relays: pd.DataFrame) -> pd.DataFrame:
@@ -152,7 +160,7 @@ def judged(relays: pd.DataFrame) -> pd.DataFrame:
 
 def _listed(ranked: pd.DataFrame, candidates: Candidates, possible: float, least: float | None) -> np.ndarray:
     """Tell which of the ranked candidates are listed: those with a verdict, then those in question up to `FIRST`."""
-    named: np.ndarray = ranked["passing"].to_numpy(dtype=bool)
+    named: np.ndarray = (ranked["passing"] | ranked["ending"]).to_numpy(dtype=bool)
     if least is not None:
         return named | (ranked["score"] >= least).to_numpy(dtype=bool)
     named = named | (ranked["score"] >= possible).to_numpy(dtype=bool)
@@ -175,7 +183,7 @@ def _findings(
     found |= {name: one for name, one in (("volume_spikes", spikes), ("beacons", found_beacons)) if one is not None}
     detectors, weighed = all_detectors(), load_weights().levels
     found |= {name: one.detect(case) for name, one in detectors.items() if name in weighed and name not in found}
-    found[PASSING] = find_passing(case)
+    found |= find_passing(case)
     uploads = found["volume_spikes"]
     return found | {"volume_spikes": uploads[volume_spikes.is_upload(uploads)]}  # the others count no bytes sent
 

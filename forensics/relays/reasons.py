@@ -8,7 +8,7 @@ import numpy as np
 
 from forensics.detectors._findings import period_text, size_text, time_text
 from forensics.relays.company import suspicion
-from forensics.relays.passing import PASSING
+from forensics.relays.passing import ENDS, PASSING
 from forensics.relays.weights import load_weights
 
 if TYPE_CHECKING:
@@ -198,6 +198,15 @@ class _Facts:
             f"it passed traffic on: {count} session{'s' * (count != 1)} from {_listed(sources)} went on from it, "
             f"by timing and volume with p = {mine['p_value'].min():.2g}"
         )
+
+    def _chain_ends(self) -> str:
+        found = self._candidates.findings
+        ends = found[found["detector"] == ENDS]
+        mine = ends[ends["site"] == self._site]
+        count = int(mine["value"].sum())
+        way = f"traffic went on to it: {count} session{'s' * (count != 1)} from {_listed(sorted(set(mine['src'])))}"
+        place = f"one of {ends['site'].nunique()} servers where chains end, of which one may be the operators' own"
+        return f"{way}, with p = {mine['p_value'].min():.2g}: {place}"
 
     def _share(self, part: str, whole: str) -> str:
         return f"{self._part(part, whole):.0%}"

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from forensics.detectors._spike_windows import span_of
 from forensics.engines import query_text
-from forensics.relays.passing import PASSING
+from forensics.relays.passing import ENDS, PASSING
 from forensics.relays.sites import find_sites, hosts_of
 from forensics.roles import find_roles
 from forensics.schema import FINDING_COLUMNS
@@ -269,7 +269,7 @@ def _of_findings(candidates: Candidates, seen: np.ndarray) -> pd.DataFrame:
 
     index = candidates.sites.index
     table = pd.DataFrame(index=index)
-    met = seen | index.isin(candidates.findings.loc[candidates.findings["detector"] != PASSING, "site"])
+    met = seen | index.isin(candidates.findings.loc[~candidates.findings["detector"].isin([PASSING, ENDS]), "site"])
     for detector in sorted(candidates.detectors):
         found = candidates.findings[candidates.findings["detector"] == detector]
         count = found.groupby("site")["src"].nunique().reindex(index).fillna(0)

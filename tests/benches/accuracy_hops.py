@@ -7,9 +7,10 @@ clocks are off by seconds to minutes, the last one in every second campaign by n
 is wrong as in `clocks.py`.
 
 *Seen* are the planted relays that a record of any source has as either end of a connection. An *end* is one that a
-chain leads to and of which no source saw what it does with the traffic: the operators' own server looks the same there,
-and the graph calls both ``upstream``. ``--keep`` appends the figures of each campaign to a file and takes from it what
-it has, so that a run that was stopped goes on where it was.
+chain leads to and of which no source saw what it does with the traffic: the operators' own server looks the same there.
+Each campaign has three ends, so the graph takes all for relay candidates, and one of them falsely. ``--keep`` appends
+the figures of each campaign to a file and takes from it what it has, so that a run that was stopped goes on where it
+was.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ HOP_COLUMNS = (
     "relays seen",
     "role relay",
     "ends",
-    "role upstream",
     "called relay falsely",
     "clock errors s",
 )
@@ -82,19 +82,16 @@ def compare(case: Case, graph: nx.MultiDiGraph[str], truth: Truth) -> dict[str, 
     relays = {host["address"] for host in truth["hosts"] if host["role"] == "relay"}
     seen = relays & set(case.sql(SERVERS).to_arrow().column("host").to_pylist())
     ends = seen & ({chain[-1] for chain in planted} - {hop for chain in planted for hop in chain[:-1]})
-    called = {
-        role: {node for node, data in graph.nodes(data=True) if data["role"] == role} for role in ("relay", "upstream")
-    }
+    called = {node for node, data in graph.nodes(data=True) if data["role"] == "relay"}
     return {
         "chains": len(planted),
         "chains found": len(planted & {tuple(chain["hops"]) for chain in graph.graph["chains"]}),
         "matched edges": len(matched),
         "matched false": len(matched - steps),
         "relays seen": len(seen),
-        "role relay": len(seen & called["relay"]),
+        "role relay": len(seen & called),
         "ends": len(ends),
-        "role upstream": len(ends & called["upstream"]),
-        "called relay falsely": len(called["relay"] - relays),
+        "called relay falsely": len(called - relays),
     }
 
 

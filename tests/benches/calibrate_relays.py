@@ -31,11 +31,12 @@ FOLDS = 5
 VERDICTS = {"likely": 0.02, "possible": 0.1}
 """Greatest share of innocents among the candidates that reach each verdict. [1]"""
 JUDGED = {("indicators", f">= {count}"): 4.0 for count in (1, 2, 4)}
-JUDGED |= {("chains", f">= {count}"): 9.7 for count in (1, 2, 4)}
+JUDGED |= {(trait, f">= {count}"): w for trait, w in (("chains", 9.7), ("chain_ends", 5.8)) for count in (1, 2, 4)}
 JUDGED |= {("volume_spikes", f">= {count} repeated"): 7.0 for count in (1, 2, 4)}
 """What the campaigns cannot measure: a hit in the analyst's own lists; a chain that goes through the server, of which
-at most one in a hundred is held falsely, so that from the prior of the table it takes a server to ln 99; and uploads of
-one terminal again and again, which in every campaign go to the one relay that much else speaks against, too. [ln]"""
+at most one in a hundred is held falsely, so that from the prior of the table it takes a server to ln 99; a chain that
+ends there, where of three ends at most one is the operators' own: to ln 2; and uploads of one terminal again and again,
+which in every campaign go to the one relay that much else speaks against, too. [ln]"""
 COLUMNS = ["trait", "level", "weight", "relays", "innocents", "alone"]
 
 

@@ -276,11 +276,13 @@ def talk(src: str, port: int, dst: str, sizes: Bytes, answers: Iterable[tuple[fl
     return out + [(first + time, back, min(size, 1400)) for time, size in answers]
 
 
-def relay_capture(path: Path) -> Path:
-    """Write a capture taken at a relay: a session that goes on, and visitors over an hour."""
-    out, back = session(30)
-    rows = talk(TERMINAL, 40_000, RELAY, out, back)
-    rows += talk(RELAY, 50_000, SECOND, late(out, 1, delay=0.05), late(back, 2, delay=-0.05))
+def relay_capture(path: Path, *ends: str) -> Path:
+    """Write a capture taken at a relay: a session that goes on to each of some ends, and visitors over an hour."""
+    rows: list[Packet] = []
+    for n, end in enumerate(ends or [SECOND]):
+        out, back = session(30 + 100 * n, begin=n * 900.0)
+        rows += talk(TERMINAL, 40_000 + n, RELAY, out, back)
+        rows += talk(RELAY, 50_000 + n, end, late(out, 1, delay=0.05), late(back, 2, delay=-0.05))
     for n in range(8):
         rows += talk(f"198.18.0.{n}", 1000 + n, RELAY, *session(40 + n, begin=n * 400.0 + 1))
     return write_capture(path, rows)
@@ -309,6 +311,22 @@ def test_a_server_that_a_chain_goes_through_is_ranked(tmp_path: Path) -> None:
     assert (row["dst"], row["verdict"]) == (RELAY, "likely")
     assert f"it passed traffic on: 1 session from {TERMINAL} went on from it" in row["reasons"]
     assert row["reasons"].partition("p = ")[2].partition(" ")[0] != ""
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_ends_of_chains_are_ranked(tmp_path: Path, count: int) -> None:
+    """Of three ends at most one is the operators' own: they are candidates; of two it would be one in two."""
+    ends = [f"203.0.113.{200 + n}" for n in range(count)]
+    case = fx.read(relay_capture(tmp_path / "relay.pcap", *ends))
+
+    ranked, graph = fx.rank_relays(case), fx.build_hop_graph(case)
+
+    assert sorted(chain["hops"][-1] for chain in graph.graph["chains"]) == ends
+    listed = ranked[ranked["dst"].isin(ends)]
+    assert sorted(listed["dst"]) == (ends if count == 3 else [])
+    assert {graph.nodes[end]["role"] for end in ends} == {"relay" if count == 3 else "upstream"}
+    assert listed["reasons"].str.contains(f"traffic went on to it: 1 session from {TERMINAL}, with p = ").all()
+    assert listed["reasons"].str.contains("one of 3 servers where chains end").all()
 
 
 def test_only_captures_at_one_outside_host_are_looked_at(make_case: Callable[..., Case], tmp_path: Path) -> None:
