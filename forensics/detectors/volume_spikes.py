@@ -337,7 +337,8 @@ def _flagged(tested: Tested, amount: np.ndarray, max_q: float) -> np.ndarray:
     if tested.series is tested.windows.terminals:
         # What is left must be as unusual as the whole was.
         flagged &= (np.log1p(amount) - judged.centre) / judged.spread >= judged.z[flagged].min(initial=np.inf)
-    return flagged & ~crowded(series, flagged, tested.windows.office)
+    flagged &= ~crowded(series, flagged, tested.windows.office)
+    return flagged
 
 
 def _runs(tested: Tested, flagged: np.ndarray, max_q: float, least_drain: float) -> list[Run]:
