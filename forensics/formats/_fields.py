@@ -199,7 +199,8 @@ class Fields:
         """Return numbers and what became of each."""
         span = self._span(field)
         values, state = np.empty(self.rows, np.int64), np.empty(self.rows, np.uint8)
-        read_numbers(self.cut.data, span.begin, span.end, _listed(null), np.array(how, np.int64), values, state)
+        data, eights = self.cut.data, by_eight(self.cut.data)
+        read_numbers(data, eights, span.begin, span.end, _listed(null), np.array(how, np.int64), values, state)
         return values, state
 
     def _ints(self, values: I64, state: U8, what: str | None, kind: str) -> Ints:

@@ -13,7 +13,7 @@ import numpy as np
 
 from forensics.formats._cut import ABSENT, ESCAPED, LONG, QUOTED
 from forensics.formats._lines import MAX_LINE
-from forensics.packets._jit import hot
+from forensics.packets._jit import hot, trailing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ FEED, RETURN = b"\n\r"
 _SPACE = ord(" ")
 _EACH, _LOW, _HIGH, _SEVEN = 0x01010101010101, 0x7F7F7F7F7F7F7F, 0x80808080808080, (1 << 56) - 1
 """In each of seven bytes: one, all bits but the upper, the upper, all."""
+_ZEROS, _ABOVE_NINE = 0x30 * _EACH, 0x76 * _EACH
 _BLANKS = tuple(b" \t\r\v\f")
 
 # Classes of bytes, by the place at which they are met; 0 is text. The tables lie one after another in one array.
@@ -95,14 +96,35 @@ def next_of(eights: I64, at: int, one: int, other: int) -> int:
         if found != 0:
             break
         at += 7
-    lowest = found & -found
-    if lowest > 1 << 31:
-        at += 4
-        lowest >>= 32
-    if lowest > 1 << 15:
-        at += 2
-        lowest >>= 16
-    return at + 1 if lowest > 1 << 7 else at
+    return at + (trailing(found) >> 3)
+
+
+@hot
+def digits_end(eights: I64, at: int) -> int:
+    """Return the place of the first byte at or behind a place that is no digit, seven bytes at a step."""
+    while True:
+        x = (int(eights[at]) & _SEVEN) ^ _ZEROS
+        found = (((x & _LOW) + _ABOVE_NINE) | x) & _HIGH
+        if found != 0:
+            break
+        at += 7
+    return at + (trailing(found) >> 3)
+
+
+@hot
+def tag_end(eights: I64, at: int) -> int:
+    """Return the place of the first byte at or behind a place that is no capital, digit or underscore."""
+    while True:
+        held = int(eights[at])
+        x = held & _LOW
+        digit = (x + 0x50 * _EACH) & ~(x + 0x46 * _EACH)
+        letter = (x + 0x3F * _EACH) & ~(x + 0x25 * _EACH)
+        underscore = ~((x ^ 0x5F * _EACH) + _LOW)
+        found = ~((digit | letter | underscore) & ~held) & _HIGH
+        if found != 0:
+            break
+        at += 7
+    return at + (trailing(found) >> 3)
 
 
 @hot

@@ -37,9 +37,11 @@ from forensics.formats._scanning import (
     RETURN,
     behind_blanks,
     clear_fields,
+    digits_end,
     line_end,
     next_of,
     note_line,
+    tag_end,
     without_return,
 )
 from forensics.formats._squid_logformat import TYPED
@@ -244,9 +246,9 @@ def _cut_line(data: U8, eights: I64, at: int, row: int, steps: I64, texts: U8, b
         if kind == FREE:
             at, flags = _text(data, eights, at, steps[step, S_STOP], how, steps[step, S_LEAST])
         elif kind == DIGITS:
-            at = _digits(data, at, steps[step, S_MOST], how)
+            at = _digits(data, eights, at, steps[step, S_MOST], how)
         elif kind != NOTHING:
-            at, flags = _other(data, at, step, kind, steps, texts)
+            at, flags = _other(data, eights, at, step, kind, steps, texts)
         if at < 0:
             return at
         if column >= 0:
@@ -312,7 +314,7 @@ def _free(data: U8, at: int, stop: int, how: int) -> tuple[int, int]:
 
 
 @hot
-def _digits(data: U8, at: int, most: int, how: int) -> int:
+def _digits(data: U8, eights: I64, at: int, most: int, how: int) -> int:
     """Return where a whole number ends, -1 where there is none."""
     if int(data[at]) == _DASH and how & (DASH | SIGN):
         at += 1
@@ -320,9 +322,7 @@ def _digits(data: U8, at: int, most: int, how: int) -> int:
             return at if how & DASH else -1
         if not how & SIGN:
             return -1
-    first = at
-    while _ZERO <= int(data[at]) <= _NINE and at - first <= most:
-        at += 1
+    first, at = at, digits_end(eights, at)
     if at == first or at - first > most:
         return -1
     return -1 if how & PORT and at - first == most and not _is_port(data, first, at) else at
@@ -338,11 +338,11 @@ def _is_port(data: U8, first: int, at: int) -> bool:
 
 
 @hot
-def _other(data: U8, at: int, step: int, kind: int, steps: I64, texts: U8) -> tuple[int, int]:
+def _other(data: U8, eights: I64, at: int, step: int, kind: int, steps: I64, texts: U8) -> tuple[int, int]:
     """Return where a field of the rarer kinds ends, -1 where it does not fit, and its flags."""
     how, flags = steps[step, S_HOW], 0
     if kind == TAG:
-        at = _tag(data, at)
+        at = _tag(data, eights, at)
     elif kind == TIME:
         at = _written(data, at, texts, steps[step, S_TEXT], steps[step, S_LEAST])
     elif kind == USER:
@@ -353,22 +353,20 @@ def _other(data: U8, at: int, step: int, kind: int, steps: I64, texts: U8) -> tu
         flags = ESCAPED if how & MARKED else flags
     else:
         alone = int(data[at]) == _DASH
-        at = _digits(data, at, steps[step, S_MOST], how)
+        at = _digits(data, eights, at, steps[step, S_MOST], how)
         if at >= 0 and not alone:
-            at = _digits(data, at + 1, 6, 0) if int(data[at]) == _DOT else -1
+            at = _digits(data, eights, at + 1, 6, 0) if int(data[at]) == _DOT else -1
     return at, flags
 
 
 @hot
-def _tag(data: U8, at: int) -> int:
+def _tag(data: U8, eights: I64, at: int) -> int:
     """Return where a code in capitals, or a dash, ends."""
     if int(data[at]) == _DASH:
         return at + 1
     if not _A <= int(data[at]) <= _Z:
         return -1
-    while _A <= int(data[at]) <= _Z or _ZERO <= int(data[at]) <= _NINE or int(data[at]) == _UNDERSCORE:
-        at += 1
-    return at
+    return tag_end(eights, at)
 
 
 @hot
