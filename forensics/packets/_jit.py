@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import ModuleType
 
-__all__ = ["COMPILED", "entry", "hot", "jit", "trailing"]
+__all__ = ["COMPILED", "entry", "hot", "intrinsic", "jit"]
 
 _Loop = TypeVar("_Loop", bound="Callable[..., object]")
 
@@ -107,22 +107,16 @@ def _inner(numba: ModuleType, loop: _Loop, **options: bool) -> _Loop:
     return cast("_Loop", compiled)
 
 
-def _trailing(number: int) -> int:
-    """Return how many bits at the low end of a number, which is not 0, are clear."""
-    return (int(number) & -int(number)).bit_length() - 1
+def intrinsic(made: Callable[[ModuleType], object], plain: _Loop) -> _Loop:
+    """Return a function that loops call, made of single instructions where they are compiled, or its plain twin.
 
-
-def _compiled_trailing(numba: ModuleType) -> Callable[[int], int]:
-    """Return the same as the one instruction that processors have for it."""
-    from numba.core.cgutils import true_bit
-    from numba.extending import intrinsic
-
-    def trailing(_context: object, _number: object) -> tuple[object, object]:
-        """Tell numba the types, and how it is made."""
-        return numba.types.int64(numba.types.int64), lambda _, builder, __, args: builder.cttz(args[0], true_bit)
-
-    return cast("Callable[[int], int]", intrinsic(trailing))
-
-
-trailing = _trailing if _compiler is None else _compiled_trailing(_compiler)
-"""How many bits at the low end of a number are clear; it is not 0."""
+    Parameters
+    ----------
+    made
+        Takes numba, and returns what `numba.extending.intrinsic` takes.
+    plain
+        The same in Python.
+    """
+    if _compiler is None:
+        return plain
+    return cast("_Loop", importlib.import_module("numba.extending").intrinsic(made(_compiler)))
