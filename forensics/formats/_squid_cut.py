@@ -193,7 +193,7 @@ def cut_by(block: Block, plan: Plan, wanted: Sequence[int]) -> Cut:
     wanted
         Numbers of the codes whose fields are looked for, in ascending order, counted from 0.
     """
-    cut, span, steps = room_for(block, len(wanted)), span_of(block), plan.steps.copy()
+    cut, span, steps = room_for(block, len(wanted), cleared=False), span_of(block), plan.steps.copy()
     steps[np.array(wanted, np.int64) + 1, S_COLUMN] = np.arange(len(wanted))
     begin, end, flag = cut.begin.reshape(-1), cut.end.reshape(-1), cut.flag.reshape(-1)
     cut_layout(cut.data, span, steps, plan.texts, begin, end, flag, cut.number, cut.line, cut.odd)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from forensics.packets._bits import BYTES, copied, places, trailing, word_at
 from forensics.packets._jit import entry, hot, jit
 from forensics.packets.framing import u8
 
@@ -39,9 +40,6 @@ __all__ = [
 
 GOOD_VALUE, NO_VALUE, BAD_VALUE, UNUSUAL_VALUE = 0, 1, 2, 3
 """What became of a number: read; not there; none, or too large; in a notation that is left to Python."""
-
-_HIGH_BITS = -0x7F7F_7F7F_7F7F_7F80
-"""The upper bit of each of eight bytes: none is set in ASCII."""
 
 _LINE_END = 10
 
@@ -263,12 +261,11 @@ def _is_utf8(b: Bytes, at: int, end: int) -> bool:
 @entry
 def gather_text(
     b: Bytes,
-    eights: Longs,
     begin: Shorts,
     end: Shorts,
     nulls: Bytes,
     raw: int,
-    out: Longs,
+    out: Bytes,
     offsets: Shorts,
     state: Bytes,
 ) -> None:
@@ -276,14 +273,14 @@ def gather_text(
 
     Parameters
     ----------
-    b, eights, begin, end
-        The spans, with the bytes also as `by_eight` gives them.
+    b, begin, end
+        The spans.
     nulls
         Texts that stand for nothing, each with a line end behind it.
     raw
         1 where any bytes will do, 0 where only UTF-8 is copied.
     out
-        Takes their bytes, as `by_eight` gives it; seven more than they are.
+        Takes their bytes; room for 64 more than they are.
     offsets
         Takes where each begins, and where the last one ends.
     state
@@ -298,11 +295,10 @@ def gather_text(
             state[row] = NO_VALUE
             continue
         seen = 0
-        for k in range(0, stop - at, 8):
-            v = eight(eights, at + k, stop - at - k)
-            out[used + k] = v
-            seen |= v
-        if seen & _HIGH_BITS != 0 and raw == 0 and not _is_utf8(b, at, stop):
+        for k in range(0, stop - at, BYTES):
+            found = copied(b, at + k, out, used + k)
+            seen |= found if stop - at - k >= BYTES else found & ((1 << (stop - at - k)) - 1)
+        if seen != 0 and raw == 0 and not _is_utf8(b, at, stop):
             state[row] = BAD_VALUE
             continue
         used += stop - at
@@ -325,6 +321,9 @@ def find_text(b: Bytes, begin: Shorts, end: Shorts, text: Bytes, same: Bytes) ->
 
 TUNNEL = 16
 """Kind of a word that is the target of a CONNECT; above the flags of a field."""
+
+_HTTP, _HTTPS, _SEVEN = (int.from_bytes(text, "little") for text in (b"http://", b"https://", b"\xff" * 7))
+"""How most URLs begin, and which bits seven bytes have, as numbers."""
 
 _LONGEST_SCHEME = 16
 _LONGEST_AUTHORITY = 4 * 1024
@@ -355,6 +354,17 @@ def _authority_end(b: Bytes, at: int, end: int) -> int:
     return k
 
 
+@hot
+def _near_end(b: Bytes, at: int, end: int) -> int:
+    """Return where the authority of an ``http`` or ``https`` URL ends, -1 where a closer look is needed."""
+    scheme = word_at(b, at)
+    k = at + 8 if scheme == _HTTPS else at + 7
+    if scheme != _HTTPS and scheme & _SEVEN != _HTTP:
+        return -1
+    found = places(b, k, 47, 63) | places(b, k, 35, _LINE_END)
+    return min(k + trailing(found), end) if found != 0 and k <= end else -1
+
+
 @entry
 def find_authorities(b: Bytes, begin: Shorts, end: Shorts, tunnel: Bytes, found: Shorts, kinds: Bytes) -> None:
     """Find how much of each request target says which server is meant.
@@ -379,4 +389,5 @@ def find_authorities(b: Bytes, begin: Shorts, end: Shorts, tunnel: Bytes, found:
             if stop - at <= _LONGEST_AUTHORITY:
                 found[row] = stop
         elif stop > at:
-            found[row] = _authority_end(b, at, stop)
+            near = _near_end(b, at, stop)
+            found[row] = near if near >= 0 else _authority_end(b, at, stop)

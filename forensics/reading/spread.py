@@ -91,9 +91,14 @@ def spread_over_minutes(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     start, end = _integers(flows["start"]), _integers(flows["end"])
     first, parts = np.empty(len(start), np.int64), np.empty(len(start), np.int64)
     count_minutes(start, end, MOST_MINUTES, first, parts)
-    bounds = np.flatnonzero(np.diff(np.cumsum(parts) // MOST_PORTIONS, prepend=-1, append=-1)).tolist()
+    bounds = [0, len(parts)] if 0 < int(parts.sum()) < MOST_PORTIONS else _bounds(parts)
     for begin, stop in pairwise(bounds):
         yield _volumes(flows.slice(begin, stop - begin), *(a[begin:stop] for a in (start, end, first, parts)))
+
+
+def _bounds(parts: Longs) -> list[int]:
+    """Return where flows are divided, so that no more minutes of them are held at once than memory bears."""
+    return [int(at) for at in np.flatnonzero(np.diff(np.cumsum(parts) // MOST_PORTIONS, prepend=-1, append=-1))]
 
 
 def _volumes(flows: pa.RecordBatch, start: Longs, end: Longs, first: Longs, parts: Longs) -> pa.RecordBatch:
