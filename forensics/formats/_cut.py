@@ -190,7 +190,7 @@ def room_for(block: Block, fields: int, names: tuple[str, ...] = (), *, cleared:
     All fields are `ABSENT`, if they are to be ``cleared``: a loop that tells of every field of each record needs no
     time for that.
     """
-    rows = lines_in(block.data[: block.end])
+    rows = lines_in(block.data[: block.end]) if block.lines is None else block.lines
     shape, room = (fields, rows), np.zeros if cleared else np.empty
     return Cut(
         block.data,

@@ -27,6 +27,7 @@ __all__ = [
     "find_numbers",
     "find_used",
     "number_pairs",
+    "put_in_order",
     "spread_rows",
 ]
 
@@ -120,6 +121,45 @@ def find_numbers(places: Shorts, valid: Bytes, numbers: Shorts, rows: Longs, fou
         has = _has(valid, row)
         found[k] = numbers[places[row]] if has else 0
         known[k] = 1 if has else 0
+
+
+DIGIT = 11
+"""Bits by which numbers are put in order at a time."""
+
+
+@entry
+def put_in_order(keys: Longs, bits: int, counts: Longs, order: Longs, other: Longs) -> int:
+    """Find the order of numbers of so many bits, digit by digit from the last; return 1 where ``other`` has it.
+
+    Parameters
+    ----------
+    keys
+        The numbers.
+    bits
+        How many bits the largest has.
+    counts
+        Room for as many numbers as a digit may be.
+    order, other
+        Take the places of the numbers in their order; ``order`` holds them in any order of digits that count no more.
+    """
+    last = 0
+    for shift in range(0, bits, DIGIT):
+        source, target = (other, order) if last == 1 else (order, other)
+        counts[:] = 0
+        for k in range(keys.shape[0]):
+            counts[(keys[k] >> shift) & (counts.shape[0] - 1)] += 1
+        behind = 0
+        for digit in range(counts.shape[0]):
+            count = counts[digit]
+            counts[digit] = behind
+            behind += count
+        for k in range(keys.shape[0]):
+            place = source[k]
+            digit = (keys[place] >> shift) & (counts.shape[0] - 1)
+            target[counts[digit]] = place
+            counts[digit] += 1
+        last = 1 - last
+    return last
 
 
 @hot
