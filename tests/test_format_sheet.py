@@ -190,7 +190,9 @@ def test_every_line_is_a_row_or_a_reject(parts: list[bytes]) -> None:
 class Loops:
     """The loops of columns as plain Python, freshly imported."""
 
-    NAMES = ("packets._jit", "packets.layout", "packets.framing", "formats._values", "formats._interning")
+    NAMES = (
+        "packets._jit", "packets._bits", "packets.layout", "packets.framing", "formats._values", "formats._interning",
+    )  # fmt: skip
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         kept = {name: sys.modules.pop(f"forensics.{name}") for name in self.NAMES if f"forensics.{name}" in sys.modules}

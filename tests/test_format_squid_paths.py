@@ -269,6 +269,7 @@ def test_compiled_and_plain_loops_give_the_same(monkeypatch: pytest.MonkeyPatch)
 
 PLAIN = (
     "forensics.packets._jit",
+    "forensics.packets._bits",
     "forensics.formats._scanning",
     "forensics.formats._cut",
     "forensics.formats._squid_cut",

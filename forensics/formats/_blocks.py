@@ -75,12 +75,15 @@ class Block(NamedTuple):
         Number of the first line; that of the file is 1.
     last
         Whether the file ends here.
+    lines
+        How many lines there are, where somebody has counted them.
     """
 
     data: npt.NDArray[np.uint8]
     end: int
     first_line: int
     last: bool
+    lines: int | None = None
 
 
 def block_of(data: bytes, first_line: int = 1, *, last: bool = True) -> Block:
@@ -116,7 +119,7 @@ def blocks(evidence: Evidence) -> Iterator[Block]:
             data[end - 1] = LF
         data[end : end + PADDING] = 0
         for left, stop, lines in _pieces(data, begin, end):
-            yield Block(data[left : stop + PADDING], stop - left, number, last=source.over and stop == end)
+            yield Block(data[left : stop + PADDING], stop - left, number, source.over and stop == end, lines)
             number += lines
     if source.damage is not None:
         raise source.damage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -61,7 +62,8 @@ def faults(field: pa.Field, value: object) -> Iterator[tuple[Bools, str]]:
     """Yield rows whose value a column of a table cannot hold, with the reason."""
     if isinstance(value, Ints):
         most, problem = _most(field)
-        yield value.known & ((value.values > most) | (value.values < -most)), f"{field.name} is {problem}"
+        if value.values.max(initial=0) > most or value.values.min(initial=0) < -most:
+            yield value.known & ((value.values > most) | (value.values < -most)), f"{field.name} is {problem}"
     if not field.nullable and (known := _known(value)) is not None:
         yield ~known, f"{field.name} is missing"
 
@@ -108,5 +110,17 @@ def arrow(value: object, kind: pa.DataType, rows: int) -> pa.Array:
         return value.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else value
     if value is not None and pa.types.is_dictionary(kind):
         held = pa.array([value], kind.value_type)
-        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), held, safe=False)
-    return pa.nulls(rows, kind) if value is None else pa.repeat(pa.scalar(value, kind), rows)
+        return pa.DictionaryArray.from_arrays(_firsts(rows), held, safe=False)
+    return _nulls(rows, kind) if value is None else pa.repeat(pa.scalar(value, kind), rows)
+
+
+@lru_cache(maxsize=16)
+def _nulls(rows: int, kind: pa.DataType) -> pa.Array:
+    """Return a column of nulls; a table has many of them, and none is ever changed."""
+    return pa.nulls(rows, kind)
+
+
+@lru_cache(maxsize=4)
+def _firsts(rows: int) -> pa.Array:
+    """Return the numbers of words in a column that has only one."""
+    return pa.array(np.zeros(rows, np.int32))

@@ -184,16 +184,21 @@ def span_of(block: Block) -> I64:
     return np.array([0, block.end, block.first_line, 0, -1], dtype=np.int64)
 
 
-def room_for(block: Block, fields: int, names: tuple[str, ...] = ()) -> Cut:
-    """Return room for the records of a block; all fields are `ABSENT`."""
-    rows = lines_in(block.data[: block.end])
+def room_for(block: Block, fields: int, names: tuple[str, ...] = (), *, cleared: bool = True) -> Cut:
+    """Return room for the records of a block.
+
+    All fields are `ABSENT`, if they are to be ``cleared``: a loop that tells of every field of each record needs no
+    time for that.
+    """
+    rows = lines_in(block.data[: block.end]) if block.lines is None else block.lines
+    shape, room = (fields, rows), np.zeros if cleared else np.empty
     return Cut(
         block.data,
         np.empty(rows, np.int64),
         np.empty((rows, 2), np.int32),
-        np.zeros((fields, rows), np.int32),
-        np.zeros((fields, rows), np.int32),
-        np.full((fields, rows), ABSENT, np.uint8),
+        room(shape, np.int32),
+        room(shape, np.int32),
+        np.full(shape, ABSENT, np.uint8) if cleared else np.empty(shape, np.uint8),
         np.zeros(rows, np.uint8),
         np.zeros(rows, np.int32),
         names,

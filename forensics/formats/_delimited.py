@@ -150,7 +150,7 @@ def whole_records(blocks: Iterable[Block], dialect: Dialect) -> Iterator[Block]:
             if span[SPAN_OPEN] != NEVER:
                 carry, line = block.data[span[SPAN_OPEN] : block.end].tobytes(), int(span[SPAN_LINE])
         if end := block.end - len(carry):
-            yield block._replace(end=end)
+            yield block._replace(end=end, lines=None)
 
 
 RULE_RUNS, RULE_DOUBLED, RULE_MULTILINE, RULE_LOOK = range(4)

@@ -32,6 +32,7 @@ from forensics.formats._values import (
     read_numbers,
 )
 from forensics.formats._vocabulary import Vocabulary, Words, lawful
+from forensics.packets._bits import BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +103,8 @@ class Fields:
 
     def reject(self, where: Bools, reason: str) -> None:
         """Refuse some rows; the first reason of a row stands."""
+        if not where.any():
+            return
         new = where & self.good
         if new.any():
             self._why[new] = self._place(reason)
@@ -199,7 +202,8 @@ class Fields:
         """Return numbers and what became of each."""
         span = self._span(field)
         values, state = np.empty(self.rows, np.int64), np.empty(self.rows, np.uint8)
-        read_numbers(self.cut.data, span.begin, span.end, _listed(null), np.array(how, np.int64), values, state)
+        data, eights = self.cut.data, by_eight(self.cut.data)
+        read_numbers(data, eights, span.begin, span.end, _listed(null), np.array(how, np.int64), values, state)
         return values, state
 
     def _ints(self, values: I64, state: U8, what: str | None, kind: str) -> Ints:
@@ -339,10 +343,10 @@ def gathered(data: U8, begin: I32, end: I32, null: Nulls, kind: pa.DataType) -> 
         The type of the array; bytes are copied as they are.
     """
     rows = len(begin)
-    out = np.empty(int((end - begin).sum(dtype=np.int64)) + 8, np.uint8)
+    out = np.empty(int((end - begin).sum(dtype=np.int64)) + BYTES, np.uint8)
     offsets, state = np.empty(rows + 1, np.int32), np.empty(rows, np.uint8)
     raw = int(pa.types.is_binary(kind))
-    gather_text(data, by_eight(data), begin, end, _listed(null), raw, by_eight(out), offsets, state)
+    gather_text(data, begin, end, _listed(null), raw, out, offsets, state)
     valid = None if not (absent := state == NO_VALUE).any() else pa.py_buffer(np.packbits(~absent, bitorder="little"))
     buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(out)]
     return pa.Array.from_buffers(kind, rows, buffers, int(absent.sum())), state

@@ -13,6 +13,7 @@ import numpy as np
 
 from forensics.formats._cut import ABSENT, ESCAPED, LONG, QUOTED
 from forensics.formats._lines import MAX_LINE
+from forensics.packets._bits import BYTES, byte_at, places, trailing, word_at
 from forensics.packets._jit import hot
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ FEED, RETURN = b"\n\r"
 _SPACE = ord(" ")
 _EACH, _LOW, _HIGH, _SEVEN = 0x01010101010101, 0x7F7F7F7F7F7F7F, 0x80808080808080, (1 << 56) - 1
 """In each of seven bytes: one, all bits but the upper, the upper, all."""
+_ZEROS, _ABOVE_NINE, _SPACES = 0x30 * _EACH, 0x76 * _EACH, 0x20 * _EACH
 _BLANKS = tuple(b" \t\r\v\f")
 
 # Classes of bytes, by the place at which they are met; 0 is text. The tables lie one after another in one array.
@@ -81,7 +83,7 @@ def line_end(data: U8, at: int) -> int:
 
 
 @hot
-def next_of(eights: I64, at: int, one: int, other: int) -> int:
+def next_of(data: U8, at: int, one: int, other: int) -> int:
     """Return the place of the first byte at or behind a place that is one of two, seven bytes at a step.
 
     Seven bytes, in which sums keep clear of the sign, are compared at once: a byte that is sought becomes zero, and
@@ -89,20 +91,77 @@ def next_of(eights: I64, at: int, one: int, other: int) -> int:
     """
     ones, others = one * _EACH, other * _EACH
     while True:
-        held = int(eights[at]) & _SEVEN
+        held = word_at(data, at) & _SEVEN
         x, y = held ^ ones, held ^ others
         found = ~((((x & _LOW) + _LOW) | x) & (((y & _LOW) + _LOW) | y)) & _HIGH
         if found != 0:
             break
         at += 7
-    lowest = found & -found
-    if lowest > 1 << 31:
-        at += 4
-        lowest >>= 32
-    if lowest > 1 << 15:
-        at += 2
-        lowest >>= 16
-    return at + 1 if lowest > 1 << 7 else at
+    return at + (trailing(found) >> 3)
+
+
+@hot
+def next_gap(data: U8, at: int, base: int, bits: int) -> tuple[int, int, int]:
+    """Return the place of the first space or line end at or behind a place.
+
+    Parameters
+    ----------
+    data, at
+        A block's bytes, and the place.
+    base, bits
+        Where `places` looked last in front of the place, and what it found.
+
+    Returns
+    -------
+    tuple
+        The place, and what is the next call's ``base`` and ``bits``.
+    """
+    if at - base >= BYTES:
+        base, bits = at, places(data, at, _SPACE, FEED)
+    left = bits >> (at - base)  # the upper bit stays, and above it nothing is lower
+    while left == 0:
+        base += BYTES
+        at, bits = base, places(data, base, _SPACE, FEED)
+        left = bits
+    return at + trailing(left), base, bits
+
+
+@hot
+def behind_spaces(data: U8, at: int) -> int:
+    """Return the first place that is no space; mostly it is the one that is asked for."""
+    while byte_at(data, at) == _SPACE:
+        x = (word_at(data, at) & _SEVEN) ^ _SPACES
+        found = (((x & _LOW) + _LOW) | x) & _HIGH
+        at += trailing(found) >> 3 if found != 0 else 7
+    return at
+
+
+@hot
+def digits_end(data: U8, at: int) -> int:
+    """Return the place of the first byte at or behind a place that is no digit, seven bytes at a step."""
+    while True:
+        x = (word_at(data, at) & _SEVEN) ^ _ZEROS
+        found = (((x & _LOW) + _ABOVE_NINE) | x) & _HIGH
+        if found != 0:
+            break
+        at += 7
+    return at + (trailing(found) >> 3)
+
+
+@hot
+def tag_end(data: U8, at: int) -> int:
+    """Return the place of the first byte at or behind a place that is no capital, digit or underscore."""
+    while True:
+        held = word_at(data, at)
+        x = held & _LOW
+        digit = (x + 0x50 * _EACH) & ~(x + 0x46 * _EACH)
+        letter = (x + 0x3F * _EACH) & ~(x + 0x25 * _EACH)
+        underscore = ~((x ^ 0x5F * _EACH) + _LOW)
+        found = ~((digit | letter | underscore) & ~held) & _HIGH
+        if found != 0:
+            break
+        at += 7
+    return at + (trailing(found) >> 3)
 
 
 @hot

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from forensics.formats._cut import (
+    ABSENT,
     ESCAPED,
     SLOW,
     SPAN_AT,
@@ -36,14 +37,17 @@ from forensics.formats._scanning import (
     FEED,
     RETURN,
     behind_blanks,
-    clear_fields,
+    behind_spaces,
+    digits_end,
     line_end,
+    next_gap,
     next_of,
     note_line,
+    tag_end,
     without_return,
 )
 from forensics.formats._squid_logformat import TYPED
-from forensics.formats._values import by_eight
+from forensics.packets._bits import byte_at, places
 from forensics.packets._jit import entry, hot
 
 if TYPE_CHECKING:
@@ -59,8 +63,9 @@ S_KIND, S_LEAST, S_MOST, S_STOP, S_HOW, S_COLUMN, S_TEXT, S_LITERAL, S_END = ran
 """A step: kind of field; fewest and most bytes or digits; the byte where it stops; more of it, added up; column that
 takes it; where its template, then its literal begin; where that ends."""
 
-NOTHING, DIGITS, DECIMAL, TAG, FREE, USER, TIME = range(7)
-"""Kinds of fields: none, a whole number, one with a fraction, capitals, free text, a user's name, a time."""
+NOTHING, DIGITS, DECIMAL, TAG, FREE, USER, TIME, COUNT, WORD = range(9)
+"""Kinds of fields: none, a whole number, one with a fraction, capitals, free text, a user's name, a time; a number and
+plain text that end at the next space."""
 
 DASH, SIGN, PORT, BEFORE, BEHIND, ESCAPES, MARKED = 1, 2, 4, 8, 16, 32, 64
 """How: a dash stands for nothing; a minus may stand before it; it is a port; spaces pad it before, behind; a backslash
@@ -149,6 +154,7 @@ def _step(item: Item, texts: bytearray) -> list[int] | None:
     how = BEFORE * before + BEHIND * (behind and stop != " ")
     if item.code in TYPED:
         kind, most, more = _KINDS[TYPED[item.code][0]]
+        kind = COUNT if kind == DIGITS and stop == " " else kind
         return None if stop and stop in _DIGITS else [kind, 1, most, 0, how | more, -1, 0]
     # What is not UTF-8 is text with a backslash and hexadecimal digits to the expression: none of them may end it.
     if item.encoding == "/" or behind or (stop and stop in "\\x0123456789abcdef"):
@@ -156,10 +162,11 @@ def _step(item: Item, texts: bytearray) -> list[int] | None:
     how |= MARKED * (item.decode is not None)
     if item.lazy:
         return [USER, 1, 0, ord(stop or "\n"), how, -1, 0]
+    kind = WORD if stop in ("", " ") and not how & MARKED and item.encoding not in ("'", '"') else FREE
     if not stop:
-        return [FREE, *((0, 0, FEED) if item.encoding == "'" else (1, 0, _SPACE)), how, -1, 0]
+        return [kind, *((0, 0, FEED) if item.encoding == "'" else (1, 0, _SPACE)), how, -1, 0]
     quoted = item.encoding == '"'
-    return [FREE, 0 if quoted or stop == '"' else 1, 0, ord(stop), how | ESCAPES * quoted, -1, 0]
+    return [kind, 0 if quoted or stop == '"' else 1, 0, ord(stop), how | ESCAPES * quoted, -1, 0]
 
 
 def _template(layout: str) -> bytes | None:
@@ -186,10 +193,10 @@ def cut_by(block: Block, plan: Plan, wanted: Sequence[int]) -> Cut:
     wanted
         Numbers of the codes whose fields are looked for, in ascending order, counted from 0.
     """
-    cut, span, steps = room_for(block, len(wanted)), span_of(block), plan.steps.copy()
+    cut, span, steps = room_for(block, len(wanted), cleared=False), span_of(block), plan.steps.copy()
     steps[np.array(wanted, np.int64) + 1, S_COLUMN] = np.arange(len(wanted))
-    eights = by_eight(cut.data)
-    cut_layout(cut.data, eights, span, steps, plan.texts, cut.begin, cut.end, cut.flag, cut.number, cut.line, cut.odd)
+    begin, end, flag = cut.begin.reshape(-1), cut.end.reshape(-1), cut.flag.reshape(-1)
+    cut_layout(cut.data, span, steps, plan.texts, begin, end, flag, cut.number, cut.line, cut.odd)
     return trimmed(cut, int(span[SPAN_ROWS]))
 
 
@@ -205,7 +212,6 @@ def whole_lines(block: Block) -> Cut:
 @entry
 def cut_layout(
     data: U8,
-    eights: I64,
     span: I64,
     steps: I64,
     texts: U8,
@@ -216,56 +222,66 @@ def cut_layout(
     line: I32,
     odd: U8,
 ) -> None:
-    """Cut the lines of a span by the steps of a layout."""
-    at, stop, at_line, row = span[SPAN_AT], span[SPAN_END], span[SPAN_LINE], 0
+    """Cut the lines of a span by the steps of a layout; ``begin``, ``end``, ``flag`` hold one field after another."""
+    at, stop, at_line, row, rows = span[SPAN_AT], span[SPAN_END], span[SPAN_LINE], 0, number.shape[0]
     while at < stop:
         first = at
         at = behind_blanks(data, first)
         if int(data[at]) != FEED:
-            at = _cut_line(data, eights, first, row, steps, texts, begin, end, flag)
+            at = _cut_line(data, first, row, steps, texts, begin, end, flag, rows)
             odd[row] = 0 if at >= 0 else SLOW
             at = line_end(data, first if at < 0 else at)
             note_line(data, first, at, at_line, row, number, line, odd)
             if odd[row] != 0:
-                clear_fields(row, begin, end, flag)
+                _clear(row, rows, begin, end, flag)
             row += 1
         at, at_line = at + 1, at_line + 1
     span[SPAN_ROWS], span[SPAN_LINE] = row, at_line
 
 
 @hot
-def _cut_line(data: U8, eights: I64, at: int, row: int, steps: I64, texts: U8, begin: I32, end: I32, flag: U8) -> int:
+def _clear(row: int, rows: int, begin: I32, end: I32, flag: U8) -> None:
+    """Leave none of the fields of an odd line."""
+    for k in range(row, begin.shape[0], rows):
+        begin[k], end[k], flag[k] = 0, 0, ABSENT
+
+
+@hot
+def _cut_line(data: U8, at: int, row: int, steps: I64, texts: U8, begin: I32, end: I32, flag: U8, rows: int) -> int:
     """Cut a line; return a place in it behind all fields, or -1 where it is left to the expression."""
+    base, bits = at, places(data, at, _SPACE, FEED)
     for step in range(steps.shape[0]):
         kind, how, column = steps[step, S_KIND], steps[step, S_HOW], steps[step, S_COLUMN]
         if how & BEFORE:
-            at = _behind_spaces(data, at)
+            at = behind_spaces(data, at)
         left, flags = at, 0
-        if kind == FREE:
-            at, flags = _text(data, eights, at, steps[step, S_STOP], how, steps[step, S_LEAST])
-        elif kind == DIGITS:
-            at = _digits(data, at, steps[step, S_MOST], how)
+        if kind >= COUNT:  # where it ends is known before it is looked at: the next field need not wait for that
+            at, base, bits = next_gap(data, at, base, bits)
+            if kind == COUNT and _digits(data, left, steps[step, S_MOST], how) != at:
+                return -1
+            at = _checked(data, left, at, steps[step, S_LEAST])
         elif kind != NOTHING:
-            at, flags = _other(data, at, step, kind, steps, texts)
+            at, flags = _field(data, at, step, steps, texts)
         if at < 0:
             return at
         if column >= 0:
-            begin[column, row], end[column, row], flag[column, row] = left, at, flags
+            k = np.uint64(column * rows + row)  # not negative: compiled, a place below 0 would be looked for
+            begin[k], end[k], flag[k] = left, at, flags
         if how & BEHIND:
-            at = _behind_spaces(data, at)
+            at = behind_spaces(data, at)
         at = _behind_literal(data, at, texts, steps[step, S_LITERAL], steps[step, S_END])
         if at < 0:
             return at
-    over = int(data[at]) == FEED or (int(data[at]) == RETURN and int(data[at + 1]) == FEED)
+    over = byte_at(data, at) == FEED or (byte_at(data, at) == RETURN and byte_at(data, at + 1) == FEED)
     return at if over else -1
 
 
 @hot
-def _behind_spaces(data: U8, at: int) -> int:
-    """Return the first place that is no space."""
-    while int(data[at]) == _SPACE:
-        at += 1
-    return at
+def _checked(data: U8, left: int, at: int, least: int) -> int:
+    """Return where text of so many bytes or more ends, -1 where it is shorter."""
+    if byte_at(data, at) == FEED:
+        at = without_return(data, left, at)
+    return at if at - left >= least else -1
 
 
 @hot
@@ -273,39 +289,26 @@ def _behind_literal(data: U8, at: int, texts: U8, k: int, stop: int) -> int:
     """Return where a literal ends, -1 where it is not there; a space stands for any number of them but none."""
     while k < stop:
         c = int(texts[k])
-        if int(data[at]) != c:
+        if byte_at(data, at) != c:
             return -1
         at += 1
         if c == _SPACE:
-            at = _behind_spaces(data, at)
+            at = behind_spaces(data, at)
         k += 1
     return at
-
-
-@hot
-def _text(data: U8, eights: I64, at: int, stop: int, how: int, least: int) -> tuple[int, int]:
-    """Return where free text of so many bytes or more ends, -1 where it is shorter, and its flags."""
-    left, flags = at, 0
-    if how & (MARKED | ESCAPES) == 0:
-        at = next_of(eights, left, stop, FEED)
-    else:
-        at, flags = _free(data, left, stop, how)
-    if at >= 0 and int(data[at]) == FEED:
-        at = without_return(data, left, at)
-    return at if at - left >= least else -1, flags
 
 
 @hot
 def _free(data: U8, at: int, stop: int, how: int) -> tuple[int, int]:
     """Return where free text ends, and its flags."""
     flags = 0
-    while int(data[at]) != stop and int(data[at]) != FEED:
-        c = int(data[at])
+    while byte_at(data, at) != stop and byte_at(data, at) != FEED:
+        c = byte_at(data, at)
         if c in (_BACKSLASH, _PERCENT) or c > _DELETE:
             flags = ESCAPED
         if c == _BACKSLASH and how & ESCAPES:
             at += 1
-            if int(data[at]) == FEED:
+            if byte_at(data, at) == FEED:
                 return -1, 0
         at += 1
     return at, flags
@@ -314,15 +317,13 @@ def _free(data: U8, at: int, stop: int, how: int) -> tuple[int, int]:
 @hot
 def _digits(data: U8, at: int, most: int, how: int) -> int:
     """Return where a whole number ends, -1 where there is none."""
-    if int(data[at]) == _DASH and how & (DASH | SIGN):
+    if byte_at(data, at) == _DASH and how & (DASH | SIGN):
         at += 1
-        if not _ZERO <= int(data[at]) <= _NINE:
+        if not _ZERO <= byte_at(data, at) <= _NINE:
             return at if how & DASH else -1
         if not how & SIGN:
             return -1
-    first = at
-    while _ZERO <= int(data[at]) <= _NINE and at - first <= most:
-        at += 1
+    first, at = at, digits_end(data, at)
     if at == first or at - first > most:
         return -1
     return -1 if how & PORT and at - first == most and not _is_port(data, first, at) else at
@@ -334,48 +335,45 @@ def _is_port(data: U8, first: int, at: int) -> bool:
     value = 0
     for k in range(first, at):
         value = value * 10 + int(data[k]) - _ZERO
-    return int(data[first]) != _ZERO and value <= 0xFFFF
+    return byte_at(data, first) != _ZERO and value <= 0xFFFF
 
 
 @hot
-def _other(data: U8, at: int, step: int, kind: int, steps: I64, texts: U8) -> tuple[int, int]:
-    """Return where a field of the rarer kinds ends, -1 where it does not fit, and its flags."""
-    how, flags = steps[step, S_HOW], 0
-    if kind == TAG:
-        at = _tag(data, at)
+def _field(data: U8, left: int, step: int, steps: I64, texts: U8) -> tuple[int, int]:
+    """Return where a field that may hold spaces, or is not ended by one, ends, -1 where it does not fit; its flags."""
+    at, flags, kind, how, stop = left, 0, steps[step, S_KIND], steps[step, S_HOW], steps[step, S_STOP]
+    if kind == FREE:
+        if how & (MARKED | ESCAPES) == 0:
+            at = next_of(data, at, stop, FEED)
+        else:
+            at, flags = _free(data, at, stop, how)
+        at = _checked(data, left, at, steps[step, S_LEAST]) if at >= 0 else at
+    elif kind == DIGITS:
+        at = _digits(data, at, steps[step, S_MOST], how)
+    elif kind == TAG:
+        first = byte_at(data, at)
+        at = at + 1 if first == _DASH else tag_end(data, at) if _A <= first <= _Z else -1
     elif kind == TIME:
         at = _written(data, at, texts, steps[step, S_TEXT], steps[step, S_LEAST])
     elif kind == USER:
-        if not _SPACE < int(data[at]) < _DELETE:
+        if not _SPACE < byte_at(data, at) < _DELETE:
             return -1, 0
-        at, flags = _free(data, at + 1, steps[step, S_STOP], how)
-        at = without_return(data, 0, at) if int(data[at]) == FEED else at
+        at, flags = _free(data, at + 1, stop, how)
+        at = without_return(data, 0, at) if byte_at(data, at) == FEED else at
         flags = ESCAPED if how & MARKED else flags
     else:
-        alone = int(data[at]) == _DASH
+        alone = byte_at(data, at) == _DASH
         at = _digits(data, at, steps[step, S_MOST], how)
         if at >= 0 and not alone:
-            at = _digits(data, at + 1, 6, 0) if int(data[at]) == _DOT else -1
+            at = _digits(data, at + 1, 6, 0) if byte_at(data, at) == _DOT else -1
     return at, flags
-
-
-@hot
-def _tag(data: U8, at: int) -> int:
-    """Return where a code in capitals, or a dash, ends."""
-    if int(data[at]) == _DASH:
-        return at + 1
-    if not _A <= int(data[at]) <= _Z:
-        return -1
-    while _A <= int(data[at]) <= _Z or _ZERO <= int(data[at]) <= _NINE or int(data[at]) == _UNDERSCORE:
-        at += 1
-    return at
 
 
 @hot
 def _written(data: U8, at: int, texts: U8, k: int, size: int) -> int:
     """Return where a written-out time ends, -1 where a byte is not of its template's class."""
     for place in range(size):
-        c, kind = int(data[at + place]), int(texts[k + place])
+        c, kind = byte_at(data, at + place), int(texts[k + place])
         digit = _ZERO <= c <= _NINE
         if kind == ANY_DIGIT:
             fits = digit

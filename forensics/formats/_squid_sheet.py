@@ -159,14 +159,14 @@ class _Lines:
         if len(sni.values):
             both = asked.name.known & sni.known & ~icp
             sheet.put("names", both, time=start, address=dst, name=sni, how="sni", client=src)
-        self._count(src)
+        self._count()
 
-    def _count(self, src: Words) -> None:
+    def _count(self) -> None:
         """Count what is worth telling in the notes of the file."""
         sheet, columns = self._sheet, self._columns
-        named = np.array([*map(_is_name, src.values), False], np.bool_)
-        if named.any():
-            sheet.note("clients_by_name", int((named[src.codes] & sheet.good).sum()))
+        named = self._words("client", _name_of_client)
+        if len(named.values):
+            sheet.note("clients_by_name", int((named.known & sheet.good).sum()))
         if "forwarded" in columns:
             told = ~sheet.nothing(columns["forwarded"])
             sheet.note("forwarded_for_not_used", int((told & sheet.good).sum()))
@@ -307,10 +307,10 @@ class _Lines:
         return self._clock.utc(civil._replace(known=civil.known & sheet.good), (0, ""))
 
 
-@lru_cache(maxsize=1 << 16)
-def _is_name(client: str) -> bool:
-    """Tell whether a client is known by a name in place of an address."""
-    return address_of(client) is None
+def _name_of_client(text: str) -> str | None:
+    """Return the name of a client that is known by a name in place of an address."""
+    client = client_of(text)
+    return None if client is None or address_of(client) else client
 
 
 def _column(cut: Cut, begin: I32, end: I32) -> Cut:

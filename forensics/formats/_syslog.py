@@ -43,7 +43,6 @@ from forensics.formats._syslog_loop import (
     SPANS,
     find_heads,
 )
-from forensics.formats._values import by_eight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +135,7 @@ def heads(block: Block) -> Heads:
 def _heads(block: Block, bodies: npt.NDArray[np.uint8]) -> Heads:
     """Return the heads of a block, and put its lines without them where there is room."""
     spans = np.zeros((SPANS, lines_in(block.data[: block.end])), np.int32)
-    find_heads(block.data, by_eight(block.data), spans, bodies)
+    find_heads(block.data, spans, bodies)
     count = spans.shape[1]
     local, offset = np.zeros(count, np.int64), np.full(count, NO_OFFSET, np.int32)
     known = np.zeros(count, np.bool_)

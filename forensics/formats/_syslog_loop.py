@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Bytes = npt.NDArray[np.uint8]
-    Longs = npt.NDArray[np.int64]
     Ints32 = npt.NDArray[np.int32]
 
 __all__ = ["SPANS", "find_heads"]
@@ -33,8 +32,8 @@ _NO = -1
 
 
 @entry
-def find_heads(data: Bytes, eights: Longs, spans: Ints32, bodies: Bytes) -> None:
-    """Fill the spans of the first lines of ``data`` (``eights`` as `by_eight` gives it); each ends with a line end.
+def find_heads(data: Bytes, spans: Ints32, bodies: Bytes) -> None:
+    """Fill the spans of the first lines of ``data``; each ends with a line end.
 
     Where a relay put its head in front of the sender's own, the sender's counts. The lines without heads go to
     ``bodies``, if that has room for any.
@@ -42,7 +41,7 @@ def find_heads(data: Bytes, eights: Longs, spans: Ints32, bodies: Bytes) -> None
     at = 0
     to = 0
     for row in range(spans.shape[1]):
-        stop = next_of(eights, at, 10, 10)
+        stop = next_of(data, at, 10, 10)
         last = stop - 1 if stop > at and data[stop - 1] == 13 else stop
         spans[S_LINE, row] = at
         spans[S_LINE_END, row] = last

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from forensics.packets._bits import BYTES, copied, places, trailing, word_at
 from forensics.packets._jit import entry, hot, jit
 from forensics.packets.framing import u8
 
@@ -40,10 +41,13 @@ __all__ = [
 GOOD_VALUE, NO_VALUE, BAD_VALUE, UNUSUAL_VALUE = 0, 1, 2, 3
 """What became of a number: read; not there; none, or too large; in a notation that is left to Python."""
 
-_HIGH_BITS = -0x7F7F_7F7F_7F7F_7F80
-"""The upper bit of each of eight bytes: none is set in ASCII."""
-
 _LINE_END = 10
+
+_ZEROS, _SIXES, _NO_DIGIT = 0x3030_3030_3030_3030, 0x0606_0606_0606_0606, -0x0F0F_0F0F_0F0F_0F10
+"""In each of eight bytes: the digit 0; what makes 16 of ten; the bits that a digit's value has not."""
+
+_MOST_AT_ONCE = 16
+"""Longest whole number that is read eight digits at a step."""
 
 _SAFE_DIGITS = 18
 """So many digits are no number that 63 bits cannot hold."""
@@ -148,14 +152,65 @@ def _digits(b: Bytes, at: int, end: int, limit: int) -> tuple[int, int]:
     return value, at
 
 
+@hot
+def _eight_digits(eights: Longs, end: int, size: int) -> int:
+    """Return the number that up to eight bytes in front of a place are, -1 where one of them is no digit.
+
+    Neighbours are added up: digits to pairs, pairs to fours, fours to all eight.
+    """
+    v = (int(eights[end - 8]) ^ _ZEROS) & -(1 << 8 * (8 - size))
+    if v & _NO_DIGIT != 0 or (v + _SIXES) & _NO_DIGIT != 0:
+        return -1
+    v = (v * 10 + (v >> 8)) & 0x00FF_00FF_00FF_00FF
+    v = (v * 100 + (v >> 16)) & 0x0000_FFFF_0000_FFFF
+    return (v * 10_000 + (v >> 32)) & 0xFFFF_FFFF
+
+
+@hot
+def _whole(eights: Longs, at: int, end: int) -> int:
+    """Return the number that some bytes are, -1 where they are no digits, or too many."""
+    size = end - at
+    if size < 1 or size > _MOST_AT_ONCE or end < 16:
+        return -1
+    if size <= 8:
+        return _eight_digits(eights, end, size)
+    high, low = _eight_digits(eights, end - 8, size - 8), _eight_digits(eights, end, 8)
+    return -1 if high < 0 or low < 0 else high * 100_000_000 + low
+
+
+@jit
+def _any_number(b: Bytes, at: int, stop: int, nulls: Bytes, numeric: int, how: Longs) -> tuple[int, int]:
+    """Return a number, 0 where there is none, and what became of it; see `read_numbers`."""
+    unit, limit, decimal = int(how[0]), int(how[1]), int(how[2])
+    if (numeric == 1 or stop <= at or not _is_digit(b, at)) and _is_null(b, at, stop, nulls):
+        return 0, NO_VALUE
+    first = at + 1 if decimal == 1 and u8(b, at) == 45 else at
+    whole, dot = _digits(b, first, stop, limit)
+    digits = dot - first
+    tail = dot
+    if decimal == 1 and dot < stop and u8(b, dot) == 46:
+        tail += 1
+        while tail < stop and 48 <= u8(b, tail) <= 57:
+            tail += 1
+        digits += tail - dot - 1
+    if whole < 0 or tail < stop or digits == 0:
+        return 0, UNUSUAL_VALUE if decimal == 1 and _unusual(b, at, stop) else BAD_VALUE
+    value = _fraction(b, dot, tail, unit, whole) if tail > dot else whole * unit
+    if value > limit * unit:
+        return 0, BAD_VALUE
+    return -value if first > at else value, GOOD_VALUE
+
+
 @entry
-def read_numbers(b: Bytes, begin: Shorts, end: Shorts, nulls: Bytes, how: Longs, out: Longs, state: Bytes) -> None:
+def read_numbers(
+    b: Bytes, eights: Longs, begin: Shorts, end: Shorts, nulls: Bytes, how: Longs, out: Longs, state: Bytes
+) -> None:
     """Read a column of numbers.
 
     Parameters
     ----------
-    b, begin, end
-        The spans.
+    b, eights, begin, end
+        The spans, with the bytes also as `by_eight` gives them.
     nulls
         Texts that stand for nothing, each with a line end behind it.
     how
@@ -166,34 +221,17 @@ def read_numbers(b: Bytes, begin: Shorts, end: Shorts, nulls: Bytes, how: Longs,
     state
         Takes what became of each.
     """
-    unit, limit, decimal = int(how[0]), int(how[1]), int(how[2])
-    numeric = False  # whether a digit may begin what stands for nothing
+    unit, limit = int(how[0]), int(how[1])
+    numeric = 0  # 1 where a digit may begin what stands for nothing
     for k in range(nulls.shape[0]):
-        numeric = numeric or _is_digit(nulls, k)
+        numeric |= 1 if _is_digit(nulls, k) else 0
     for row in range(begin.shape[0]):
         at, stop = int(begin[row]), int(end[row])
-        out[row] = 0
-        if (numeric or stop <= at or not _is_digit(b, at)) and _is_null(b, at, stop, nulls):
-            state[row] = NO_VALUE
-            continue
-        first = at + 1 if decimal == 1 and u8(b, at) == 45 else at
-        whole, dot = _digits(b, first, stop, limit)
-        digits = dot - first
-        tail = dot
-        if decimal == 1 and dot < stop and u8(b, dot) == 46:
-            tail += 1
-            while tail < stop and 48 <= u8(b, tail) <= 57:
-                tail += 1
-            digits += tail - dot - 1
-        state[row] = BAD_VALUE
-        if whole < 0 or tail < stop or digits == 0:
-            if decimal == 1 and _unusual(b, at, stop):
-                state[row] = UNUSUAL_VALUE
-            continue
-        value = _fraction(b, dot, tail, unit, whole) if tail > dot else whole * unit
-        if value <= limit * unit:
-            out[row] = -value if first > at else value
-            state[row] = GOOD_VALUE
+        value = -1 if numeric == 1 else _whole(eights, at, stop)
+        if 0 <= value <= limit:
+            out[row], state[row] = value * unit, GOOD_VALUE
+        else:
+            out[row], state[row] = _any_number(b, at, stop, nulls, numeric, how)
 
 
 @jit
@@ -223,12 +261,11 @@ def _is_utf8(b: Bytes, at: int, end: int) -> bool:
 @entry
 def gather_text(
     b: Bytes,
-    eights: Longs,
     begin: Shorts,
     end: Shorts,
     nulls: Bytes,
     raw: int,
-    out: Longs,
+    out: Bytes,
     offsets: Shorts,
     state: Bytes,
 ) -> None:
@@ -236,14 +273,14 @@ def gather_text(
 
     Parameters
     ----------
-    b, eights, begin, end
-        The spans, with the bytes also as `by_eight` gives them.
+    b, begin, end
+        The spans.
     nulls
         Texts that stand for nothing, each with a line end behind it.
     raw
         1 where any bytes will do, 0 where only UTF-8 is copied.
     out
-        Takes their bytes, as `by_eight` gives it; seven more than they are.
+        Takes their bytes; room for 64 more than they are.
     offsets
         Takes where each begins, and where the last one ends.
     state
@@ -258,11 +295,10 @@ def gather_text(
             state[row] = NO_VALUE
             continue
         seen = 0
-        for k in range(0, stop - at, 8):
-            v = eight(eights, at + k, stop - at - k)
-            out[used + k] = v
-            seen |= v
-        if seen & _HIGH_BITS != 0 and raw == 0 and not _is_utf8(b, at, stop):
+        for k in range(0, stop - at, BYTES):
+            found = copied(b, at + k, out, used + k)
+            seen |= found if stop - at - k >= BYTES else found & ((1 << (stop - at - k)) - 1)
+        if seen != 0 and raw == 0 and not _is_utf8(b, at, stop):
             state[row] = BAD_VALUE
             continue
         used += stop - at
@@ -285,6 +321,9 @@ def find_text(b: Bytes, begin: Shorts, end: Shorts, text: Bytes, same: Bytes) ->
 
 TUNNEL = 16
 """Kind of a word that is the target of a CONNECT; above the flags of a field."""
+
+_HTTP, _HTTPS, _SEVEN = (int.from_bytes(text, "little") for text in (b"http://", b"https://", b"\xff" * 7))
+"""How most URLs begin, and which bits seven bytes have, as numbers."""
 
 _LONGEST_SCHEME = 16
 _LONGEST_AUTHORITY = 4 * 1024
@@ -315,6 +354,17 @@ def _authority_end(b: Bytes, at: int, end: int) -> int:
     return k
 
 
+@hot
+def _near_end(b: Bytes, at: int, end: int) -> int:
+    """Return where the authority of an ``http`` or ``https`` URL ends, -1 where a closer look is needed."""
+    scheme = word_at(b, at)
+    k = at + 8 if scheme == _HTTPS else at + 7
+    if scheme != _HTTPS and scheme & _SEVEN != _HTTP:
+        return -1
+    found = places(b, k, 47, 63) | places(b, k, 35, _LINE_END)
+    return min(k + trailing(found), end) if found != 0 and k <= end else -1
+
+
 @entry
 def find_authorities(b: Bytes, begin: Shorts, end: Shorts, tunnel: Bytes, found: Shorts, kinds: Bytes) -> None:
     """Find how much of each request target says which server is meant.
@@ -339,4 +389,5 @@ def find_authorities(b: Bytes, begin: Shorts, end: Shorts, tunnel: Bytes, found:
             if stop - at <= _LONGEST_AUTHORITY:
                 found[row] = stop
         elif stop > at:
-            found[row] = _authority_end(b, at, stop)
+            near = _near_end(b, at, stop)
+            found[row] = near if near >= 0 else _authority_end(b, at, stop)

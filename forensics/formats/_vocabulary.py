@@ -39,6 +39,7 @@ from forensics.formats._interning import (
 )
 from forensics.formats._lines import text_of
 from forensics.formats._values import by_eight
+from forensics.packets._jit import garbage_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -325,10 +326,11 @@ class Vocabulary:
         made = self._made.setdefault(key, {})
         numbers = order[tables[0].places[order] == _UNMADE] if tables else order
         if len(numbers):
-            new = [made.get(word) or made.setdefault(word, make(*word)) for word in self._texts(numbers)]
-            tables += [] if tables else [_Table(len(self._words)) for _ in new[0]]
-            for table, values in zip(tables, zip(*new, strict=True), strict=True):
-                table.add(numbers, values)
+            with garbage_kept():
+                new = [made.get(word) or made.setdefault(word, make(*word)) for word in self._texts(numbers)]
+                tables += [] if tables else [_Table(len(self._words)) for _ in new[0]]
+                for table, values in zip(tables, zip(*new, strict=True), strict=True):
+                    table.add(numbers, values)
         return [table.column(codes, order) for table in tables]
 
     def _texts(self, numbers: I32) -> Iterator[tuple[str, int]]:

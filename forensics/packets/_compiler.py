@@ -19,7 +19,6 @@ References
 
 from __future__ import annotations
 
-import gc
 import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
@@ -31,6 +30,8 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.typed_passes import NativeLowering
 from numba.core.types.functions import BaseFunction
+
+from forensics.packets._jit import garbage_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -165,7 +166,7 @@ class EntryCompiler(PartCompiler):
     def compile_extra(self, func: Callable[..., object]) -> object:
         """Compile a loop that was not found on disk."""
         _tell(func.__name__)
-        with _garbage_kept(), _types_kept():
+        with garbage_kept(), _types_kept():
             return super().compile_extra(func)
 
 
@@ -198,15 +199,3 @@ def _types_kept() -> Iterator[None]:
         yield
     finally:
         BaseFunction.get_call_type = find  # type: ignore[method-assign]
-
-
-@contextmanager
-def _garbage_kept() -> Iterator[None]:
-    """Have the garbage collector wait."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()

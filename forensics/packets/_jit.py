@@ -16,13 +16,14 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import ModuleType
 
-__all__ = ["COMPILED", "entry", "hot", "jit"]
+__all__ = ["COMPILED", "entry", "garbage_kept", "hot", "intrinsic", "jit"]
 
 _Loop = TypeVar("_Loop", bound="Callable[..., object]")
 
@@ -32,19 +33,25 @@ def _switched_off() -> bool:
     return os.environ.get("FORENSICS_JIT") == "0" or os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
+@contextmanager
+def garbage_kept() -> Iterator[None]:
+    """Have the garbage collector wait while much is made that stays: to look it through again is time lost."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
 def _numba() -> ModuleType | None:
     """Return numba, or None where the loops stay plain Python."""
     if _switched_off():
         return None
-    collects = gc.isenabled()
-    gc.disable()  # what an import makes stays: to look it through for garbage again and again is time lost
-    try:
+    with garbage_kept(), suppress(ImportError):
         return importlib.import_module("numba")
-    except ImportError:
-        return None
-    finally:
-        if collects:
-            gc.enable()
+    return None
 
 
 def _own_compiler() -> ModuleType | None:
@@ -105,3 +112,18 @@ def _inner(numba: ModuleType, loop: _Loop, **options: bool) -> _Loop:
 
     compiled.get_call_template = unliteral
     return cast("_Loop", compiled)
+
+
+def intrinsic(made: Callable[[ModuleType], object], plain: _Loop) -> _Loop:
+    """Return a function that loops call, made of single instructions where they are compiled, or its plain twin.
+
+    Parameters
+    ----------
+    made
+        Takes numba, and returns what `numba.extending.intrinsic` takes.
+    plain
+        The same in Python.
+    """
+    if _compiler is None:
+        return plain
+    return cast("_Loop", importlib.import_module("numba.extending").intrinsic(made(_compiler)))

@@ -190,6 +190,8 @@ def _read_stream(
         fmt, hints = _recognise(source, file, head, options)
         notes: dict[str, object] = {"told": options.told} if options.told else {}
         notes |= {f"read with {name}": hashlib.sha256(data).hexdigest() for name, data in hints.companions.items()}
+        if getattr(fmt, "LINES", False):  # blocks of lines are read in a thread of their own
+            expanded.hash_in_place()
         stream = BufferedReader(expanded, STREAM_BUFFER)
         others = partial(_beside, file, options.limits)
         evidence = Evidence(stream, source, vantage, hints, notes, beside=others)

@@ -72,7 +72,8 @@ class Jumps:
         while begin < len(time) and self._found < MOST_GAPS:
             reached = np.maximum.accumulate(np.concatenate([[self._latest], time[begin:]]))
             low = time[begin:] < reached[:-1] - JUMP
-            falls = np.flatnonzero(low[:-2] & low[1:-1] & low[2:])
+            late = np.flatnonzero(low)
+            falls = late[:-2][late[2:] == late[:-2] + 2]
             if not len(falls):
                 self._latest = int(reached[-1])
                 return

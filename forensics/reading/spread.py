@@ -15,7 +15,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forensics.reading._spreading import MINUTE, spread_rows
+from forensics.formats._vocabulary import whole_numbers
+from forensics.reading._spreading import (
+    DIGIT,
+    MINUTE,
+    S_CONNECTIONS,
+    S_FIGURES,
+    S_KEY,
+    S_ROW,
+    S_SEEN,
+    SUM_COLUMNS,
+    count_minutes,
+    find_numbers,
+    find_used,
+    number_pairs,
+    put_in_order,
+    spread_rows,
+)
 from forensics.schema import EXCHANGES, STORED
 
 if TYPE_CHECKING:
@@ -32,31 +48,23 @@ MOST_PORTIONS = 2**20
 LARGEST_KEY = 2**62
 """Numbers of groups stay below this: beyond it they would wrap around."""
 
-_DIGIT = 0xFFFF
-
 _PAIR = ("source", "src", "dst", "name", "via", "bytes_kind", "vantage")
 _SUMS = ("bytes_out", "bytes_in", "packets_out", "packets_in")
 
 Longs = npt.NDArray[np.int64]
 Ints = npt.NDArray[np.int32]
-Bools = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
 
-
-class _Sums(NamedTuple):
-    """What the flows of one minute and pair add up to."""
-
-    key: Longs  # the minute, from the first, times the pairs, and the pair
-    row: Longs  # of one of the flows
-    connections: Longs
-    figures: Longs  # a row for each kind
-    seen: Bytes  # where any flow has the figure
+_ALL: Bytes = np.empty(0, np.uint8)
+"""That every row has a word."""
 
 
 class _Words(NamedTuple):
-    """A column of text as the places of its texts among the distinct ones, which are in order, null behind them."""
+    """A column of text whose words are numbered in their order, null behind them."""
 
-    number: Ints
+    places: Ints  # of the word of each row in the dictionary of the column
+    valid: Bytes  # 1 where a row has one; nothing where all have
+    numbers: Ints  # of the words of the dictionary
     texts: pa.Array
     distinct: int  # texts, and null where there are any
 
@@ -80,34 +88,37 @@ def spread_over_minutes(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         many minutes that memory would not hold them.
     """
     flows = _conversations(rows)
-    start = _integers(flows["start"])
-    end = np.maximum(_integers(flows["end"]), start)
-    # What ends on the stroke of a minute has nothing in the minute that begins then.
-    parts = np.minimum(np.maximum(end - 1, start) // MINUTE - start // MINUTE + 1, MOST_MINUTES)
-    bounds = np.flatnonzero(np.diff(np.cumsum(parts) // MOST_PORTIONS, prepend=-1, append=-1)).tolist()
+    start, end = _integers(flows["start"]), _integers(flows["end"])
+    first, parts = np.empty(len(start), np.int64), np.empty(len(start), np.int64)
+    count_minutes(start, end, MOST_MINUTES, first, parts)
+    bounds = [0, len(parts)] if 0 < int(parts.sum()) < MOST_PORTIONS else _bounds(parts)
     for begin, stop in pairwise(bounds):
-        yield _volumes(flows.slice(begin, stop - begin), *(a[begin:stop] for a in (start, end, parts)))
+        yield _volumes(flows.slice(begin, stop - begin), *(a[begin:stop] for a in (start, end, first, parts)))
 
 
-def _volumes(flows: pa.RecordBatch, start: Longs, end: Longs, parts: Longs) -> pa.RecordBatch:
+def _bounds(parts: Longs) -> list[int]:
+    """Return where flows are divided, so that no more minutes of them are held at once than memory bears."""
+    return [int(at) for at in np.flatnonzero(np.diff(np.cumsum(parts) // MOST_PORTIONS, prepend=-1, append=-1))]
+
+
+def _volumes(flows: pa.RecordBatch, start: Longs, end: Longs, first: Longs, parts: Longs) -> pa.RecordBatch:
     """Return the volumes of flows that lie in so many minutes each. [us]"""
     schema = STORED["volumes"].schema
     words = {name: _words(flows[name]) for name in _PAIR}
-    first = int(start.min()) // MINUTE
-    pair, pairs = _pairs(words.values(), len(start), int((start // MINUTE + parts).max()) - first)
+    base = int(first.min())
+    pair, pairs = _pairs(words.values(), len(start), int((first + parts).max()) - base)
     kinds = [name for name in _SUMS if flows[name].null_count < len(start)]
-    totals = np.array([_integers(flows[name]) for name in kinds], np.int64)
-    known = np.array([flows[name].is_valid().to_numpy(zero_copy_only=False) for name in kinds], np.uint8)
-    shape = len(kinds), len(start)
-    sums = _added(start, end, parts, pair, totals.reshape(shape), known.reshape(shape), pairs, first)
-    order = _order(sums.key)
-    minute, row = sums.key[order] // pairs + first, sums.row[order]
-    columns: dict[str, pa.Array] = {"minute": pa.array(minute * MINUTE).cast(schema.field("minute").type)}
-    columns["connections"] = pa.array(sums.connections[order])
-    columns |= {name: _words_at(column, row) for name, column in words.items()}
-    columns |= {name: pa.nulls(len(order), pa.int64()) for name in _SUMS}
-    for name, values, seen in zip(kinds, sums.figures, sums.seen, strict=True):
-        columns[name] = pa.array(values[order], mask=None if seen.all() else seen[order] == 0)
+    totals = np.array([_integers(flows[name]) for name in kinds], np.int64).reshape(-1, len(start))
+    known = np.array([_valid(flows[name], len(start)) for name in kinds], np.uint8).reshape(-1, len(start))
+    sums = _added((start, end, first, parts, pair, totals, known), int(parts.sum()), pairs, base)
+    sums = np.take(sums, _order(np.ascontiguousarray(sums[:, S_KEY])), axis=0)
+    minute = (sums[:, S_KEY] // pairs + base) * MINUTE
+    columns: dict[str, pa.Array] = {"minute": pa.array(minute).cast(schema.field("minute").type)}
+    columns["connections"] = pa.array(sums[:, S_CONNECTIONS])
+    columns |= {name: _words_at(column, sums[:, S_ROW]) for name, column in words.items()}
+    columns |= {name: pa.nulls(len(sums), pa.int64()) for name in _SUMS}
+    for kind, name in enumerate(kinds):
+        columns[name] = whole_numbers(sums[:, S_FIGURES + kind], sums[:, S_SEEN] >> kind & 1 != 0)
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
@@ -129,42 +140,44 @@ def _integers(column: pa.Array) -> Longs:
     return whole
 
 
+def _valid(column: pa.Array, rows: int) -> Bytes:
+    """Return 1 where a column has a value, 0 where it has none."""
+    if not column.null_count:
+        return np.ones(rows, np.uint8)
+    valid: Bytes = column.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
+    return valid
+
+
 def _words(column: pa.Array) -> _Words:
     """Number the distinct texts of a column in their order."""
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    null = _nulls(column)
-    if null is None and len(column.dictionary) == 1:
-        return _Words(np.zeros(len(column), dtype=np.int32), column.dictionary, 1)
-    place = (column.indices if null is None else pc.fill_null(column.indices, 0)).to_numpy()
+    rows, nulls, listed = len(column), column.null_count, len(column.dictionary)
+    places = np.frombuffer(column.indices.buffers()[1], np.int32, rows, 4 * column.offset)
+    if not nulls and listed == 1:
+        return _Words(places, _ALL, np.zeros(1, np.int32), column.dictionary, 1)
     # The words of a long log are far more than these rows use.
-    used = np.zeros(len(column.dictionary), dtype=np.bool_)
-    used[place if null is None else place[~null]] = True
+    valid, used = _valid(column, rows) if nulls else _ALL, np.zeros(listed, np.uint8)
+    find_used(places, valid, used)
     texts = column.dictionary.take(pa.array(np.flatnonzero(used)))
     rank = pc.rank(texts, tiebreaker="dense").to_numpy().astype(np.int32) - 1
-    ordered = np.zeros(int(rank.max(initial=-1)) + 1, dtype=np.int32)
+    ordered = np.zeros(int(rank.max(initial=-1)) + 1, np.int32)
     ordered[rank] = np.arange(len(rank))
-    ranks = np.zeros(max(len(used), 1), dtype=np.int32)
-    ranks[used.nonzero()] = rank
-    number, texts = ranks[place], texts.take(pa.array(ordered))
-    if null is not None:
-        number[null] = len(texts)
-    return _Words(number, texts, len(texts) + (null is not None))
+    numbers = np.zeros(listed, np.int32)
+    numbers[used.nonzero()] = rank
+    texts = texts.take(pa.array(ordered))
+    return _Words(places, valid, numbers, texts, len(texts) + (nulls > 0))
 
 
 def _words_at(words: _Words, rows: Longs) -> pa.Array:
     """Return the words of rows as a column."""
-    number = words.number[rows]
-    mask = number == len(words.texts) if words.distinct > len(words.texts) else None
-    return pa.DictionaryArray.from_arrays(pa.array(number, mask=mask), words.texts)
-
-
-def _nulls(column: pa.Array) -> Bools | None:
-    """Return where a column is null; None where it nowhere is."""
-    if not column.null_count:
-        return None
-    null: Bools = column.is_null().to_numpy(zero_copy_only=False)
-    return null
+    if words.distinct == 1 and len(words.texts):
+        found = pa.array(np.zeros(len(rows), np.int32))
+    else:
+        numbers, known = np.empty(len(rows), np.int32), np.empty(len(rows), np.bool_)
+        find_numbers(words.places, words.valid, words.numbers, rows, numbers, known.view(np.uint8))
+        found = whole_numbers(numbers, known)
+    return pa.DictionaryArray.from_arrays(found, words.texts, safe=False)  # every number has its text
 
 
 def _pairs(columns: Iterable[_Words], rows: int, minutes: int) -> tuple[Longs, int]:
@@ -179,34 +192,22 @@ def _pairs(columns: Iterable[_Words], rows: int, minutes: int) -> tuple[Longs, i
         if pairs > LARGEST_KEY // minutes // words.distinct:
             pair = np.unique(pair, return_inverse=True)[1]
             pairs = int(pair.max()) + 1
-        pair = pair * words.distinct + words.number
+        number_pairs(words.places, words.valid, words.numbers, words.distinct, pair)
         pairs *= words.distinct
     return pair, pairs
 
 
-def _added(  # noqa: PLR0917 - as the loop takes them
-    start: Longs, end: Longs, parts: Longs, pair: Longs, totals: Longs, known: Bytes, pairs: int, first: int
-) -> _Sums:
+def _added(flows: tuple[Longs, Longs, Longs, Longs, Longs, Longs, Bytes], room: int, pairs: int, base: int) -> Longs:
     """Return the sums of each minute and pair, in the order in which the flows have them."""
-    room = int(parts.sum())
     slots = np.full(1 << (2 * room - 1).bit_length(), -1, np.int64)
     # The keys of the hash are drawn: nobody can write a log whose minutes and pairs all fall into one place.
-    how = np.array([pairs, first, *(secrets.randbits(30) << 1 | 1 for _ in range(2))], np.int64)
-    key, row, connections = (np.empty(room, np.int64) for _ in range(3))
-    figures, seen = np.empty((len(totals), room), np.int64), np.empty((len(totals), room), np.uint8)
-    count = spread_rows(
-        start, end, parts, pair, totals, known, how, slots, key, row, connections, figures, seen
-    )  # fmt: skip
-    return _Sums(key[:count], row[:count], connections[:count], figures[:, :count], seen[:, :count])
+    how = np.array([pairs, base, *(secrets.randbits(30) << 1 | 1 for _ in range(2))], np.int64)
+    sums, places = np.empty((room + 1, SUM_COLUMNS), np.int64), np.empty(len(slots), np.int32)
+    return sums[: spread_rows(*flows, how, slots, places, sums)]
 
 
-def _order(key: Longs) -> Longs:
-    """Return the order of numbers, digit by digit from the last: of 16 bits, NumPy sorts without comparing.
-
-    Comparing takes twice the time, or more.
-    """
-    order = np.argsort((key & _DIGIT).astype(np.uint16), kind="stable")
-    for shift in range(16, int(key.max()).bit_length(), 16):
-        digit = ((key >> shift) & _DIGIT).astype(np.uint16)
-        order = order[np.argsort(digit[order], kind="stable")]
-    return order
+def _order(keys: Longs) -> Longs:
+    """Return the order of numbers; to compare them takes several times as long."""
+    order, other = np.arange(len(keys)), np.empty(len(keys), np.int64)
+    counts = np.empty(1 << DIGIT, np.int64)
+    return other if put_in_order(keys, int(keys.max()).bit_length(), counts, order, other) else order

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from forensics.packets._jit import garbage_kept
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -83,12 +85,12 @@ def test_compiling_is_told_once(
 
 def test_the_garbage_collector_is_left_as_it_was() -> None:
     """One that is switched off stays so, one that runs runs again, also after an error."""
-    with pytest.raises(ValueError, match="wrong"), compiler._garbage_kept():
+    with pytest.raises(ValueError, match="wrong"), garbage_kept():
         raise ValueError("wrong")
     assert gc.isenabled()
     gc.disable()
     try:
-        with compiler._garbage_kept():
+        with garbage_kept():
             pass
         assert not gc.isenabled()
     finally:

@@ -155,13 +155,15 @@ class ReadOnly:
         self.read = io.BytesIO(data).read
 
 
+@pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("kind", [io.BytesIO, ReadOnly])
-def test_the_hash_is_of_all_that_was_read(kind: type[io.BytesIO | ReadOnly]) -> None:
+def test_the_hash_is_of_all_that_was_read(kind: type[io.BytesIO | ReadOnly], in_place: bool) -> None:
     """Whoever reads may overwrite its buffer at once, whatever the sizes are: the hash is that of the file."""
     data = np.random.default_rng(3).bytes(12_000_000)
     raw, buffer, found = RawStream(cast("BinaryIO", kind(data))), bytearray(5 << 20), b""
     sizes = [100, 300_000, 2_000_000, 1, 700_000, 5 << 20]
     while count := raw.readinto(memoryview(buffer)[: sizes[len(found) % len(sizes)]]):
+        raw.in_place = in_place  # as a format does that has looked at the head
         found += buffer[:count]
         buffer[:count] = bytes(count)
 
