@@ -290,5 +290,5 @@ def crowded(intervals: Intervals, count: int, level: Level, pause: float) -> Flo
     for first, held in histograms(intervals.owner[kept], step - step.min(initial=0), count):
         held[:, :-1] += held[:, 1:]
         fullest[first : first + len(held)] = held.max(axis=1)
-    total = np.bincount(intervals.owner, runs, count)
+    total = np.bincount(intervals.owner, runs, count).astype(np.float64)
     return _tail(fullest, total, np.full(count, 2 * width / np.e))
