@@ -32,8 +32,9 @@ WAITING = 4
 AT_ONCE = 1 << 16
 """Rows that an encoder is given at once; by default it is a thousand, and each time costs."""
 
-COMPARED = ("start", "end", "time", "minute", "record")
-"""Columns by which a query can pass over whole row groups: rows come in the order of time."""
+COMPARED = ("start", "end", "time", "minute", "record", "dst", "via", "tunnel", "frame_bytes_out")
+"""Columns by which a query can pass over whole row groups: rows come in the order of time, and most files have the last
+four in every row or in none."""
 
 
 class TableFiles:

@@ -96,9 +96,9 @@ def measure(block: Block, *, pause: float, least: int) -> Measured:
         Contacts that a stream of like sizes must have. [1]
     """
     like, alike = alike_sizes(block.owner, block.size, block.count)
-    held = np.bincount(block.owner[like], minlength=block.count)
+    held = np.bincount(block.owner, like, block.count)
     own = (held >= least) & (alike <= MOST_ALIKE)
-    kept = like & own[block.owner]
+    kept = np.flatnonzero(like & own[block.owner])
     place = np.cumsum(own) - 1 + block.count
     owner = np.concatenate((block.owner, place[block.owner[kept]]))
     time, until = (np.concatenate((every, every[kept])) for every in (block.time, block.until))
@@ -128,9 +128,8 @@ def _test(streams: Streams, pause: float) -> tuple[Floats, Clocks]:
     even, clocks = np.zeros(streams.count), no_clocks(streams.count)
     found = [intervals_between(streams, level.apart) for level in LEVELS]
     for level, intervals in zip(LEVELS, found, strict=True):
-        for group in GROUPS:
-            log_p = even_log_p(intervals, streams.grain, apart=level.apart, group=group, pause=pause)
-            even = np.minimum(even, log_p)
+        log_p = even_log_p(intervals, streams.grain, apart=level.apart, groups=GROUPS, pause=pause)
+        even = np.minimum(even, log_p)
     wanted = even < SCREEN
     for level, intervals in zip(LEVELS, found, strict=True):
         wanted |= crowded(intervals, streams.count, level, pause) < SCREEN

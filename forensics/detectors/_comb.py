@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from forensics.detectors._visits import histograms
+
 if TYPE_CHECKING:
     from forensics.detectors._visits import Bools, Floats, Intervals, Ints
 
@@ -42,7 +44,7 @@ BUSY = 3.0
 IDLE = 2.0
 """Nor does one with contacts of which so many times the longest takes that long, for wide tolerances. [1]"""
 
-ROWS = 4096
+ROWS = 512
 """Streams that are looked at together."""
 
 CLOSE = 0.1
@@ -140,13 +142,14 @@ def best_clocks(intervals: Intervals, grain: Floats, level: Level, pause: float)
     idle = short & (IDLE * intervals.held <= BUSY * level.apart)
     totals = []
     for useful, narrow in ((short, True), (idle, False)):
-        owner = intervals.owner[useful]
-        bins = _bin(np.maximum(intervals.length[useful], 1e-6), level)
+        chosen = np.flatnonzero(useful)
+        owner = intervals.owner[chosen]
+        bins = _bin(np.maximum(intervals.length[chosen], 1e-6), level)
         totals.append(np.bincount(owner, minlength=count))
         for unit in np.unique(grain):
             cells = tuple(c for c in _cells(level, float(unit), pause) if (c.tolerance <= CLOSE) == narrow)
             _search_all(cells, bins, owner, (grain == unit) & (totals[-1] > 0), best)
-    best.intervals[:] = np.bincount(intervals.owner[runs], minlength=count)
+    best.intervals[:] = np.bincount(intervals.owner, runs, count)
     _settle(best, np.where(best.tolerance <= CLOSE, *totals))
     _refine(best, intervals, runs)
     return best
@@ -219,7 +222,10 @@ def _search(cells: tuple[_Cells, ...], bins: Ints, place: Ints, who: Ints, best:
     np.cumsum(held.reshape(width, len(who)), axis=0, out=below[1:])
     total = below[-1].astype(np.float64)
     for c in cells:
-        regular = (below[c.high] - below[c.low]).sum(axis=1)
+        regular = below[c.high[:, 0]] - below[c.low[:, 0]]
+        for beat in range(1, c.high.shape[1]):
+            regular += below[c.high[:, beat]]
+            regular -= below[c.low[:, beat]]
         log_p = c.price + _tail(regular, total, c.chance[:, None])
         top = log_p.argmin(axis=0)
         value = log_p[top, np.arange(len(who))]
@@ -233,12 +239,13 @@ def _search(cells: tuple[_Cells, ...], bins: Ints, place: Ints, who: Ints, best:
 def _tail(regular: npt.NDArray[np.int64], total: Floats, chance: Floats) -> Floats:
     """Return Chernoff's bound of the binomial tail: the logarithm of P(at least so many)."""
     share = regular / np.maximum(total, 1)
+    tail: Floats = np.zeros(share.shape)
+    beyond = np.flatnonzero(share > chance)  # few are: the others need no logarithm
+    total, chance = (np.broadcast_to(values, share.shape).ravel()[beyond] for values in (total, chance))
+    share = share.ravel()[beyond]
     miss = np.maximum(1 - share, 1e-300)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        apart = np.where(regular > 0, share * np.log(share / chance), 0) + miss * np.log(
-            miss / np.maximum(1 - chance, 1e-12)
-        )
-    tail: Floats = np.where(share > chance, -total * apart, 0.0)
+    apart = share * np.log(share / chance) + miss * np.log(miss / np.maximum(1 - chance, 1e-12))
+    tail.ravel()[beyond] = -total * apart
     return tail
 
 
@@ -259,11 +266,12 @@ def _refine(best: Clocks, intervals: Intervals, runs: npt.NDArray[np.bool_]) -> 
     What lies symmetrically around the true period has its mean there; so the window moves toward it, step by step.
     """
     count = len(best.period)
-    owner, length = intervals.owner[runs], intervals.length[runs]
+    kept = np.flatnonzero(runs)
+    owner, length = intervals.owner[kept], intervals.length[kept]
     # Where intervals scatter widely, the bands that chance explains least lie beyond the middle.
     half = np.where(best.tolerance > CLOSE, 0.5, best.tolerance)
     for _ in range(ROUNDS):
-        near = np.abs(length - best.period[owner]) <= (half * best.period)[owner]
+        near = np.flatnonzero(np.abs(length - best.period[owner]) <= (half * best.period)[owner])
         held = np.bincount(owner[near], minlength=count)
         total = np.bincount(owner[near], length[near], count)
         best.period[held > 0] = (total / np.maximum(held, 1))[held > 0]
@@ -275,13 +283,12 @@ def crowded(intervals: Intervals, count: int, level: Level, pause: float) -> Flo
     It is a screen and no test: the fullest two of wide bins, against what chance gives at most.
     """
     width = 0.2
-    kept = (intervals.length <= pause) & (intervals.length >= level.least * (1 - max(TOLERANCES)))
-    owner = intervals.owner[kept]
+    runs = intervals.length <= pause
+    kept = np.flatnonzero(runs & (intervals.length >= level.least * (1 - max(TOLERANCES))))
     step = np.floor(np.log(intervals.length[kept] / level.least) / width).astype(np.int64)
-    cells, held = np.unique(owner * 1000 + step + 100, return_counts=True)
-    place = np.minimum(np.searchsorted(cells, cells + 1), max(len(cells) - 1, 0))
-    both = held + np.where(cells[place] == cells + 1, held[place], 0) if len(cells) else held
     fullest = np.zeros(count, np.int64)
-    np.maximum.at(fullest, cells // 1000, both)
-    total = np.bincount(intervals.owner[intervals.length <= pause], minlength=count).astype(np.float64)
+    for first, held in histograms(intervals.owner[kept], step - step.min(initial=0), count):
+        held[:, :-1] += held[:, 1:]
+        fullest[first : first + len(held)] = held.max(axis=1)
+    total = np.bincount(intervals.owner, runs, count).astype(np.float64)
     return _tail(fullest, total, np.full(count, 2 * width / np.e))

@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from forensics.detectors._visits import Bools, Floats, Intervals, Ints
+    from collections.abc import Sequence
+
+    from forensics.detectors._visits import Floats, Intervals, Ints
 
 __all__ = ["even_log_p"]
 
@@ -43,8 +45,8 @@ ROWS = 8192
 """Streams that are looked at together."""
 
 
-def even_log_p(intervals: Intervals, grain: Floats, *, apart: float, group: int, pause: float) -> Floats:
-    """Return the logarithm of an upper bound of each stream's p-value; 0 where it has no group.
+def even_log_p(intervals: Intervals, grain: Floats, *, apart: float, groups: Sequence[int], pause: float) -> Floats:
+    """Return the logarithm of an upper bound of each stream's p-value, the least of some tests; 0 without a group.
 
     Parameters
     ----------
@@ -54,41 +56,43 @@ def even_log_p(intervals: Intervals, grain: Floats, *, apart: float, group: int,
         The unit of each stream's times. [s]
     apart
         What visits are apart at least; as much of each interval is no chance and is taken off. [s]
-    group
-        Intervals of a group at most. [1]
+    groups
+        Intervals of a group at most, for each test. [1]
     pause
         An interval longer than this ends a group; a group that lasts longer does not count. [s]
     """
-    unit = grain[intervals.owner]
     # What is left after the visit, less what visits are apart at least: exponential where contacts come at random.
     # Times in whole seconds are apart by the next whole second.
-    least = np.where(unit > 0, unit * (np.floor(apart / np.maximum(unit, 1)) + 1), apart) + intervals.busy
+    least = np.where(grain > 0, grain * (np.floor(apart / np.maximum(grain, 1)) + 1), apart)
     # Transfers one after the other come when the earlier one has ended, and not at random: those that fill half of
     # their interval or more belong to no group. What is longer than that is still exponential.
     own = IDLE * intervals.held
-    runs = (intervals.length <= pause) & (intervals.length > own)
-    left = np.maximum(intervals.length - np.maximum(least, own), np.maximum(0.1 * unit, 1e-6))[runs]
-    unit = unit[runs]
-    begin = _groups(intervals.owner, runs, group)
-    if not len(begin):
-        return np.zeros(len(grain))
-    size = np.diff(np.append(begin, len(left)))
-    mean = np.add.reduceat(left, begin) / size
-    shares = np.maximum(left / np.repeat(mean, size), LEAST)
-    blur = np.maximum(unit[begin] / mean, LEAST)  # no evenness is believed that is finer than the times are
-    even = np.add.reduceat(np.log(shares), begin) - size * blur**2 / 2
-    kept = (size > 1) & (np.add.reduceat(intervals.length[runs], begin) <= pause)
-    return _log_bound(intervals.owner[runs][begin[kept]], even[kept], size[kept], len(grain), group)
+    chosen = np.flatnonzero((intervals.length <= pause) & (intervals.length > own))
+    owner, length = intervals.owner[chosen], intervals.length[chosen]
+    taken = np.maximum(least[owner] + intervals.busy[chosen], own[chosen])
+    left = np.maximum(length - taken, np.maximum(0.1 * grain, 1e-6)[owner])
+    place = _places(owner, chosen)
+    bound = np.zeros(len(grain))
+    for group in groups:
+        begin = np.flatnonzero(place % group == 0)
+        if not len(begin):
+            break
+        size = np.diff(np.append(begin, len(left)))
+        mean = np.add.reduceat(left, begin) / size
+        shares = np.maximum(left / np.repeat(mean, size), LEAST)
+        blur = np.maximum(grain[owner[begin]] / mean, LEAST)  # no evenness is believed that is finer than the times are
+        even = np.add.reduceat(np.log(shares), begin) - size * blur**2 / 2
+        kept = np.flatnonzero((size > 1) & (np.add.reduceat(length, begin) <= pause))
+        told = _log_bound(owner[begin[kept]], even[kept], size[kept], len(grain), group)
+        bound = np.minimum(bound, told)
+    return bound
 
 
-def _groups(owner: Ints, runs: Bools, group: int) -> Ints:
-    """Return where the groups begin among the intervals that are no pauses."""
-    first = runs.copy()
-    first[1:] &= ~runs[:-1] | (owner[1:] != owner[:-1])
-    begin = np.flatnonzero(first[runs])
-    run = np.cumsum(first[runs]) - 1
-    place = np.arange(len(run)) - begin[run]
-    found: Ints = np.flatnonzero(place % group == 0)
+def _places(owner: Ints, chosen: Ints) -> Ints:
+    """Return which interval of its run each is, from 0: runs of one owner that no pause parts."""
+    first = np.append(True, (np.diff(chosen) > 1) | (np.diff(owner) != 0))
+    begin = np.flatnonzero(first[: len(chosen)])
+    found: Ints = np.arange(len(chosen)) - np.repeat(begin, np.diff(np.append(begin, len(chosen))))
     return found
 
 

@@ -30,9 +30,9 @@ LAST_DAY = date.max.toordinal() - EPOCH
 SERVERS = """
 SELECT server, max(moved) AS moved
 FROM (
-    SELECT DISTINCT server, 1 AS moved FROM traffic
+    SELECT server, 1 AS moved FROM traffic GROUP BY server
     UNION ALL
-    SELECT DISTINCT server, 0 AS moved FROM contacts
+    SELECT server, 0 AS moved FROM contacts GROUP BY server
 ) s
 GROUP BY server
 ORDER BY server NULLS LAST

@@ -7,9 +7,14 @@ contacts to be tested: all contacts of a pair, or those of them that sent about 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -17,6 +22,9 @@ Bools = npt.NDArray[np.bool_]
 
 SIZE_STEP = 0.1
 """Two sizes are alike when they fall in the same two adjacent steps of this width. [ln B]"""
+
+CELLS = 1 << 16
+"""Cells of a histogram of some owners: so many stay in the cache of a processor. [1]"""
 
 MOST_ALIKE = 0.9
 """Where a greater share of a pair's contacts is alike, they are no stream of their own. [1]"""
@@ -72,7 +80,7 @@ class Intervals:
 
     def of(self, wanted: Bools) -> Intervals:
         """Return the intervals of some streams; ``wanted`` has an entry per stream."""
-        kept = wanted[self.owner]
+        kept = np.flatnonzero(wanted[self.owner])
         return Intervals(self.owner[kept], self.length[kept], self.busy[kept], self.held[kept])
 
 
@@ -93,10 +101,10 @@ def intervals_between(streams: Streams, apart: float) -> Intervals:
     begin = np.flatnonzero(opens)
     last = np.concatenate((begin[1:] - 1, [len(streams.time) - 1]))
     owner, start = streams.owner[begin], streams.time[begin]
-    within = owner[1:] == owner[:-1]
-    busy = (streams.time[last] - start)[:-1][within] / 1e6
-    held = (np.maximum.reduceat(streams.until, begin) - start)[:-1][within] / 1e6
-    return Intervals(owner[:-1][within], np.diff(start)[within] / 1e6, busy, held)
+    within = np.flatnonzero(owner[1:] == owner[:-1])  # numbers of places take rows faster than a mask does
+    busy = (streams.time[last] - start)[within] / 1e6
+    held = (np.maximum.reduceat(streams.until, begin) - start)[within] / 1e6
+    return Intervals(owner[within], np.diff(start)[within] / 1e6, busy, held)
 
 
 def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Floats]:
@@ -111,17 +119,44 @@ def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Floats]:
     count
         Number of pairs.
     """
-    known = np.isfinite(size)
-    step = np.floor(np.log1p(np.where(known, size, 0)) / SIZE_STEP).astype(np.int64)
-    width = 1000  # more steps than 63 bits have
-    cells, held = np.unique((owner * width + step)[known], return_counts=True)
-    place = np.searchsorted(cells, cells + 1)
-    follows = place < len(cells)
-    both = held.copy()
-    both[follows] += np.where(cells[place[follows]] == cells[follows] + 1, held[place[follows]], 0)
-    # the fullest cell of each pair; of equal ones, the one of smaller sizes
-    order = np.lexsort((-cells, both, cells // width))
-    full = np.full(count, -width)
-    full[(cells // width)[order]] = (cells % width)[order]
-    alike = known & ((step == full[owner]) | (step == full[owner] + 1))
+    step = np.floor(np.log1p(np.nan_to_num(size, posinf=0)) / SIZE_STEP).astype(np.int64)
+    known = np.flatnonzero(np.isfinite(size))
+    full = np.full(count, -2)  # no step is, nor follows, this one
+    for first, held in histograms(owner[known], step[known], count):
+        both = held.copy()
+        both[:, :-1] += held[:, 1:]
+        both[held == 0] = 0
+        # The fullest of each pair's steps; of equal ones, the one of smaller sizes.
+        top = both.argmax(axis=1)
+        full[first : first + len(held)] = np.where(both.any(axis=1), top, -2)
+    alike = np.isfinite(size) & ((step == full[owner]) | (step == full[owner] + 1))
     return alike, np.bincount(owner, alike, count) / np.maximum(np.bincount(owner, minlength=count), 1)
+
+
+def histograms(owner: Ints, step: Ints, count: int) -> Iterator[tuple[int, Ints]]:
+    """Yield how many things each of some owners has in each step, and the number of the first of these owners.
+
+    Parameters
+    ----------
+    owner
+        Number of each thing's owner, ascending.
+    step
+        Its step, 0 or more.
+    count
+        Number of owners.
+
+    Examples
+    --------
+    >>> [(first, held.tolist()) for first, held in histograms(np.array([0, 0, 1]), np.array([1, 1, 0]), 2)]
+    [(0, [[0, 2], [1, 0]])]
+    """
+    width = int(step.max(initial=0)) + 1
+    rows = max(CELLS // width, 1)
+    edges = np.searchsorted(owner, np.arange(0, count + rows, rows))
+    for first, (begin, end) in zip(range(0, count, rows), pairwise(edges.tolist()), strict=False):
+        mine = slice(begin, end)
+        many = min(rows, count - first)
+        yield (
+            first,
+            np.bincount((owner[mine] - first) * width + step[mine], minlength=many * width).reshape(many, width),
+        )

@@ -77,6 +77,9 @@ STEP = 0.25
 RITA = ((12, "high"), (8, "medium"), (4, "low"), (1, "base"))
 """RITA's thresholds. [h]"""
 
+LONGEST = pa.schema([("src", pa.string()), ("server", pa.string()), ("port", pa.int32()), ("proto", pa.string()),
+                     ("lasted", pa.int64())])  # fmt: skip
+
 REFUSED = """
 SELECT count(*) AS refused, count(DISTINCT f.source) AS files
 FROM flows f
@@ -113,7 +116,7 @@ def detect(case: Case, *, least: timedelta = LEAST, max_q: float = 0.01) -> pd.D
     rows, ports, tested = _longest(case, least)
     if not rows:
         return findings_frame(case, [])
-    baselines = _Baselines(case, sorted({row["server"] for row in rows}), ports)
+    baselines = _Baselines(case, rows, ports)
     rows = [row | baselines.told(row) for row in rows]
     from scipy import stats
 
@@ -161,28 +164,35 @@ class _Baselines:
     ----------
     case
         The case.
-    servers
-        The servers in question.
+    longest
+        The longest connections, one of each pair in question.
     ports
         The histogram by port.
     """
 
-    def __init__(self, case: Case, servers: list[str], ports: list[dict[str, Any]]) -> None:
+    def __init__(self, case: Case, longest: list[dict[str, Any]], ports: list[dict[str, Any]]) -> None:
         self._by_server: dict[tuple[object, ...], list[dict[str, Any]]] = {}
         self._by_port: dict[tuple[object, ...], list[tuple[int, int]]] = {}
-        wanted = pa.table({"server": pa.array(servers, pa.string())})
+        asked = {
+            "wanted": pa.table({"server": pa.array(sorted({row["server"] for row in longest}), pa.string())}),
+            "longest": pa.Table.from_pylist(longest, LONGEST),
+            "terminals": office_of(case)["terminals"],
+        }
         for row in ports:
             self._by_port.setdefault((row["port"], row["proto"]), []).append((row["place"], row["n"]))
-        terminals = office_of(case)["terminals"]
-        for row in case.sql(query_text("durations"), wanted=wanted, terminals=terminals).to_arrow().to_pylist():
+        for row in case.sql(query_text("durations"), **asked).to_arrow().to_pylist():
             self._by_server.setdefault((row["server"], row["port"], row["proto"]), []).append(row)
 
     def told(self, row: dict[str, Any]) -> dict[str, object]:
-        """Return how many connections a terminal had with the port of a server, and the server's name."""
+        """Return how many connections a terminal had with a server's port, its name, and when the longest one was."""
         every = self._by_server[row["server"], row["port"], row["proto"]]
         own = [one for one in every if one["src"] == row["src"]]
         named = [one["name"] for one in own if one["name"] is not None]
-        return {"connections": sum(one["n"] for one in own), "name": max(named, default=None)}
+        # The longest one is of one place of the histogram alone.
+        when = next(
+            {name: one[name] for name in ("start", "end", "pieces")} for one in own if one["pieces"] is not None
+        )
+        return {"connections": sum(one["n"] for one in own), "name": max(named, default=None), **when}
 
     def of(self, row: dict[str, Any]) -> tuple[float, float, float]:
         """Return centre, spread and degrees of freedom of what is usual where a connection was."""

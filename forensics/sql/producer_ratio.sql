@@ -5,9 +5,7 @@
 -- 1/1048576: the last digits of a logarithm depend on who computes it. `clients` and `outside` number the addresses; up to
 -- the last step they are told by their numbers.
 WITH windows AS (
-    SELECT
-        client, host, place, name, sent, received,
-        floor(1048576 * (ln(1 + sent) - ln(1 + received)) + 5e-1) / 1048576 AS level
+    SELECT client, host, place, name, sent, received
     FROM (
         SELECT
             c.number AS client, o.number AS host,
@@ -57,17 +55,23 @@ pairs AS (
     CROSS JOIN options p
     GROUP BY w.client, w.host
 ),
--- Most pairs have too few windows to be tested: the median is that of the others alone.
-middles AS (
-    SELECT w.client, w.host, median(w.level) AS middle
+-- Most pairs have too few windows to be tested: the others alone have levels and a median.
+levels AS (
+    SELECT
+        w.client, w.host, w.place, w.name, w.sent, w.received, p.loud,
+        floor(1048576 * (ln(1 + w.sent) - ln(1 + w.received)) + 5e-1) / 1048576 AS level
     FROM windows w
     JOIN pairs p ON w.client = p.client AND w.host = p.host
     WHERE p.tested > 0
-    GROUP BY w.client, w.host
+),
+middles AS (
+    SELECT client, host, median(level) AS middle
+    FROM levels
+    GROUP BY client, host
 ),
 deviations AS (
     SELECT w.host, abs(w.level - m.middle) AS deviation
-    FROM windows w
+    FROM levels w
     JOIN middles m ON w.client = m.client AND w.host = m.host
 ),
 spread AS (
@@ -85,13 +89,12 @@ SELECT
     c.address AS src, s.server,
     timestamp_micros(w.place * CASE WHEN o.hourly THEN 3600000000 ELSE 60000000 END) AS start, w.name, w.sent, w.received,
     w.level, a.spread, CAST(NULL AS BIGINT) AS tested, CAST(NULL AS BIGINT) AS untested
-FROM windows w
-JOIN pairs p ON w.client = p.client AND w.host = p.host
+FROM levels w
 JOIN around a ON w.host = a.host
 JOIN clients c ON w.client = c.number
 JOIN outside s ON w.host = s.number
 CROSS JOIN options o
-WHERE p.loud = 1 AND p.tested > 0
+WHERE w.loud = 1
 UNION ALL
 SELECT
     CAST(NULL AS STRING) AS src, CAST(NULL AS STRING) AS server, CAST(NULL AS TIMESTAMP) AS start,

@@ -1,7 +1,14 @@
 -- Servers that few terminals met, with the days on which they were met, and the days on which they could have been: those
 -- on which any of the terminals that met them did anything. A server is its name, where it has one: many addresses that
 -- bear one name are one server.
-WITH known AS (
+WITH days AS (
+    -- The days of a server or terminal are one bit each, fifty to a number: those of many together are one bit_or.
+    SELECT
+        quarter, CAST(floor(day / 50) AS BIGINT) AS span,
+        CAST(floor(pow(2, day - 50 * CAST(floor(day / 50) AS BIGINT))) AS BIGINT) AS day
+    FROM quarters
+),
+known AS (
     SELECT address, min(name) AS name
     FROM names
     WHERE address IS NOT NULL
@@ -9,16 +16,16 @@ WITH known AS (
 ),
 seen AS (
     SELECT
-        t.number AS client, o.number AS host, c.name, q.day, min(c.start) AS start, max(c."end") AS "end",
-        count(*) AS contacts
+        t.number AS client, o.number AS host, c.name, q.span, min(c.start) AS start, max(c."end") AS "end",
+        count(*) AS contacts, bit_or(q.day) AS days
     FROM contacts c
     JOIN terminals t ON c.src = t.src
     JOIN outside o ON c.server = o.server
-    JOIN quarters q ON CAST(floor(unix_micros(c.start) / 900000000) AS BIGINT) = q.quarter
+    JOIN days q ON CAST(floor(unix_micros(c.start) / 900000000) AS BIGINT) = q.quarter
     GROUP BY 1, 2, 3, 4
 ),
 met AS (
-    SELECT s.client, s.host, coalesce(s.name, h.asked) AS asked, s.day, s.start, s."end", s.contacts
+    SELECT s.client, s.host, coalesce(s.name, h.asked) AS asked, s.span, s.days, s.start, s."end", s.contacts
     FROM seen s
     JOIN (
         SELECT o.number AS host, coalesce(k.name, o.server) AS asked
@@ -46,9 +53,16 @@ rare AS (
     CROSS JOIN options o
     WHERE s.terminals <= o.most_terminals
 ),
+-- The least bit of a number less one has as many bits as there are below it.
 dated AS (
-    SELECT asked, count(*) AS days, min(day) AS first_day
-    FROM (SELECT DISTINCT m.asked, m.day FROM met m JOIN rare r ON m.asked = r.asked) d
+    SELECT
+        asked, sum(CAST(bit_count(days) AS DOUBLE)) AS days, min(50 * span + bit_count((days & -days) - 1)) AS first_day
+    FROM (
+        SELECT m.asked, m.span, bit_or(m.days) AS days
+        FROM met m
+        JOIN rare r ON m.asked = r.asked
+        GROUP BY m.asked, m.span
+    ) d
     GROUP BY asked
 ),
 often AS (
@@ -57,10 +71,9 @@ often AS (
     CROSS JOIN options o
     WHERE d.days >= o.least_days
 ),
--- The days of each terminal, one bit each, fifty to a number: days of many terminals together are one bit_or of few rows.
 active AS (
-    SELECT client, span, bit_or(CAST(floor(pow(2, day - 50 * span)) AS BIGINT)) AS days
-    FROM (SELECT DISTINCT client, day, CAST(floor(day / 50) AS BIGINT) AS span FROM met) d
+    SELECT client, span, bit_or(days) AS days
+    FROM met
     GROUP BY client, span
 ),
 together AS (
@@ -81,7 +94,7 @@ chances AS (
     GROUP BY asked
 )
 SELECT
-    s.asked, u.server, s.terminals, t.src, d.days, s.start, s."end", s.contacts, c.possible, c.before
+    s.asked, u.server, s.terminals, t.src, CAST(floor(d.days) AS BIGINT) AS days, s.start, s."end", s.contacts, c.possible, c.before
 FROM rare s
 JOIN dated d ON s.asked = d.asked
 JOIN outside u ON s.host = u.number

@@ -14,23 +14,22 @@
 --   active    most terminals that were active in one window: n
 --   counts    windows: n judged, amount learnt from, square not observed; total: windows of terminals that are judged
 -- Times are microseconds since 1970 up to the last step: numbers are cut to hours faster than times are.
-WITH merged AS (
+WITH own AS (
     SELECT
         m.number AS client,
         u.number AS host,
-        m.own AS own,
         CAST(floor(unix_micros(t.minute) / nullif(o.size, 0)) AS BIGINT) * o.size AS start,
-        max(t.name) AS name,
         try_sum(t.bytes_out) AS bytes_out
     FROM traffic t
     CROSS JOIN options o
     JOIN members m ON t.src = m.address
     JOIN outside u ON t.server = u.server
-    WHERE NOT m.mixed
-    GROUP BY 1, 2, 3, 4
-    UNION ALL
-    -- One conversation seen from several places counts once: as the vantage that saw most of it.
-    SELECT client, host, own, start, max(name) AS name, max(bytes_out) AS bytes_out
+    WHERE m.own AND NOT m.mixed
+    GROUP BY 1, 2, 3
+),
+-- One conversation seen from several places counts once: as the vantage that saw most of it.
+merged AS (
+    SELECT client, host, own, start, max(bytes_out) AS bytes_out
     FROM (
         SELECT
             m.number AS client,
@@ -39,50 +38,64 @@ WITH merged AS (
             CAST(floor(unix_micros(t.minute) / nullif(o.size, 0)) AS BIGINT) * o.size AS start,
             t.vantage AS vantage,
             t.bytes_kind AS bytes_kind,
-            max(t.name) AS name,
             try_sum(t.bytes_out) AS bytes_out
         FROM traffic t
         CROSS JOIN options o
         JOIN members m ON t.src = m.address
         JOIN outside u ON t.server = u.server
-        WHERE m.mixed
+        WHERE m.mixed OR NOT m.own
         GROUP BY 1, 2, 3, 4, 5, 6
     ) s
     GROUP BY client, host, own, start
 ),
 shown AS (
     SELECT DISTINCT w.host, w.start
-    FROM merged w
+    FROM (
+        SELECT host, start FROM own WHERE bytes_out IS NOT NULL
+        UNION ALL
+        SELECT host, start FROM merged WHERE own AND bytes_out IS NOT NULL
+    ) w
     JOIN (SELECT DISTINCT host FROM merged WHERE NOT own) g ON w.host = g.host
-    WHERE w.own AND w.bytes_out IS NOT NULL
 ),
 -- What the terminals' own rows show already is not shown again as the gateway's.
 windows AS (
-    SELECT client, host, own, start, name, bytes_out, CAST(floor(1024 * ln(1 + bytes_out)) AS BIGINT) AS x
-    FROM merged
-    WHERE own
+    SELECT client, host, true AS own, start, bytes_out, CAST(floor(1024 * ln(1 + bytes_out)) AS BIGINT) AS x
+    FROM own
     UNION ALL
-    SELECT w.client, w.host, w.own, w.start, w.name, w.bytes_out, CAST(floor(1024 * ln(1 + w.bytes_out)) AS BIGINT) AS x
+    SELECT w.client, w.host, w.own, w.start, w.bytes_out, CAST(floor(1024 * ln(1 + w.bytes_out)) AS BIGINT) AS x
     FROM merged w
-    LEFT JOIN shown s ON w.host = s.host AND w.start = s.start
-    WHERE NOT w.own AND s.host IS NULL
+    LEFT JOIN shown s ON w.host = s.host AND w.start = s.start AND NOT w.own
+    WHERE s.host IS NULL
 ),
+-- x is less than a window is long: both of the first window are in one number, which the least of them is.
 pairs AS (
+    SELECT client, host, count(*) AS n, try_sum(bytes_out) AS total, min(start + x) AS first
+    FROM windows
+    WHERE bytes_out IS NOT NULL
+    GROUP BY client, host
+),
+firsts AS (
+    SELECT start, first - start AS x
+    FROM (
+        SELECT p.first AS first, CAST(floor(p.first / nullif(o.size, 0)) AS BIGINT) * o.size AS start
+        FROM pairs p
+        CROSS JOIN options o
+    ) f
+),
+-- Which sums are asked for is told by the pair's row, so that an engine sums behind the join: few pairs have as many.
+spreads AS (
     SELECT
-        w.client,
-        w.host,
-        count(*) AS n,
-        try_sum(w.bytes_out) AS total,
-        min_by(w.x, w.start) AS x,
-        min(w.start) AS start,
         sqrt(
-            (CAST(try_sum(w.x * w.x) AS DOUBLE)
-                - CAST(try_sum(w.x) AS DOUBLE) * CAST(try_sum(w.x) AS DOUBLE) / nullif(count(*), 0))
+            (CAST(try_sum(x * x) AS DOUBLE) - CAST(try_sum(x) AS DOUBLE) * CAST(try_sum(x) AS DOUBLE) / nullif(count(*), 0))
             / nullif(count(*) - 1, 0)
         ) AS spread
-    FROM windows w
-    WHERE w.bytes_out IS NOT NULL
-    GROUP BY w.client, w.host
+    FROM (
+        SELECT w.client, w.host, CASE WHEN p.n >= 6 THEN w.x END AS x
+        FROM windows w
+        JOIN pairs p ON w.client = p.client AND w.host = p.host
+        WHERE w.bytes_out IS NOT NULL AND p.n >= 6
+    ) s
+    GROUP BY client, host
 ),
 -- A pair that did not pass the floor in all days together did on none: the days of the others alone are summed.
 candidates AS (
@@ -100,6 +113,16 @@ candidates AS (
     JOIN members m ON d.client = m.number
     JOIN outside u ON d.host = u.number
     WHERE d.total >= o.least
+),
+named AS (
+    SELECT
+        c.src, c.server, CAST(floor(unix_micros(t.minute) / nullif(o.size, 0)) AS BIGINT) * o.size AS start,
+        max(t.name) AS name
+    FROM traffic t
+    CROSS JOIN options o
+    JOIN candidates c ON t.src = c.src AND t.server = c.server
+    WHERE t.name IS NOT NULL
+    GROUP BY 1, 2, 3
 ),
 totals AS (
     SELECT
@@ -120,35 +143,39 @@ senders AS (
     WHERE d.total >= o.least_total
 )
 SELECT
-    'pair' AS part, c.src AS src, c.server AS server, timestamp_micros(w.start) AS start, w.name AS name,
+    'pair' AS part, c.src AS src, c.server AS server, timestamp_micros(w.start) AS start, n.name AS name,
     CAST(w.bytes_out AS DOUBLE) AS amount, CAST(floor(1) AS BIGINT) AS n, w.x AS total, w.x * w.x AS square
 FROM windows w
 JOIN candidates c ON w.client = c.client AND w.host = c.host
+LEFT JOIN named n ON c.src = n.src AND c.server = n.server AND w.start = n.start
 WHERE w.bytes_out IS NOT NULL
 UNION ALL
 SELECT
-    'server', NULL, s.server,
+    'server', NULL, w.server,
     timestamp_micros(CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period), NULL,
     NULL, count(*), try_sum(w.x), try_sum(w.x * w.x)
-FROM windows w
+FROM (
+    SELECT v.client, v.host, h.server, v.start, v.x
+    FROM windows v
+    JOIN (SELECT DISTINCT host, server FROM candidates) h ON v.host = h.host
+    WHERE v.bytes_out IS NOT NULL
+) w
 CROSS JOIN options o
-JOIN (SELECT DISTINCT host, server FROM candidates) s ON w.host = s.host
 LEFT JOIN candidates c ON w.client = c.client AND w.host = c.host
-WHERE c.client IS NULL AND w.bytes_out IS NOT NULL
-GROUP BY s.server, CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period
+WHERE c.client IS NULL
+GROUP BY w.server, CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period
 UNION ALL
 SELECT
     'first', NULL, NULL, timestamp_micros(CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period), NULL,
     CAST(floor(w.x / 256e0) AS DOUBLE), count(*), NULL, NULL
-FROM pairs w
+FROM firsts w
 CROSS JOIN options o
 GROUP BY CAST(floor(w.start / nullif(o.period, 0)) AS BIGINT) * o.period, floor(w.x / 256e0)
 UNION ALL
 SELECT
     'usual', NULL, NULL, NULL, NULL,
     median(floor(1048576 * spread + 5e-1) / 1048576), count(*), NULL, NULL
-FROM pairs
-WHERE n >= 6
+FROM spreads
 UNION ALL
 SELECT
     'terminal', s.src, NULL, timestamp_micros(w.start), NULL,

@@ -87,7 +87,7 @@ def test_evenness_of_three_intervals_is_that_computed_by_hand() -> None:
     """The bound is exp(-max(sT - K(s))), with K(s) from the gamma function; T of 1, 2, 3 is ln 6 - 3 ln 2."""
     time = np.array([0, 101, 302, 603]) * 1_000_000
     streams = Streams(np.zeros(4, np.int64), time, time, np.zeros(1))
-    found = even_log_p(intervals_between(streams, 1.0), streams.grain, apart=1.0, group=3, pause=PAUSE)
+    found = even_log_p(intervals_between(streams, 1.0), streams.grain, apart=1.0, groups=(3,), pause=PAUSE)
 
     total = math.log(6) - 3 * math.log(2) - 3 * 1e-4**2 / 2
     grid = np.geomspace(0.02, 1e3, 5000)
@@ -120,7 +120,11 @@ def test_pauses_belong_to_no_group() -> None:
     streams = block(whole)
     found = [
         even_log_p(
-            intervals_between(Streams(b.owner, b.time, b.until, b.grain), 1.0), b.grain, apart=1, group=5, pause=PAUSE
+            intervals_between(Streams(b.owner, b.time, b.until, b.grain), 1.0),
+            b.grain,
+            apart=1,
+            groups=(5,),
+            pause=PAUSE,
         )[0]
         for b in (streams, block(day[None]))
     ]
