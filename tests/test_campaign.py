@@ -125,7 +125,7 @@ def test_the_graph_shows_who_is_who(found: Investigation, truth: Any) -> None:  
     assert {roles[node] for node, role in shown.items() if role == "terminal"} == {"terminal"}
     assert {node for node, role in shown.items() if role == "proxy"} == {"10.20.0.8"}
     ends = {c["hops"][-1] for c in truth["chains"]}
-    assert [roles[end] for end in sorted(ends)] == ["relay", "operator", "relay"]
+    assert [roles[end] for end in sorted(ends)] == ["relay", "relay", "operator"]
     assert ends <= {node for node, role in shown.items() if role == "relay"}
     told = found.relays.set_index("dst").loc[sorted(ends)]
     assert set(told["verdict"]) == {"possible"}

@@ -38,7 +38,7 @@ from forensics.engines import query_text
 from forensics.relays.company import propagate
 from forensics.relays.passing import ENDS, PASSING, find_passing
 from forensics.relays.reasons import reasons_of
-from forensics.relays.traits import NO_FINDING, find_candidates, levels_of
+from forensics.relays.traits import find_candidates, levels_of
 from forensics.relays.weights import load_weights
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def rank_relays(
     accused = candidates.pairs.loc[candidates.pairs["accused"], ["site", "src"]]
     steps = propagate(accused, own, weights)
     score = (own + steps[-1]).round(3)
-    passing, ending = (levels[name] != NO_FINDING for name in (PASSING, ENDS))
+    named = candidates.findings.groupby("detector")["site"]
+    passing, ending = (levels.index.isin(named.get_group(n) if n in named.groups else []) for n in (PASSING, ENDS))
     ranked = candidates.sites.assign(score=score, passing=passing, ending=ending)
     ranked = ranked.sort_values(["score", "dst", "names"], ascending=[False, True, True], kind="stable")
     ranked = ranked.drop_duplicates("dst")
