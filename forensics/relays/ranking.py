@@ -120,8 +120,7 @@ def rank_relays(
     accused = candidates.pairs.loc[candidates.pairs["accused"], ["site", "src"]]
     steps = propagate(accused, own, weights)
     score = (own + steps[-1]).round(3)
-    named = candidates.findings.groupby("detector")["site"]
-    passing, ending = (levels.index.isin(named.get_group(n) if n in named.groups else []) for n in (PASSING, ENDS))
+    passing, ending = (levels.index.isin(candidates.found_by(name)["site"]) for name in (PASSING, ENDS))
     ranked = candidates.sites.assign(score=score, passing=passing, ending=ending)
     ranked = ranked.sort_values(["score", "dst", "names"], ascending=[False, True, True], kind="stable")
     ranked = ranked.drop_duplicates("dst")

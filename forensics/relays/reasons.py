@@ -190,8 +190,7 @@ class _Facts:
         return f"{count} other terminal{'s' * (count != 1)} met it without a rhythm"
 
     def _chains(self) -> str:
-        found = self._candidates.findings
-        mine = found[(found["site"] == self._site) & (found["detector"] == PASSING)]
+        mine = self._found_by(PASSING)
         count = int(mine["value"].sum())
         sources = sorted(set(mine["src"]))
         return (
@@ -200,13 +199,15 @@ class _Facts:
         )
 
     def _chain_ends(self) -> str:
-        found = self._candidates.findings
-        ends = found[found["detector"] == ENDS]
-        mine = ends[ends["site"] == self._site]
+        mine, ends = self._found_by(ENDS), self._candidates.found_by(ENDS)["site"].nunique()
         count = int(mine["value"].sum())
         way = f"traffic went on to it: {count} session{'s' * (count != 1)} from {_listed(sorted(set(mine['src'])))}"
-        place = f"one of {ends['site'].nunique()} servers where chains end, of which one may be the operators' own"
+        place = f"one of {ends} servers where chains end, of which one may be the operators' own"
         return f"{way}, with p = {mine['p_value'].min():.2g}: {place}"
+
+    def _found_by(self, detector: str) -> pd.DataFrame:
+        found = self._candidates.found_by(detector)
+        return found[found["site"] == self._site]
 
     def _share(self, part: str, whole: str) -> str:
         return f"{self._part(part, whole):.0%}"
@@ -215,8 +216,7 @@ class _Facts:
         return float(self._accused[part].sum() / max(self._accused[whole].sum(), 1))
 
     def _finding(self, detector: str) -> str:
-        found = self._candidates.findings
-        mine = found[(found["site"] == self._site) & (found["detector"] == detector)]
+        mine = self._found_by(detector)
         title = detector.replace("_", " ")
         if mine.empty:
             return f"no finding of {title}"

@@ -96,6 +96,10 @@ class Candidates:
     length: timedelta
     detectors: frozenset[str]
 
+    def found_by(self, *detectors: str) -> pd.DataFrame:
+        """Return the findings of some detectors that name a candidate."""
+        return self.findings[self.findings["detector"].isin(detectors)]
+
 
 def find_candidates(case: Case, findings: Mapping[str, pd.DataFrame]) -> Candidates:
     """Return the candidates of a case.
@@ -269,9 +273,9 @@ def _of_findings(candidates: Candidates, seen: np.ndarray) -> pd.DataFrame:
 
     index = candidates.sites.index
     table = pd.DataFrame(index=index)
-    met = seen | index.isin(candidates.findings.loc[~candidates.findings["detector"].isin([PASSING, ENDS]), "site"])
+    met = seen | index.isin(candidates.found_by(*candidates.detectors - {PASSING, ENDS})["site"])
     for detector in sorted(candidates.detectors):
-        found = candidates.findings[candidates.findings["detector"] == detector]
+        found = candidates.found_by(detector)
         count = found.groupby("site")["src"].nunique().reindex(index).fillna(0)
         level = _cut(count, (0, 1, 2, 4))
         if detector == "volume_spikes":
