@@ -28,8 +28,6 @@ LEAST_UPLOAD = 5_000_000
 RELAY_PRECISION = 14 / 25
 SPIKE_PRECISION = 16 / 28
 
-pytestmark = pytest.mark.timeout(120)
-
 
 def evidence(folder: Path, truth: Any) -> list[Path]:  # noqa: ANN401 - the truth is plain JSON
     """Return the captures and logs of a campaign."""
