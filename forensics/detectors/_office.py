@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
 
-__all__ = ["QUARTER", "clients_of", "day_of", "inside_of", "office_of", "others_of", "quarters_of"]
+__all__ = ["QUARTER", "clients_of", "day_of", "inside_of", "numbered", "office_of", "others_of", "quarters_of"]
 
 QUARTER = 900_000_000
 """A quarter of an hour: no zone's offset of today is finer. [us]"""
@@ -110,14 +110,15 @@ def _tables_of(case: Case) -> dict[str, pa.Table]:
     inside = pa.array(list(map(roles.is_inside, servers["server"].to_pylist())), pa.bool_())
     moved = pc.greater(servers["moved"], 0)
     return {
-        "terminals": _numbered(pa.table({"src": pa.array(sorted(roles.terminals), pa.string())})),
-        "outside": _numbered(servers.filter(pc.and_(pc.invert(inside), moved)).select(["server"])),
+        "terminals": numbered(pa.table({"src": pa.array(sorted(roles.terminals), pa.string())})),
+        "outside": numbered(servers.filter(pc.and_(pc.invert(inside), moved)).select(["server"])),
         "inside": servers.filter(inside).select(["server"]),
-        "others": _numbered(servers.filter(pc.invert(inside)).select(["server"])),
+        "others": numbered(servers.filter(pc.invert(inside)).select(["server"])),
     }
 
 
-def _numbered(table: pa.Table) -> pa.Table:
+def numbered(table: pa.Table) -> pa.Table:
+    """Return a table with a column more, ``number``, which counts its rows from 0."""
     return table.append_column("number", pa.array(np.arange(len(table)), pa.int32()))
 
 
@@ -140,7 +141,7 @@ def _clients_of(case: Case) -> pa.Table:
     addresses = pa.array(sorted(roles.terminals | roles.gateways), pa.string())
     own = [address in roles.terminals for address in addresses.to_pylist()]
     mixed = pc.is_in(addresses, case.sql(MIXED).to_arrow()["src"].combine_chunks())
-    return _numbered(pa.table({"address": addresses, "own": pa.array(own, pa.bool_()), "mixed": mixed}))
+    return numbered(pa.table({"address": addresses, "own": pa.array(own, pa.bool_()), "mixed": mixed}))
 
 
 def quarters_of(case: Case, *, hours: tuple[float, float], holidays: Container[date]) -> pa.Table:

@@ -35,6 +35,7 @@ References
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,13 @@ import pyarrow as pa
 
 from forensics.detectors._chance import MAD_TO_SIGMA, MOST_DEGREES, PRIOR_DEGREES, moderated, q_values
 from forensics.detectors._findings import Coverage, findings_frame, period_text, server_text, time_text
-from forensics.detectors._office import office_of
+from forensics.detectors._office import numbered, office_of
 from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from forensics.case import Case
@@ -113,10 +116,10 @@ def detect(case: Case, *, least: timedelta = LEAST, max_q: float = 0.01) -> pd.D
     """
     if least <= timedelta(0) or not 0 < max_q < 1:
         raise ValueError("least > 0 and 0 < max_q < 1 are needed")
-    rows, ports, tested = _longest(case, least)
+    rows, tested = _longest(case, least)
     if not rows:
         return findings_frame(case, [])
-    baselines = _Baselines(case, rows, ports)
+    baselines = _Baselines(case, rows)
     rows = [row | baselines.told(row) for row in rows]
     from scipy import stats
 
@@ -142,19 +145,18 @@ def coverage(case: Case) -> Coverage:
     case
         The case.
     """
-    _, _, tested = _longest(case, LEAST)
+    _, tested = _longest(case, LEAST)
     known = case.sql(REFUSED, **office_of(case)).to_arrow().to_pylist()[0]
     why = f"{known['refused']:,} flows in {known['files']:,} files have no duration" if known["refused"] else ""
     return Coverage("long_connections", tested, 0, why, "pairs of terminal and server's port", known["refused"])
 
 
 @remembered
-def _longest(case: Case, least: timedelta) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
-    """Return the longest connection of each pair that has a long one, a histogram by port, and the number of pairs."""
+def _longest(case: Case, least: timedelta) -> tuple[list[dict[str, Any]], int]:
+    """Return the longest connection of each pair that has a long one, and the number of all pairs."""
     options = pa.table({"least_us": [least // timedelta(microseconds=1)]})
     rows = case.sql(query_text("long_connections"), options=options, **office_of(case)).to_arrow().to_pylist()
-    longest, ports = ([row for row in rows[1:] if (row["src"] is None) == by_port] for by_port in (False, True))
-    return longest, ports, rows[0]["tested"] if rows else 0
+    return rows[1:], rows[0]["tested"] if rows else 0
 
 
 class _Baselines:
@@ -166,27 +168,23 @@ class _Baselines:
         The case.
     longest
         The longest connections, one of each pair in question.
-    ports
-        The histogram by port.
     """
 
-    def __init__(self, case: Case, longest: list[dict[str, Any]], ports: list[dict[str, Any]]) -> None:
-        self._by_server: dict[tuple[object, ...], list[dict[str, Any]]] = {}
-        self._by_port: dict[tuple[object, ...], list[tuple[int, int]]] = {}
-        asked = {
-            "wanted": pa.table({"server": pa.array(sorted({row["server"] for row in longest}), pa.string())}),
-            "longest": pa.Table.from_pylist(longest, LONGEST),
-            "terminals": office_of(case)["terminals"],
-        }
-        for row in ports:
-            self._by_port.setdefault((row["port"], row["proto"]), []).append((row["place"], row["n"]))
+    def __init__(self, case: Case, longest: list[dict[str, Any]]) -> None:
+        self._own: defaultdict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
+        self._all: defaultdict[tuple[object, ...], dict[int | None, int]] = defaultdict(dict)
+        servers = pa.table({"server": pa.array(sorted({row["server"] for row in longest}), pa.string())})
+        asked = {"wanted": numbered(servers), "longest": pa.Table.from_pylist(longest, LONGEST), **office_of(case)}
         for row in case.sql(query_text("durations"), **asked).to_arrow().to_pylist():
-            self._by_server.setdefault((row["server"], row["port"], row["proto"]), []).append(row)
+            port = (row["server"], row["port"], row["proto"])
+            if row["src"] is None:
+                self._all[port][row["place"]] = row["n"]
+            else:
+                self._own[row["src"], *port].append(row)
 
     def told(self, row: dict[str, Any]) -> dict[str, object]:
         """Return how many connections a terminal had with a server's port, its name, and when the longest one was."""
-        every = self._by_server[row["server"], row["port"], row["proto"]]
-        own = [one for one in every if one["src"] == row["src"]]
+        own = self._own[row["src"], row["server"], row["port"], row["proto"]]
         named = [one["name"] for one in own if one["name"] is not None]
         # The longest one is of one place of the histogram alone.
         when = next(
@@ -197,20 +195,22 @@ class _Baselines:
     def of(self, row: dict[str, Any]) -> tuple[float, float, float]:
         """Return centre, spread and degrees of freedom of what is usual where a connection was."""
         key = (row["port"], row["proto"])
-        everywhere = np.array(self._by_port[key])
-        centre, spread = _centre(everywhere[:, 0], everywhere[:, 1])
-        others = [one for one in self._by_server[row["server"], *key] if one["src"] != row["src"]]
-        places, counts = (np.array([one[name] for one in others]) for name in ("place", "n"))
-        if len({one["src"] for one in others}) < OTHERS or counts.sum() < HISTORY:
+        centre, spread = _centre(self._all[None, *key])
+        own = {one["place"]: one["n"] for one in self._own[row["src"], row["server"], *key]}
+        every = self._all[row["server"], *key]
+        others = {place: n - own.get(place, 0) for place, n in every.items() if place is not None}
+        connections = sum(others.values())
+        if every[None] <= OTHERS or connections < HISTORY:  # the terminal itself is one of them
             return centre, spread, float(MOST_DEGREES)
-        own, own_spread = _centre(places, counts)
-        degrees = float(counts.sum() - 1)
+        centre, own_spread = _centre(others)
+        degrees = float(connections - 1)
         variance = moderated(degrees * own_spread**2, degrees, spread**2)
-        return own, float(np.sqrt(variance)), min(PRIOR_DEGREES + degrees, MOST_DEGREES)
+        return centre, float(np.sqrt(variance)), min(PRIOR_DEGREES + degrees, MOST_DEGREES)
 
 
-def _centre(places: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+def _centre(histogram: Mapping[Any, int]) -> tuple[float, float]:
     """Return median and spread of a histogram, both on the log scale."""
+    places, counts = np.array([(place, n) for place, n in histogram.items() if n]).T
     values = (places + 0.5) * STEP
     centre = _median(values, counts)
     return centre, max(MAD_TO_SIGMA * _median(np.abs(values - centre), counts), LEAST_SPREAD)

@@ -1,53 +1,59 @@
 -- Pairs of terminal and outside server, each at the vantage that saw most of its contacts; of equal ones, the first.
--- `terminals` and `servers` say who is who and number them, and up to the last step numbers stand for addresses; `limits`
--- has the fewest contacts. `grain` is the unit of the times of that vantage: 0 (finer than a second), 1 or 60. [s] `total`
--- counts all pairs, however few contacts they have.
+-- `terminals` and `servers` say who is who and number them in order of their addresses; `limits` has the fewest contacts.
+-- `grain` is the unit of the times of that vantage: 0 (finer than a second), 1 or 60. [s] `total` counts all pairs,
+-- however few contacts they have. Contacts are grouped as they are: who is who is asked of the groups, which are fewer.
 WITH seen AS (
-    SELECT
-        t.number AS client,
-        s.number AS host,
-        c.vantage AS vantage,
-        count(*) AS contacts,
-        min(c.start) AS first_seen,
-        max(c.start) AS last_seen,
-        max(c.name) AS name,
-        max(CASE WHEN unix_micros(c.start) % 1000000 <> 0 THEN 2 WHEN unix_micros(c.start) % 60000000 <> 0 THEN 1 ELSE 0 END)
-            AS fine
-    FROM contacts c
-    JOIN terminals t ON c.src = t.src
-    JOIN servers s ON c.server = s.server
-    GROUP BY 1, 2, 3
+    SELECT t.number AS client, s.number AS host, p.*
+    FROM (
+        SELECT
+            src, server, vantage, count(*) AS contacts, min(start) AS first_seen, max(start) AS last_seen,
+            max(name) AS name, max(CASE
+                WHEN unix_micros(start) % 1000000 <> 0 THEN 2 WHEN unix_micros(start) % 60000000 <> 0 THEN 1 ELSE 0
+            END) AS fine
+        FROM contacts
+        GROUP BY src, server, vantage
+    ) p
+    JOIN terminals t ON p.src = t.src
+    JOIN servers s ON p.server = s.server
 ),
 units AS (
-    SELECT vantage, max(fine) AS fine FROM seen GROUP BY vantage
-),
-pairs AS (
-    SELECT client, host, max(name) AS name, max(contacts) AS contacts
+    SELECT vantage, CASE WHEN max(fine) = 2 THEN 0 WHEN max(fine) = 1 THEN 1 ELSE 60 END AS grain
     FROM seen
-    GROUP BY client, host
+    GROUP BY vantage
+),
+-- Most terminals were seen in one place alone: only of others must one be chosen.
+wandering AS (
+    SELECT client
+    FROM seen
+    GROUP BY client
+    HAVING min(vantage) <> max(vantage)
+),
+ranked AS (
+    SELECT
+        s.src, s.server, s.vantage, s.client, s.host, s.contacts, s.first_seen, s.last_seen,
+        max(s.name) OVER (PARTITION BY s.client, s.host) AS name,
+        row_number() OVER (
+            PARTITION BY s.client, s.host ORDER BY s.contacts DESC NULLS LAST, s.vantage NULLS LAST
+        ) AS place
+    FROM seen s
+    JOIN wandering w ON s.client = w.client
 ),
 best AS (
-    SELECT p.client, p.host, p.name, min(s.vantage) AS vantage
-    FROM pairs p
+    SELECT s.src, s.server, s.vantage, s.client, s.host, s.contacts, s.first_seen, s.last_seen, s.name
+    FROM seen s
+    LEFT JOIN wandering w ON s.client = w.client
     CROSS JOIN limits l
-    JOIN seen s ON p.client = s.client AND p.host = s.host AND p.contacts = s.contacts
-    WHERE p.contacts >= l.least
-    GROUP BY p.client, p.host, p.name
+    WHERE w.client IS NULL AND s.contacts >= l.least
+    UNION ALL
+    SELECT r.src, r.server, r.vantage, r.client, r.host, r.contacts, r.first_seen, r.last_seen, r.name
+    FROM ranked r
+    CROSS JOIN limits l
+    WHERE r.place = 1 AND r.contacts >= l.least
 )
 SELECT
-    t.src AS src,
-    o.server AS server,
-    b.vantage AS vantage,
-    s.contacts AS contacts,
-    s.first_seen AS first_seen,
-    s.last_seen AS last_seen,
-    b.name AS name,
-    CASE WHEN u.fine = 2 THEN 0 WHEN u.fine = 1 THEN 1 ELSE 60 END AS grain,
-    a.total AS total
+    b.src, b.server, b.vantage, b.contacts, b.first_seen, b.last_seen, b.name, u.grain, a.total - r.more AS total
 FROM best b
-JOIN seen s ON b.client = s.client AND b.host = s.host AND b.vantage = s.vantage
 JOIN units u ON b.vantage = u.vantage
-JOIN terminals t ON b.client = t.number
-JOIN servers o ON b.host = o.number
-CROSS JOIN (SELECT count(*) AS total FROM pairs) a
-ORDER BY src NULLS LAST, server NULLS LAST
+CROSS JOIN (SELECT count(*) AS total FROM seen) a
+CROSS JOIN (SELECT count(*) AS more FROM ranked WHERE place > 1) r
+ORDER BY b.client NULLS LAST, b.host NULLS LAST

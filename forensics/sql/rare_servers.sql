@@ -14,62 +14,70 @@ known AS (
     WHERE address IS NOT NULL
     GROUP BY address
 ),
+-- Contacts are grouped as they are: who is who is asked of the groups, which are fewer.
 seen AS (
-    SELECT
-        t.number AS client, o.number AS host, c.name, q.span, min(c.start) AS start, max(c."end") AS "end",
-        count(*) AS contacts, bit_or(q.day) AS days
-    FROM contacts c
-    JOIN terminals t ON c.src = t.src
-    JOIN outside o ON c.server = o.server
-    JOIN days q ON CAST(floor(unix_micros(c.start) / 900000000) AS BIGINT) = q.quarter
-    GROUP BY 1, 2, 3, 4
-),
-met AS (
-    SELECT s.client, s.host, coalesce(s.name, h.asked) AS asked, s.span, s.days, s.start, s."end", s.contacts
-    FROM seen s
-    JOIN (
-        SELECT o.number AS host, coalesce(k.name, o.server) AS asked
-        FROM outside o
-        LEFT JOIN known k ON o.server = k.address
-    ) h ON s.host = h.host
-),
-pairs AS (
-    SELECT
-        asked, client, min(host) AS host, min(start) AS start, max("end") AS "end",
-        sum(CAST(contacts AS DOUBLE)) AS contacts
-    FROM met
-    GROUP BY asked, client
-),
--- Numbers go up as addresses do: the least number is that of the least address.
-rare AS (
-    SELECT s.*
+    SELECT t.number AS client, o.number AS host, s.name, s.span, s.start, s."end", s.contacts, s.days
     FROM (
         SELECT
-            asked, min(host) AS host, count(*) AS terminals, min(client) AS client, min(start) AS start,
-            max("end") AS "end", sum(CAST(contacts AS DOUBLE)) AS contacts
-        FROM pairs
-        GROUP BY asked
+            c.src, c.server, c.name, q.span, min(c.start) AS start, max(c."end") AS "end", count(*) AS contacts,
+            bit_or(q.day) AS days
+        FROM contacts c
+        JOIN days q ON CAST(floor(unix_micros(c.start) / 900000000) AS BIGINT) = q.quarter
+        GROUP BY c.src, c.server, c.name, q.span
     ) s
+    JOIN terminals t ON s.src = t.src
+    JOIN outside o ON s.server = o.server
+),
+hosts AS (
+    SELECT o.number AS host, coalesce(k.name, o.server) AS asked
+    FROM outside o
+    LEFT JOIN known k ON o.server = k.address
+),
+sites AS (
+    SELECT asked, row_number() OVER (ORDER BY asked NULLS LAST) AS site
+    FROM (
+        SELECT asked FROM hosts
+        UNION
+        SELECT name AS asked FROM seen WHERE name IS NOT NULL
+    ) a
+),
+met AS (
+    SELECT s.client, s.host, coalesce(n.site, h.site) AS site, s.span, s.days, s.start, s."end", s.contacts
+    FROM seen s
+    JOIN (SELECT h.host, i.site FROM hosts h JOIN sites i ON h.asked = i.asked) h ON s.host = h.host
+    LEFT JOIN sites n ON s.name = n.asked
+),
+pairs AS (
+    SELECT DISTINCT site, client FROM met
+),
+few AS (
+    SELECT s.site, s.terminals, s.client
+    FROM (SELECT site, count(*) AS terminals, min(client) AS client FROM pairs GROUP BY site) s
     CROSS JOIN options o
     WHERE s.terminals <= o.most_terminals
 ),
--- The least bit of a number less one has as many bits as there are below it.
-dated AS (
+-- The least bit of a number less one has as many bits as there are below it. Numbers go up as addresses do: the least
+-- number is that of the least address.
+rare AS (
     SELECT
-        asked, sum(CAST(bit_count(days) AS DOUBLE)) AS days, min(50 * span + bit_count((days & -days) - 1)) AS first_day
+        site, min(terminals) AS terminals, min(client) AS client, min(host) AS host, min(start) AS start, max("end") AS "end",
+        sum(CAST(contacts AS DOUBLE)) AS contacts, sum(CAST(bit_count(days) AS DOUBLE)) AS days,
+        min(50 * span + bit_count((days & -days) - 1)) AS first_day
     FROM (
-        SELECT m.asked, m.span, bit_or(m.days) AS days
+        SELECT
+            m.site, m.span, bit_or(m.days) AS days, min(f.terminals) AS terminals, min(f.client) AS client,
+            min(m.host) AS host, min(m.start) AS start, max(m."end") AS "end", sum(CAST(m.contacts AS DOUBLE)) AS contacts
         FROM met m
-        JOIN rare r ON m.asked = r.asked
-        GROUP BY m.asked, m.span
+        JOIN few f ON m.site = f.site
+        GROUP BY m.site, m.span
     ) d
-    GROUP BY asked
+    GROUP BY site
 ),
 often AS (
-    SELECT d.asked, d.first_day
-    FROM dated d
+    SELECT r.site, r.first_day
+    FROM rare r
     CROSS JOIN options o
-    WHERE d.days >= o.least_days
+    WHERE r.days >= o.least_days
 ),
 active AS (
     SELECT client, span, bit_or(days) AS days
@@ -77,27 +85,28 @@ active AS (
     GROUP BY client, span
 ),
 together AS (
-    SELECT r.asked, a.span, bit_or(a.days) AS days, max(r.first_day) - 50 * a.span AS earlier
+    SELECT r.site, a.span, bit_or(a.days) AS days, max(r.first_day) - 50 * a.span AS earlier
     FROM often r
-    JOIN pairs p ON p.asked = r.asked
+    JOIN pairs p ON p.site = r.site
     JOIN active a ON a.client = p.client
-    GROUP BY r.asked, a.span
+    GROUP BY r.site, a.span
 ),
 chances AS (
     SELECT
-        asked,
+        site,
         sum(CAST(bit_count(days) AS DOUBLE)) AS possible,
         sum(CAST(bit_count(
             days & CAST(floor(pow(2, CASE WHEN earlier < 0 THEN 0 WHEN earlier > 50 THEN 50 ELSE earlier END)) - 1 AS BIGINT)
         ) AS DOUBLE)) AS before
     FROM together
-    GROUP BY asked
+    GROUP BY site
 )
 SELECT
-    s.asked, u.server, s.terminals, t.src, CAST(floor(d.days) AS BIGINT) AS days, s.start, s."end", s.contacts, c.possible, c.before
-FROM rare s
-JOIN dated d ON s.asked = d.asked
-JOIN outside u ON s.host = u.number
-JOIN terminals t ON s.client = t.number
-LEFT JOIN chances c ON s.asked = c.asked
-ORDER BY s.asked NULLS LAST
+    i.asked, u.server, r.terminals, t.src, CAST(floor(r.days) AS BIGINT) AS days, r.start, r."end", r.contacts, c.possible,
+    c.before
+FROM rare r
+JOIN sites i ON r.site = i.site
+JOIN outside u ON r.host = u.number
+JOIN terminals t ON r.client = t.number
+LEFT JOIN chances c ON r.site = c.site
+ORDER BY i.asked NULLS LAST
