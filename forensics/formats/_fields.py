@@ -17,6 +17,7 @@ from forensics.formats._cut import DEEP, ESCAPED, NOT_JSON, TWICE, Cut
 from forensics.formats._exact import exact
 from forensics.formats._hosts import target
 from forensics.formats._lines import text_of
+from forensics.formats._rooms import own_room
 from forensics.formats._stamps import Civil, Stamp, read_column
 from forensics.formats._times import LATEST
 from forensics.formats._values import (
@@ -343,7 +344,7 @@ def gathered(data: U8, begin: I32, end: I32, null: Nulls, kind: pa.DataType) -> 
         The type of the array; bytes are copied as they are.
     """
     rows = len(begin)
-    out = np.empty(int((end - begin).sum(dtype=np.int64)) + BYTES, np.uint8)
+    out = own_room("texts", int((end - begin).sum(dtype=np.int64)) + BYTES)
     offsets, state = np.empty(rows + 1, np.int32), np.empty(rows, np.uint8)
     raw = int(pa.types.is_binary(kind))
     gather_text(data, begin, end, _listed(null), raw, out, offsets, state)
