@@ -281,7 +281,8 @@ class Vocabulary:
         cursor[C_PASS] += 1
         while True:
             arena = by_eight(self._arena)
-            intern_words(eights, begin, end, kinds, cursor, self._words, self._slots, arena, MASKS, codes, order)
+            table = cursor, self._words, self._slots, arena, MASKS
+            intern_words(data, eights, begin, end, kinds, *table, codes, order)
             row = int(cursor[C_ROW])
             if row == rows:
                 return codes, order[: cursor[C_LOCAL]]
