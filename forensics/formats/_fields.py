@@ -258,9 +258,9 @@ class Fields:
         codes, order = self._intern(field)
         if not len(order):
             return self._empty
-        ((found, bad),) = self._words.words(codes, order, (convert, undo, forms), made)
-        if what and bad is not None:
-            self.reject(bad, f"{what} is not {kind}")
+        ((found, unlawful),) = self._words.words(codes, order, (convert, undo, forms), made)
+        if what and unlawful is not None:
+            self.reject(np.append(unlawful, [False])[codes], f"{what} is not {kind}")
         return found
 
     def _intern(self, field: Field) -> tuple[I32, I32]:
@@ -289,7 +289,7 @@ class Fields:
         """
         data, span = self.cut.data, self._span(url)
         end, kinds = np.empty(self.rows, np.int32), span.flag & np.uint8(ESCAPED)
-        last = np.where(self.nothing(url, null), span.begin, span.end)
+        last = span.end - (span.end - span.begin) * self.nothing(url, null)
         find_authorities(data, span.begin, last, self.equals(method, b"CONNECT").view(np.uint8), end, kinds)
         codes, order = self._words.intern(data, span.begin, end, kinds)
 
