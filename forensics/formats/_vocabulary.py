@@ -114,10 +114,11 @@ class Words(NamedTuple):
         """Return the values of another column where this one has none."""
         if not (self.values and other.values):
             return self if self.values else other
-        if self.known.all():
+        known = self.known
+        if known.all():
             return self
         codes = other.codes + np.int32(len(self.values)) * other.known
-        return Words.of(codes + (self.codes - codes) * self.known, (*self.values, *other.values))
+        return Words.of(codes + (self.codes - codes) * known, (*self.values, *other.values))
 
     def array(self, kind: pa.DataType) -> pa.Array:
         """Return the column as Arrow: strings, or a dictionary of them."""
