@@ -279,9 +279,8 @@ def _up_to_gap(data: U8, left: int, at: int, kind: int, least: int, most: int, h
     """Return where a field ends that goes up to the next space, -1 where it does not fit."""
     if kind == COUNT and _digits(data, left, most, how) != at:
         return -1
-    if kind == NAME and not _SPACE < byte_at(data, left) < _DELETE:
-        return -1
-    return _checked(data, left, at, least)
+    fits = kind != NAME or _SPACE < byte_at(data, left) < _DELETE
+    return _checked(data, left, at, least) if fits else -1
 
 
 @hot
