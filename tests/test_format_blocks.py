@@ -154,7 +154,6 @@ def test_memory_does_not_grow_with_the_file() -> None:
 def test_memory_is_used_over_and_over_but_not_while_a_block_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that are kept keep their lines; where none is kept two take turns, however long the lines grow."""
     monkeypatch.setattr(_blocks, "BLOCK", 1 << 16)
-    monkeypatch.setattr(_blocks, "MAX_CARRY", 16)
     data = b"".join(b"%d" % number + b"x" * (40 * number) + b"\n" for number in range(1000))
 
     kept = [np.asarray(block.data[: block.end]) for block in blocks(evidence(io.BytesIO(data)))]

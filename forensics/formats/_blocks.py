@@ -9,7 +9,6 @@ Example::
 from __future__ import annotations
 
 import os
-import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,6 +21,7 @@ from forensics.errors import EvidenceError
 from forensics.formats._cut import LF, lines_in
 from forensics.formats._encodings import read_into, text_stream
 from forensics.formats._lines import BOM, MAX_LINE
+from forensics.formats._rooms import Rooms
 from forensics.packets._jit import COMPILED
 from forensics.packets.ahead import made_ahead
 
@@ -47,10 +47,6 @@ MOST_DIRECTIVES = 1 << 12
 """Most directive lines handed out at once, for the same reason."""
 
 MOST_WORKERS = 4
-
-MAX_CARRY = 1 << 12
-"""A line that is begun in one block and ends in the next is seldom longer. [B]"""
-
 
 NEAR = 1 << 16
 """How much is looked through at once for a line end. [B]"""
@@ -102,7 +98,7 @@ def blocks(evidence: Evidence) -> Iterator[Block]:
     forensics.errors.EvidenceError
         Where the stream does, after the lines before the damage were yielded.
     """
-    source, rooms, number, carry = _Source(evidence), _Rooms(), 1, np.empty(0, np.uint8)
+    source, rooms, number, carry = _Source(evidence), Rooms(), 1, np.empty(0, np.uint8)
     while not source.over:
         data = rooms.free(len(carry) + BLOCK + PADDING + 1)
         data[: len(carry)] = carry
@@ -123,33 +119,6 @@ def blocks(evidence: Evidence) -> Iterator[Block]:
             number += lines
     if source.damage is not None:
         raise source.damage
-
-
-class _Rooms:
-    """Memory for blocks, used over and over: to be given new memory takes as long as to read into it."""
-
-    def __init__(self) -> None:
-        self._rooms: list[U8] = []
-        self._size = 0
-
-    def free(self, size: int) -> U8:
-        """Return memory that nothing refers to any more, or new one."""
-        if size > self._size:  # what is smaller goes as soon as no block uses it
-            self._rooms, self._size = [], size + MAX_CARRY
-        for place in range(len(self._rooms)):
-            if _references(self._rooms, place) == _UNUSED:
-                return self._rooms[place]
-        self._rooms.append(np.empty(self._size, np.uint8))
-        return self._rooms[-1]
-
-
-def _references(rooms: list[U8], place: int) -> int:
-    """Return how many refer to some memory: a block does, and whatever is a part of it."""
-    return sys.getrefcount(rooms[place])
-
-
-_UNUSED = _references([np.empty(0, np.uint8)], 0)
-"""References that memory has which no block uses."""
 
 
 class _Source:

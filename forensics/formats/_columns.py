@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from forensics.formats._cut import I64
 
-__all__ = ["Bools", "Ints", "arrow", "column", "either", "faults"]
+__all__ = ["Bools", "Ints", "arrow", "column", "either", "faults", "firsts", "nulls"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -41,6 +41,8 @@ class Ints(NamedTuple):
 
     def otherwise(self, other: Ints) -> Ints:
         """Return the numbers of another column where this one has none."""
+        if not other.known.any():
+            return self
         return Ints(np.where(self.known, self.values, other.values), self.known | other.known)
 
 
@@ -105,22 +107,32 @@ def arrow(value: object, kind: pa.DataType, rows: int) -> pa.Array:
         # Unsafe: a number that its column cannot take is in a rejected row.
         return whole_numbers(value.values, value.known).cast(kind, safe=False)
     if isinstance(value, np.ndarray):
-        return pa.array(value)
+        return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(np.packbits(value, bitorder="little"))], 0)
     if isinstance(value, pa.Array):
         return value.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else value
     if value is not None and pa.types.is_dictionary(kind):
         held = pa.array([value], kind.value_type)
-        return pa.DictionaryArray.from_arrays(_firsts(rows), held, safe=False)
-    return _nulls(rows, kind) if value is None else pa.repeat(pa.scalar(value, kind), rows)
+        return pa.DictionaryArray.from_arrays(firsts(rows), held, safe=False)
+    return nulls(rows, kind) if value is None else pa.repeat(pa.scalar(value, kind), rows)
 
 
-@lru_cache(maxsize=16)
-def _nulls(rows: int, kind: pa.DataType) -> pa.Array:
-    """Return a column of nulls; a table has many of them, and none is ever changed."""
-    return pa.nulls(rows, kind)
+def nulls(rows: int, kind: pa.DataType) -> pa.Array:
+    """Return a column of nulls, a part of a longer one: none is ever changed, and many tables have many of them."""
+    return _nulls(rows.bit_length(), kind)[:rows]
 
 
-@lru_cache(maxsize=4)
-def _firsts(rows: int) -> pa.Array:
-    """Return the numbers of words in a column that has only one."""
-    return pa.array(np.zeros(rows, np.int32))
+@lru_cache(maxsize=64)
+def _nulls(bits: int, kind: pa.DataType) -> pa.Array:
+    """Return more nulls than any number of so many bits."""
+    return pa.nulls(1 << bits, kind)
+
+
+def firsts(rows: int) -> pa.Array:
+    """Return the numbers of words in a column that has only one, a part of a longer one."""
+    return _firsts(rows.bit_length())[:rows]
+
+
+@lru_cache(maxsize=32)
+def _firsts(bits: int) -> pa.Array:
+    """Return more such numbers than any number of so many bits."""
+    return pa.array(np.zeros(1 << bits, np.int32))

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forensics.formats._lines import MAX_LINE, text_of
+from forensics.formats._rooms import own_room
 from forensics.packets._jit import COMPILED, entry, hot
 
 if TYPE_CHECKING:
@@ -191,18 +192,22 @@ def room_for(block: Block, fields: int, names: tuple[str, ...] = (), *, cleared:
     time for that.
     """
     rows = lines_in(block.data[: block.end]) if block.lines is None else block.lines
-    shape, room = (fields, rows), np.zeros if cleared else np.empty
-    return Cut(
-        block.data,
-        np.empty(rows, np.int64),
-        np.empty((rows, 2), np.int32),
-        room(shape, np.int32),
-        room(shape, np.int32),
-        np.full(shape, ABSENT, np.uint8) if cleared else np.empty(shape, np.uint8),
-        np.zeros(rows, np.uint8),
-        np.zeros(rows, np.int32),
-        names,
-    )
+    shape = (fields, rows)
+    if cleared:
+        begin, end, flag = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.full(shape, ABSENT, np.uint8)
+    else:
+        begin, end, flag = _uncleared(shape)
+    number, line = np.empty(rows, np.int64), np.empty((rows, 2), np.int32)
+    odd, count = np.zeros(rows, np.uint8), np.zeros(rows, np.int32)
+    return Cut(block.data, number, line, begin, end, flag, odd, count, names)
+
+
+def _uncleared(shape: tuple[int, int]) -> tuple[I32, I32, U8]:
+    """Return room for begin, end and flag of fields, with anything in it."""
+    count = shape[0] * shape[1]
+    room = own_room("fields", 9 * count)
+    begin, end = (room[4 * place * count : 4 * (place + 1) * count].view(np.int32).reshape(shape) for place in (0, 1))
+    return begin, end, room[8 * count : 9 * count].reshape(shape)
 
 
 def lines_in(data: U8) -> int:

@@ -17,6 +17,7 @@ from forensics.formats._cut import DEEP, ESCAPED, NOT_JSON, TWICE, Cut
 from forensics.formats._exact import exact
 from forensics.formats._hosts import target
 from forensics.formats._lines import text_of
+from forensics.formats._rooms import own_room
 from forensics.formats._stamps import Civil, Stamp, read_column
 from forensics.formats._times import LATEST
 from forensics.formats._values import (
@@ -257,9 +258,9 @@ class Fields:
         codes, order = self._intern(field)
         if not len(order):
             return self._empty
-        ((found, bad),) = self._words.words(codes, order, (convert, undo, forms), made)
-        if what and bad is not None:
-            self.reject(bad, f"{what} is not {kind}")
+        ((found, unlawful),) = self._words.words(codes, order, (convert, undo, forms), made)
+        if what and unlawful is not None:
+            self.reject(np.append(unlawful, [False])[codes], f"{what} is not {kind}")
         return found
 
     def _intern(self, field: Field) -> tuple[I32, I32]:
@@ -288,7 +289,7 @@ class Fields:
         """
         data, span = self.cut.data, self._span(url)
         end, kinds = np.empty(self.rows, np.int32), span.flag & np.uint8(ESCAPED)
-        last = np.where(self.nothing(url, null), span.begin, span.end)
+        last = span.end - (span.end - span.begin) * self.nothing(url, null)
         find_authorities(data, span.begin, last, self.equals(method, b"CONNECT").view(np.uint8), end, kinds)
         codes, order = self._words.intern(data, span.begin, end, kinds)
 
@@ -343,7 +344,7 @@ def gathered(data: U8, begin: I32, end: I32, null: Nulls, kind: pa.DataType) -> 
         The type of the array; bytes are copied as they are.
     """
     rows = len(begin)
-    out = np.empty(int((end - begin).sum(dtype=np.int64)) + BYTES, np.uint8)
+    out = own_room("texts", int((end - begin).sum(dtype=np.int64)) + BYTES)
     offsets, state = np.empty(rows + 1, np.int32), np.empty(rows, np.uint8)
     raw = int(pa.types.is_binary(kind))
     gather_text(data, begin, end, _listed(null), raw, out, offsets, state)

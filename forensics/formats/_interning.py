@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forensics.formats._values import eight
+from forensics.packets._bits import PARTS, differing, folded
 from forensics.packets._jit import entry, hot, jit
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ pass met; number of the pass; whether the slots are new; the first of the keys."
 KEYS = 10
 CURSOR_COLUMNS = C_FIRST_KEY + KEYS
 
-SHORT = 32
+SHORT = 8 * PARTS
 """Most bytes of a word that stand beside what else is known of it, so that one look tells whether it is the one. [B]"""
 
-W_PART1, W_PART2, W_PART3, W_PART4, W_SIZE, W_HASH, W_MET, W_BEGIN = range(8)
-"""A word: its first `SHORT` bytes, eight in each; how many it has, above eight bits for its kind; its hash; the last
-pass that met it, above 32 bits for which of the pass's words it was; where its bytes begin."""
+W_SIZE, W_HASH, W_MET, W_BEGIN = range(PARTS, PARTS + 4)
+"""A word, behind its first `SHORT` bytes, eight in each: how many it has, above eight bits for its kind; its hash; the
+last pass that met it, above 32 bits for which of the pass's words it was; where its bytes begin."""
 
 WORD_COLUMNS = 8
 
@@ -63,18 +64,13 @@ eight bytes is one that nobody can foresee."""
 
 
 @hot
-def _product(part: int, cursor: Longs, key: int) -> int:
-    """Return two products of 32 and 31 bits, as one number of 63, so that compiled and plain agree."""
-    key1, key2 = int(cursor[C_FIRST_KEY + key]), int(cursor[C_FIRST_KEY + key + 1])
-    return (part & _LOW32) * key1 ^ (part >> 32 & _LOW32) * key2
-
-
-@hot
 def _behind(eights: Longs, at: int, size: int, h: int, cursor: Longs) -> int:
     """Return the hash of a long word, from that of its first `SHORT` bytes."""
-    again = int(cursor[C_FIRST_KEY + 9])
+    low, high, again = int(cursor[C_FIRST_KEY]), int(cursor[C_FIRST_KEY + PARTS]), int(cursor[C_FIRST_KEY + 9])
     for k in range(SHORT, size, 8):
-        h = _product(eight(eights, at + k, size - k), cursor, 0) ^ ((h ^ h >> 32) & _LOW32) * again
+        part = eight(eights, at + k, size - k)
+        # products of 32 and 31 bits, so that compiled and plain agree
+        h = (part & _LOW32) * low ^ (part >> 32 & _LOW32) * high ^ ((h ^ h >> 32) & _LOW32) * again
     return h
 
 
@@ -130,15 +126,20 @@ def _add(eights: Longs, at: int, size: int, kind: int, h: int, cursor: Longs, wo
 
 @hot
 def _word(
-    eights: Longs, at: int, size: int, kind: int, cursor: Longs, words: Longs, slots: Longs, arena: Longs, masks: Longs
+    data: Bytes,
+    eights: Longs,
+    at: int,
+    size: int,
+    kind: int,
+    cursor: Longs,
+    words: Longs,
+    slots: Longs,
+    arena: Longs,
+    masks: Longs,
 ) -> int:
     """Return the number of a word, giving it one where it is new; -1 where there is no room for it."""
-    known = min(size, SHORT)
-    part1, part2 = int(eights[at]) & int(masks[known, 0]), int(eights[at + 8]) & int(masks[known, 1])
-    part3, part4 = int(eights[at + 16]) & int(masks[known, 2]), int(eights[at + 24]) & int(masks[known, 3])
-    whole = size << 8 | kind
-    h = _product(part1, cursor, 0) ^ _product(part2, cursor, 2) ^ _product(part3, cursor, 4)
-    h ^= _product(part4, cursor, 6) ^ whole * int(cursor[C_FIRST_KEY + 8])
+    known, whole = min(size, SHORT), size << 8 | kind
+    h = folded(data, at, masks, known, cursor, C_FIRST_KEY) ^ whole * int(cursor[C_FIRST_KEY + 8])
     if size > SHORT:
         h = _behind(eights, at, size, h, cursor)
     h = _mixed(h, int(cursor[C_FIRST_KEY + 9]))
@@ -155,9 +156,7 @@ def _word(
             break
         if held >> 32 == top:
             w = held & _LOW32
-            differ = (int(words[w, W_PART1]) ^ part1) | (int(words[w, W_PART2]) ^ part2)
-            differ |= (int(words[w, W_PART3]) ^ part3) | (int(words[w, W_PART4]) ^ part4)
-            differ |= int(words[w, W_SIZE]) ^ whole
+            differ = differing(data, at, masks, known, words, w) | (int(words[w, W_SIZE]) ^ whole)
             if differ == 0 and (size <= SHORT or _equal(eights, at, arena, int(words[w, W_BEGIN]), size)):
                 break
         slot = (slot + 1) & mask
@@ -166,6 +165,7 @@ def _word(
 
 @entry
 def intern_words(
+    data: Bytes,
     eights: Longs,
     begin: Shorts,
     end: Shorts,
@@ -184,9 +184,9 @@ def intern_words(
 
     Parameters
     ----------
-    eights, begin, end
-        The spans, with the bytes as `by_eight` gives them, `SHORT` of them readable from the begin of each; an empty
-        one is no word.
+    data, eights, begin, end
+        The spans, with the bytes also as `by_eight` gives them, `SHORT` of them readable from the begin of each; an
+        empty one is no word.
     kinds
         A small number for each, that makes equal bytes different words.
     cursor, words, slots, arena
@@ -210,7 +210,7 @@ def intern_words(
         if size <= 0:
             codes[row] = -1
         else:
-            w = _word(eights, at, size, int(kinds[row]), cursor, words, slots, arena, masks)
+            w = _word(data, eights, at, size, int(kinds[row]), cursor, words, slots, arena, masks)
             if w < 0:
                 break
             met = int(words[w, W_MET])

@@ -63,9 +63,9 @@ S_KIND, S_LEAST, S_MOST, S_STOP, S_HOW, S_COLUMN, S_TEXT, S_LITERAL, S_END = ran
 """A step: kind of field; fewest and most bytes or digits; the byte where it stops; more of it, added up; column that
 takes it; where its template, then its literal begin; where that ends."""
 
-NOTHING, DIGITS, DECIMAL, TAG, FREE, USER, TIME, COUNT, WORD = range(9)
-"""Kinds of fields: none, a whole number, one with a fraction, capitals, free text, a user's name, a time; a number and
-plain text that end at the next space."""
+NOTHING, DIGITS, DECIMAL, TAG, FREE, USER, TIME, COUNT, WORD, NAME = range(10)
+"""Kinds of fields: none, a whole number, one with a fraction, capitals, free text, a user's name, a time; a number,
+plain text and a user's name that end at the next space."""
 
 DASH, SIGN, PORT, BEFORE, BEHIND, ESCAPES, MARKED = 1, 2, 4, 8, 16, 32, 64
 """How: a dash stands for nothing; a minus may stand before it; it is a port; spaces pad it before, behind; a backslash
@@ -161,7 +161,7 @@ def _step(item: Item, texts: bytearray) -> list[int] | None:
         return None
     how |= MARKED * (item.decode is not None)
     if item.lazy:
-        return [USER, 1, 0, ord(stop or "\n"), how, -1, 0]
+        return [NAME if stop == " " else USER, 1, 0, ord(stop or "\n"), how, -1, 0]
     kind = WORD if stop in ("", " ") and not how & MARKED and item.encoding not in ("'", '"') else FREE
     if not stop:
         return [kind, *((0, 0, FEED) if item.encoding == "'" else (1, 0, _SPACE)), how, -1, 0]
@@ -254,12 +254,10 @@ def _cut_line(data: U8, at: int, row: int, steps: I64, texts: U8, begin: I32, en
         kind, how, column = steps[step, S_KIND], steps[step, S_HOW], steps[step, S_COLUMN]
         if how & BEFORE:
             at = behind_spaces(data, at)
-        left, flags = at, 0
+        left, flags = at, ESCAPED if how & MARKED else 0
         if kind >= COUNT:  # where it ends is known before it is looked at: the next field need not wait for that
             at, base, bits = next_gap(data, at, base, bits)
-            if kind == COUNT and _digits(data, left, steps[step, S_MOST], how) != at:
-                return -1
-            at = _checked(data, left, at, steps[step, S_LEAST])
+            at = _up_to_gap(data, left, at, kind, steps[step, S_LEAST], steps[step, S_MOST], how)
         elif kind != NOTHING:
             at, flags = _field(data, at, step, steps, texts)
         if at < 0:
@@ -274,6 +272,15 @@ def _cut_line(data: U8, at: int, row: int, steps: I64, texts: U8, begin: I32, en
             return at
     over = byte_at(data, at) == FEED or (byte_at(data, at) == RETURN and byte_at(data, at + 1) == FEED)
     return at if over else -1
+
+
+@hot
+def _up_to_gap(data: U8, left: int, at: int, kind: int, least: int, most: int, how: int) -> int:
+    """Return where a field ends that goes up to the next space, -1 where it does not fit."""
+    if kind == COUNT and _digits(data, left, most, how) != at:
+        return -1
+    fits = kind != NAME or _SPACE < byte_at(data, left) < _DELETE
+    return _checked(data, left, at, least) if fits else -1
 
 
 @hot

@@ -256,7 +256,7 @@ class _Lines:
     def _tunnels(self, where: Bools, url: int) -> Bools:
         """Tell which of some requests without a method may be a CONNECT, which is known by its target alone."""
         cut = self._sheet.cut
-        begin, end = (np.where(where, span[url], np.int32(0)) for span in (cut.begin, cut.end))
+        begin, end = (span[url] * where for span in (cut.begin, cut.end))
         return self._sheet.words((_column(cut, begin, end), 0), _tunnel).known
 
     def _tunnelled(self, method: Words, url: int) -> Field:
@@ -293,6 +293,8 @@ class _Lines:
         else:
             sheet.reject(~began.known, SLOWLY)
             end = began.values + took
+        if "began" not in columns:
+            return end - took, end
         known = ~self._elapsed.known & began.known
         return np.where(known, np.minimum(began.values, end), end - took), end
 
@@ -362,14 +364,15 @@ def _paired(one: Words, other: Words, join: Callable[[str | None, str | None], s
 
 def _beginning(words: Words, text: str) -> Bools:
     """Tell which rows begin with a text."""
-    return np.array([value.startswith(text) for value in words.values] + [False], np.bool_)[words.codes]
+    found = np.array([value.startswith(text) for value in words.values] + [False], np.bool_)
+    return found.take(words.codes, mode="wrap")
 
 
 def _chosen(where: Bools, one: str, other: str) -> Words:
     """Return one text in some rows, another one in the others."""
     if not where.any():
         return Words(np.zeros(len(where), np.int32), (other,))
-    return Words(np.where(where, np.int32(0), np.int32(1)), (one, other))
+    return Words((~where).astype(np.int32), (one, other))
 
 
 def _services(service: Words, sni: Words, icp: Bools) -> Words:
@@ -383,5 +386,7 @@ def _services(service: Words, sni: Words, icp: Bools) -> Words:
 
 def _how(name: Words, sni: Words, icp: Bools) -> Words:
     """Return how names are known; a query of another cache is no request for one."""
-    codes = np.where(name.known, np.int32(0), np.where(sni.known, np.int32(1), np.int32(-1)))
-    return Words(np.where(icp, np.int32(-1), codes), ("proxy", "sni"))
+    codes = name.known.astype(np.int32) - np.int32(1)
+    if len(sni.values):
+        codes += np.int32(2) * (sni.known & ~name.known)
+    return Words(codes, ("proxy", "sni")).only(~icp)

@@ -70,6 +70,8 @@ def lawful(text: str) -> str:
 class Words(NamedTuple):
     """A column of texts, each distinct one kept once.
 
+    Codes are chosen by sums and products: ``np.where`` takes ten times as long where nobody can foresee which it is.
+
     Parameters
     ----------
     codes
@@ -93,7 +95,7 @@ class Words(NamedTuple):
     @classmethod
     def constant(cls, text: str, where: npt.NDArray[np.bool_]) -> Words:
         """Return a column that has one text in some rows, nothing in the others."""
-        return cls(np.where(where, np.int32(0), np.int32(-1)), (text,))
+        return cls(where.astype(np.int32) - np.int32(1), (text,))
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -106,16 +108,17 @@ class Words(NamedTuple):
 
     def only(self, where: npt.NDArray[np.bool_]) -> Words:
         """Return the values of some rows, nothing in the others."""
-        return Words(np.where(where, self.codes, np.int32(-1)), self.values)
+        return Words((self.codes + np.int32(1)) * where - np.int32(1), self.values)
 
     def otherwise(self, other: Words) -> Words:
         """Return the values of another column where this one has none."""
         if not (self.values and other.values):
             return self if self.values else other
-        if self.known.all():
+        known = self.known
+        if known.all():
             return self
-        codes = np.where(other.codes >= 0, other.codes + np.int32(len(self.values)), np.int32(-1))
-        return Words.of(np.where(self.known, self.codes, codes), (*self.values, *other.values))
+        codes = other.codes + np.int32(len(self.values)) * other.known
+        return Words.of(codes + (self.codes - codes) * known, (*self.values, *other.values))
 
     def array(self, kind: pa.DataType) -> pa.Array:
         """Return the column as Arrow: strings, or a dictionary of them."""
@@ -175,7 +178,7 @@ class _Table:
         self.places[numbers] = places
 
     def column(self, codes: I32, order: I32) -> tuple[Words, npt.NDArray[np.bool_] | None]:
-        """Return a column, and the rows that have what is not lawful."""
+        """Return a column, and which of the words are not lawful, if any."""
         # Numbered as they come, whatever was met in other blocks: threads share these, and output is always the same.
         met, turned = np.empty(len(order), np.int32), np.empty(len(order), np.int32)
         count = number_as_met(order, self.places, self._numbers, met, turned)
@@ -184,9 +187,8 @@ class _Table:
         if not none.any():
             return Words(recoded(codes, turned), values), None
         unlawful = turned == _UNLAWFUL
-        bad = np.append(unlawful, [False])[codes] if unlawful.any() else None
         turned[none] = -1
-        return Words(recoded(codes, turned), values), bad
+        return Words(recoded(codes, turned), values), unlawful if unlawful.any() else None
 
     def texts(self, places: I32) -> pa.Array:
         """Return some of the values as Arrow; each becomes Arrow's once, however many blocks have it."""
@@ -281,7 +283,8 @@ class Vocabulary:
         cursor[C_PASS] += 1
         while True:
             arena = by_eight(self._arena)
-            intern_words(eights, begin, end, kinds, cursor, self._words, self._slots, arena, MASKS, codes, order)
+            table = cursor, self._words, self._slots, arena, MASKS
+            intern_words(data, eights, begin, end, kinds, *table, codes, order)
             row = int(cursor[C_ROW])
             if row == rows:
                 return codes, order[: cursor[C_LOCAL]]
@@ -302,7 +305,7 @@ class Vocabulary:
     def words(
         self, codes: I32, order: I32, key: Hashable, make: Callable[[str, int], tuple[Value, ...]]
     ) -> list[tuple[Words, npt.NDArray[np.bool_] | None]]:
-        """Return columns of what becomes of words, each with the rows that have what is not lawful; None for no row.
+        """Return columns of what becomes of words, each with which of the words are not lawful; None where all are.
 
         Each word is made once, and what was made of it is found again without a look at each.
 

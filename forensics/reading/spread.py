@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from forensics.formats._columns import firsts, nulls
 from forensics.formats._vocabulary import whole_numbers
 from forensics.reading._spreading import (
     DIGIT,
@@ -116,7 +117,7 @@ def _volumes(flows: pa.RecordBatch, start: Longs, end: Longs, first: Longs, part
     columns: dict[str, pa.Array] = {"minute": pa.array(minute).cast(schema.field("minute").type)}
     columns["connections"] = pa.array(sums[:, S_CONNECTIONS])
     columns |= {name: _words_at(column, sums[:, S_ROW]) for name, column in words.items()}
-    columns |= {name: pa.nulls(len(sums), pa.int64()) for name in _SUMS}
+    columns |= {name: nulls(len(sums), pa.int64()) for name in _SUMS}
     for kind, name in enumerate(kinds):
         columns[name] = whole_numbers(sums[:, S_FIGURES + kind], sums[:, S_SEEN] >> kind & 1 != 0)
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
@@ -144,8 +145,9 @@ def _valid(column: pa.Array, rows: int) -> Bytes:
     """Return 1 where a column has a value, 0 where it has none."""
     if not column.null_count:
         return np.ones(rows, np.uint8)
-    valid: Bytes = column.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
-    return valid
+    valid = column.is_valid()
+    bits = np.frombuffer(valid.buffers()[1], np.uint8)
+    return np.unpackbits(bits, count=valid.offset + rows, bitorder="little")[valid.offset :]
 
 
 def _words(column: pa.Array) -> _Words:
@@ -172,7 +174,7 @@ def _words(column: pa.Array) -> _Words:
 def _words_at(words: _Words, rows: Longs) -> pa.Array:
     """Return the words of rows as a column."""
     if words.distinct == 1 and len(words.texts):
-        found = pa.array(np.zeros(len(rows), np.int32))
+        found = firsts(len(rows))
     else:
         numbers, known = np.empty(len(rows), np.int32), np.empty(len(rows), np.bool_)
         find_numbers(words.places, words.valid, words.numbers, rows, numbers, known.view(np.uint8))
