@@ -73,10 +73,20 @@ def test_functions_are_documented(name: str) -> None:
 
 
 def test_import_is_cheap() -> None:
-    """``import forensics`` takes less than half a second of processor time (best of five)."""
-    program = "import time; t = time.process_time(); import forensics; print(time.process_time() - t)"
+    """``import forensics`` takes less than four times what NumPy and Arrow take, which it cannot do without.
 
-    assert min(float(run("-c", program).stdout) for _ in range(5)) < 0.5
+    The best of five in turn, of processor time: half a second of one machine is a whole one of another.
+    """
+    program = "import time; t = time.process_time(); import {}; print(time.process_time() - t)"
+    ours, theirs = zip(
+        *(
+            (float(run("-c", program.format(name)).stdout) for name in ("forensics", "numpy, pyarrow"))
+            for _ in range(5)
+        ),
+        strict=True,
+    )
+
+    assert min(ours) < 4 * min(theirs)
 
 
 def test_import_loads_nothing_heavy() -> None:
