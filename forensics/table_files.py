@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pyarrow.parquet import ParquetWriter
+
 __all__ = ["TableFiles", "as_stored", "put_gaps", "with_gaps"]
 
 WAITING = 4
@@ -29,10 +31,6 @@ WAITING = 4
 
 AT_ONCE = 1 << 16
 """Rows that an encoder is given at once; by default it is a thousand, and each time costs."""
-
-GATHERED = 1 << 20
-"""Bytes that are written to a file at once: what Parquet has in hand at a time is often a few, and never whole pages of
-the system's. [B]"""
 
 COMPARED = ("start", "end", "time", "minute", "record", "dst", "via", "tunnel", "frame_bytes_out")
 """Columns by which a query can pass over whole row groups: rows come in the order of time, and most files have the last
@@ -51,7 +49,7 @@ class TableFiles:
     def __init__(self, folder: Path) -> None:
         self.files: dict[str, Path] = {}
         self._folder = folder
-        self._opened: dict[str, _Opened] = {}
+        self._writers: dict[str, ParquetWriter] = {}
         self._queue: queue.Queue[tuple[str, pa.RecordBatch] | None] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
         self._unwanted = False
@@ -82,17 +80,17 @@ class TableFiles:
         """
         self._stop()
         self._check()
-        while self._opened:
-            self._opened.popitem()[1].close()
+        while self._writers:
+            self._writers.popitem()[1].close()
 
     def abandon(self) -> None:
         """Let go of the files without writing what still waits; they are worth nothing."""
         self._unwanted = True
         self._stop()
-        while self._opened:
-            opened = self._opened.popitem()[1]
+        while self._writers:
+            writer = self._writers.popitem()[1]
             try:
-                opened.close()
+                writer.close()
             except OSError:  # a full disk has said so before
                 continue
 
@@ -117,25 +115,12 @@ class TableFiles:
                     self._error = error
 
     def _write(self, table: str, batch: pa.RecordBatch) -> None:
-        if table not in self._opened:
-            self._opened[table] = _Opened(self.files[table], table)
+        if table not in self._writers:
+            from pyarrow.parquet import ParquetWriter
+
+            self._writers[table] = ParquetWriter(self.files[table], STORED[table].schema, **_options(table))
         # One row group for each batch: in a second one of other words, all text would be written in full.
-        self._opened[table].writer.write_batch(batch)
-
-
-class _Opened:
-    """A file of a table that is being written."""
-
-    def __init__(self, file: Path, table: str) -> None:
-        from pyarrow.parquet import ParquetWriter
-
-        self._sink = pa.BufferedOutputStream(pa.OSFile(str(file), "wb"), GATHERED)
-        self.writer = ParquetWriter(self._sink, STORED[table].schema, **_options(table))
-
-    def close(self) -> None:
-        """End the file."""
-        self.writer.close()
-        self._sink.close()
+        self._writers[table].write_batch(batch)
 
 
 def as_stored(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
