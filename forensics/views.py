@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forensics.engines import holding
 from forensics.escaping import markup_safe, terminal_safe
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import pandas as pd
     import pyarrow as pa
@@ -104,6 +106,20 @@ class View:
             are alike in the first column of ``order`` come to one call.
         """
         return self._engine.map_rows(self._query, function, schema, order, self._tables)
+
+    def held(self, name: str, of: Hashable = None) -> AbstractContextManager[None]:
+        """Have the rows as a table to other queries, until the end of the block.
+
+        Within a block of the case's ``keeping`` they are worked out once: who asks for them next finds them there.
+
+        Parameters
+        ----------
+        name
+            Name of the table.
+        of
+            What tells these rows from others that such a block has under the name.
+        """
+        return holding(self._engine, name, self._query, self._tables, of)
 
     def _spans(self) -> list[str]:
         """Return the conditions of spans of about `SPAN_ROWS` each, in their order; one of them holds for every row."""

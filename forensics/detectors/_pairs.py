@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from forensics.detectors._held import meetings_held
 from forensics.detectors._office import office_of, others_of
 from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
@@ -93,7 +94,8 @@ class Block:
 @remembered
 def find_pairs(case: Case, least: int) -> Pairs:
     """Return the pairs with at least so many contacts."""
-    table = case.sql(query_text("beacon_pairs"), **_who(case), limits=_limits(least)).to_arrow()
+    with meetings_held(case):
+        table = case.sql(query_text("beacon_pairs"), **_who(case), limits=_limits(least)).to_arrow()
     first, last = (table.column(name).cast(pa.int64()).to_numpy() for name in ("first_seen", "last_seen"))
     days = np.maximum((last - first) / DAY, 1)
     calm = table.column("contacts").to_numpy() < STROBE * days
@@ -104,7 +106,8 @@ def find_pairs(case: Case, least: int) -> Pairs:
 def _count_pairs(case: Case) -> int:
     """Return the number of all pairs, where none has enough contacts to tell it."""
     counted = f"SELECT count(*) AS n FROM ({query_text('beacon_pairs')}\n)"  # noqa: S608  # a query of ours
-    return int(case.sql(counted, **_who(case), limits=_limits(1)).to_arrow().column("n")[0].as_py())
+    with meetings_held(case):
+        return int(case.sql(counted, **_who(case), limits=_limits(1)).to_arrow().column("n")[0].as_py())
 
 
 def per_pair(case: Case, pairs: Pairs, function: PairFunction, schema: pa.Schema) -> pa.Table:
@@ -158,11 +161,11 @@ def _block(rows: pa.Table) -> Block:
 
 
 def _who(case: Case) -> dict[str, pa.Table]:
-    """Return the terminals, and the outside servers without those addresses at which all listen."""
+    """Return the terminals, the servers, and which of these are meant: not those at whose address all listen."""
     office, servers = office_of(case), others_of(case)
     groups = pa.array(filter(_is_group, office["outside"]["server"].to_pylist()), pa.string())
-    listening = pc.is_in(servers["server"], groups)
-    return {"terminals": office["terminals"], "servers": servers.filter(pc.invert(listening))}
+    meant = servers.filter(pc.invert(pc.is_in(servers["server"], groups)))
+    return {"terminals": office["terminals"], "servers": servers, "asked": meant.select(["number"])}
 
 
 def _is_group(server: str) -> bool:

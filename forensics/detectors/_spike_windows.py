@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.detectors._findings import size_text
+from forensics.detectors._held import windows_held
 from forensics.detectors._office import clients_of, inside_of, office_of
 from forensics.engines import query_text
 from forensics.roles import once_per_case
@@ -277,12 +278,13 @@ def read_windows(
     size, step = (length // timedelta(microseconds=1) for length in (window, period))
     row = {"size": size, "period": step, "settled": settled, "measure": measure.name}
     row |= {"least": least / 2, "least_total": least_total / 2}
-    frame = case.sql(
-        query_text(measure.text),
-        options=pa.Table.from_pylist([row], OPTIONS),
-        members=clients_of(case),
-        **{"outside": office_of(case)["outside"]} if measure is SENT else {"inside": inside_of(case)},
-    ).to_arrow().to_pandas()  # fmt: skip
+    asked = {"options": pa.Table.from_pylist([row], OPTIONS), "members": clients_of(case)}
+    if measure is SENT:
+        with windows_held(case, window):
+            rows = case.sql(query_text(measure.text), **asked, outside=office_of(case)["outside"]).to_arrow()
+    else:
+        rows = case.sql(query_text(measure.text), **asked, inside=inside_of(case)).to_arrow()
+    frame = rows.to_pandas()
     parts = {str(part): rows for part, rows in frame.groupby("part")}
     empty = frame.iloc[:0]
     calendar = _Calendar(case, settled, holidays, period)

@@ -42,6 +42,7 @@ import pyarrow as pa
 
 from forensics.detectors._chance import MAD_TO_SIGMA, MOST_DEGREES, PRIOR_DEGREES, Floats, moderated, q_values
 from forensics.detectors._findings import Coverage, findings_frame, server_text, size_text, time_text
+from forensics.detectors._held import windows_held
 from forensics.detectors._office import clients_of, office_of
 from forensics.detectors._remembered import remembered
 from forensics.detectors.volume_spikes import window_of
@@ -156,10 +157,12 @@ def coverage(case: Case, *, least_bytes: int = 1_000_000, history: int = HISTORY
 @remembered
 def _windows(case: Case, least_bytes: int, history: int) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the windows of pairs with a candidate, in order; and what is known of all: how many, and their spread."""
-    hourly = window_of(case, short=SHORT_CASE) >= timedelta(hours=1)
-    options = pa.table({"hourly": [hourly], "least_bytes": [least_bytes], "history": [history]})
-    outside = office_of(case)["outside"]
-    rows = case.sql(query_text("producer_ratio"), options=options, clients=clients_of(case), outside=outside).to_arrow()
+    length = window_of(case, short=SHORT_CASE)
+    size = length // timedelta(microseconds=1)
+    asked = {"options": pa.table({"size": [size], "least_bytes": [least_bytes], "history": [history]})}
+    asked |= {"members": clients_of(case), "outside": office_of(case)["outside"]}
+    with windows_held(case, length):
+        rows = case.sql(query_text("producer_ratio"), **asked).to_arrow()
     told: dict[str, Any] = rows.slice(0, 1).to_pylist()[0]
     windows: pd.DataFrame = rows.slice(1).drop_columns(["tested", "untested"]).to_pandas()
     return windows, told

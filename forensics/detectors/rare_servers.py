@@ -42,7 +42,8 @@ import pyarrow as pa
 
 from forensics.detectors._chance import q_values
 from forensics.detectors._findings import Coverage, findings_frame, records_of, server_text, time_text
-from forensics.detectors._office import office_of, quarters_of
+from forensics.detectors._held import meetings_held
+from forensics.detectors._office import office_of, others_of
 from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
@@ -139,8 +140,8 @@ def _servers(case: Case, most_share: float, least_days: int) -> pd.DataFrame:
     office = office_of(case)
     most = max(FEW, int(most_share * len(office["terminals"])))
     options = pa.table({"most_terminals": [most], "least_days": [least_days]})
-    quarters = quarters_of(case, hours=(0, 24), holidays=())
-    return case.sql(query_text("rare_servers"), options=options, quarters=quarters, **office).to_pandas()
+    with meetings_held(case):
+        return case.sql(query_text("rare_servers"), options=options, servers=others_of(case), **office).to_pandas()
 
 
 def _can_show(servers: pd.DataFrame, max_q: float) -> np.ndarray:

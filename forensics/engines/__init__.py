@@ -7,23 +7,23 @@ Those in ``forensics/sql`` are returned by `query_text`. Those of `VIEWS` are ta
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from forensics.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-__all__ = ["VIEWS", "Engine", "EngineLike", "RowFunction", "engine_of", "keeping", "query_text"]
+__all__ = ["VIEWS", "Engine", "EngineLike", "RowFunction", "engine_of", "holding", "keeping", "query_text"]
 
 EngineLike: TypeAlias = Union[str, "SparkSession"]
 """What a caller may name an engine by: ``duckdb``, the URL of a Spark master, or a Spark session."""
@@ -67,6 +67,9 @@ class Engine(Protocol):
 
     def keeping(self, names: Sequence[str]) -> AbstractContextManager[None]:
         """Run the queries of some views once, and answer from their rows who names them, until the end of the block."""
+
+    def holding(self, name: str, text: str, tables: Mapping[str, pa.Table]) -> AbstractContextManager[None]:
+        """Run a query once, with tables that only it sees, and have its rows as a table until the end of the block."""
 
     def bare(self, text: str) -> str:
         """Return a query without the semicolons and comments that end it, so that it can stand in parentheses."""
@@ -174,7 +177,8 @@ def engine_of(engine: EngineLike | None, folder: Path) -> Engine:
             raise CaseError(
                 f"{engine!r} is no engine: give duckdb, or a Spark master such as local[4] or spark://host:7077"
             )
-        from forensics.engines.spark import SparkEngine, session_of
+        from forensics.engines._session import session_of
+        from forensics.engines.spark import SparkEngine
 
         return SparkEngine(session_of(engine))
     if not hasattr(engine, "newSession"):
@@ -200,15 +204,52 @@ def keeping(engine: Engine) -> Iterator[None]:
         yield
         return
     held = engine.query("SELECT coalesce(try_sum(records), 0) AS records FROM sources").column("records")[0].as_py()
-    _KEEPING.add(engine)
-    try:
-        with engine.keeping(VIEWS if held <= MOST_KEPT else VIEWS[:1]):
+    with engine.keeping(VIEWS if held <= MOST_KEPT else VIEWS[:1]):
+        _KEEPING[engine] = {}
+        try:
             yield
-    finally:
-        _KEEPING.remove(engine)
+        finally:
+            for _, block in _KEEPING.pop(engine).values():
+                block.close()
 
 
-_KEEPING: WeakSet[Engine] = WeakSet()
+_KEEPING: WeakKeyDictionary[Engine, dict[str, tuple[Hashable, ExitStack]]] = WeakKeyDictionary()
+"""Engines within a block of `keeping`, with the tables held until its end, by name: what of, and what ends them."""
+
+
+@contextmanager
+def holding(
+    engine: Engine, name: str, text: str, tables: Mapping[str, pa.Table], of: Hashable = None
+) -> Iterator[None]:
+    """Have the rows of a query as a table to other queries, until the end of the block.
+
+    Within a block of `keeping` it is run once: who asks for the same rows next finds them there.
+
+    Parameters
+    ----------
+    engine
+        The engine of a case.
+    name
+        Name of the table.
+    text
+        The query.
+    tables
+        Tables that only it sees.
+    of
+        What tells its rows from others of that name; all else that the query sees is the same all through a block.
+    """
+    held = _KEEPING.get(engine)
+    if held is None:
+        with engine.holding(name, text, tables):
+            yield
+        return
+    if name in held and held[name][0] != of:
+        held.pop(name)[1].close()
+    if name not in held:
+        with ExitStack() as block:
+            block.enter_context(engine.holding(name, text, tables))
+            held[name] = (of, block.pop_all())
+    yield
 
 
 @cache

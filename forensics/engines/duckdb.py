@@ -130,6 +130,16 @@ class DuckDBEngine:
                 self.register_view(name, texts[name])
                 self._connection.execute(f'DROP TABLE IF EXISTS "kept {name}"')
 
+    @contextmanager
+    def holding(self, name: str, text: str, tables: Mapping[str, pa.Table]) -> Iterator[None]:
+        """Run a query once, with tables that only it sees, and have its rows as a table until the end of the block."""
+        try:
+            with _refusals(), self._cursor(text, tables) as cursor:
+                cursor.execute(f'CREATE TABLE "{name}" AS {text}')
+            yield
+        finally:
+            self._connection.execute(f'DROP TABLE IF EXISTS "{name}"')
+
     def bare(self, text: str) -> str:
         """Return a query without the semicolons and comments that end it, so that it can stand in parentheses."""
         tokens = duckdb.tokenize(text)

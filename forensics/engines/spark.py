@@ -12,51 +12,28 @@ References
 
 from __future__ import annotations
 
-import atexit
 import errno
 import os
 import re
-import shutil
-import sys
-import tempfile
 import warnings
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from forensics.engines._session import SETTINGS, master_of
 from forensics.engines._steps import TOKEN, is_blank, steps_of
-from forensics.errors import CaseError, MissingToolError, QueryError
+from forensics.errors import CaseError, QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
     from forensics.engines import RowFunction
 
-__all__ = ["SparkEngine", "session_of"]
-
-SETTINGS = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.ansi.enabled": "true",
-    "spark.sql.ansi.doubleQuotedIdentifiers": "true",  # "end" is a column, as everywhere else
-    "spark.sql.ansi.enforceReservedKeywords": "false",
-    "spark.sql.groupByOrdinal": "true",
-    "spark.sql.runSQLOnFiles": "false",  # a query names tables, never files
-}
-"""What the one text of a query counts on, whatever a cluster is set to."""
-
-ALONE = {
-    "spark.ui.enabled": "false",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
-}
-"""Settings of a Spark on this machine: nothing but the loopback device is listened on."""
-
-PIECES = 4
-"""Pieces for each core that a Spark on this machine takes rows apart into; its 200 are meant for clusters."""
+__all__ = ["SparkEngine"]
 
 TYPES = {
     pa.string(): "STRING",
@@ -95,7 +72,7 @@ class SparkEngine:
     @property
     def local(self) -> bool:
         """Whether it runs on this machine alone."""
-        return _master(self._session).startswith("local")
+        return master_of(self._session).startswith("local")
 
     @property
     def readers(self) -> int:
@@ -140,6 +117,18 @@ class SparkEngine:
             yield
         finally:
             self._stale = list(self._views)
+
+    @contextmanager
+    def holding(self, name: str, text: str, tables: Mapping[str, pa.Table]) -> Iterator[None]:
+        """Run a query once, with tables that only it sees, and have its rows as a table until the end of the block."""
+        with _refusals():
+            self._frames[name] = self._frame(text, tables).localCheckpoint(eager=False)
+        self._frames[name].createOrReplaceTempView(name)
+        try:
+            yield
+        finally:
+            del self._frames[name]
+            self._session.catalog.dropTempView(name)
 
     def _renew(self) -> None:
         """Analyse the queries of views once more where their tables are others now; not each time that one is named."""
@@ -246,85 +235,6 @@ class SparkEngine:
             if depth < 0:
                 raise QueryError("a parenthesis is closed that was not opened")
         return self._session.sql(f"SELECT * FROM ({text}\n)")  # noqa: S608  # nothing is run
-
-
-def session_of(master: str) -> SparkSession:
-    """Return the session of Spark in this process, which is started where there is none.
-
-    Parameters
-    ----------
-    master
-        URL of the master: ``local[4]``, ``spark://host:7077``, ``yarn``, ``k8s://...``.
-
-    Raises
-    ------
-    CaseError
-        Spark runs in this process with another master; there can be only one.
-    MissingToolError
-        PySpark or Java is not installed, or Spark does not start.
-    """
-    try:
-        from pyspark.errors import PySparkException
-        from pyspark.sql import SparkSession
-    except ImportError as error:
-        raise MissingToolError("Apache Spark runs through PySpark: `pip install 'forensics[spark]'`") from error
-    if running := SparkSession.getActiveSession():
-        if _master(running) != master:
-            told = f"Spark runs as {_master(running)} in this process already, not as {master}"
-            raise CaseError(f"{told}: end that session, or hand it over as engine=")
-        return running
-    if not shutil.which("java", path=_java_path()):
-        told = "Apache Spark needs Java 17 or newer, and there is no `java`"
-        raise MissingToolError(f"{told}: `apt install default-jre-headless`, or set JAVA_HOME")
-    builder = SparkSession.builder.master(master).appName("forensics")
-    for name, value in _started_with(master).items():
-        builder = builder.config(name, value)
-    try:
-        with _environment(master):
-            session = builder.getOrCreate()
-    except (PySparkException, OSError) as error:
-        raise MissingToolError(f"Apache Spark does not start as {master}: {error}") from error
-    session.sparkContext.setLogLevel("FATAL")  # an error is raised; it need not be shown as well
-    return session
-
-
-def _java_path() -> str:
-    """Return where Spark looks for Java."""
-    home = os.environ.get("JAVA_HOME")
-    return str(Path(home) / "bin") if home else os.environ.get("PATH", os.defpath)
-
-
-def _started_with(master: str) -> dict[str, str]:
-    """Return the settings of a Spark that is started here."""
-    tables = tempfile.mkdtemp(prefix="forensics-")  # Spark makes a folder for tables that nobody will keep
-    atexit.register(shutil.rmtree, tables, ignore_errors=True)
-    quiet = {"spark.ui.showConsoleProgress": "false", "spark.sql.warehouse.dir": tables}
-    if not master.startswith("local"):
-        return quiet | SETTINGS
-    return quiet | SETTINGS | ALONE | {"spark.sql.shuffle.partitions": str(PIECES * (os.cpu_count() or 1))}
-
-
-@contextmanager
-def _environment(master: str) -> Iterator[None]:
-    """Set what Spark takes from the environment as it starts, and nothing for longer."""
-    wanted = {}
-    if master.startswith("local"):
-        # Workers on this machine run this Python; no address of it is looked for in the network.
-        wanted = {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _master(session: SparkSession) -> str:
-    return str(session.conf.get("spark.master"))
 
 
 def _escaped(found: re.Match[str]) -> str:

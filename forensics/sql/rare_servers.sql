@@ -1,31 +1,17 @@
--- Servers that few terminals met, with the days on which they were met, and the days on which they could have been: those
--- on which any of the terminals that met them did anything. A server is its name, where it has one: many addresses that
--- bear one name are one server.
-WITH days AS (
-    -- The days of a server or terminal are one bit each, fifty to a number: those of many together are one bit_or.
-    SELECT
-        quarter, CAST(floor(day / 50) AS BIGINT) AS span,
-        CAST(floor(pow(2, day - 50 * CAST(floor(day / 50) AS BIGINT))) AS BIGINT) AS day
-    FROM quarters
-),
-known AS (
+-- Servers that few terminals met, with the days on which they were met, and the days on which they could have been:
+-- those on which any of the terminals that met them did anything. A server is its name, where it has one: many
+-- addresses that bear one name are one server.
+WITH known AS (
     SELECT address, min(name) AS name
     FROM names
     WHERE address IS NOT NULL
     GROUP BY address
 ),
--- Contacts are grouped as they are: who is who is asked of the groups, which are fewer.
+-- Numbers of `meetings` are those of `servers`: of the servers outside the others of that table are none.
 seen AS (
-    SELECT t.number AS client, o.number AS host, s.name, s.span, s.start, s."end", s.contacts, s.days
-    FROM (
-        SELECT
-            c.src, c.server, c.name, q.span, min(c.start) AS start, max(c."end") AS "end", count(*) AS contacts,
-            bit_or(q.day) AS days
-        FROM contacts c
-        JOIN days q ON CAST(floor(unix_micros(c.start) / 900000000) AS BIGINT) = q.quarter
-        GROUP BY c.src, c.server, c.name, q.span
-    ) s
-    JOIN terminals t ON s.src = t.src
+    SELECT m.client, o.number AS host, m.name, m.span, m.first_seen AS start, m.ended AS "end", m.contacts, m.days
+    FROM meetings m
+    JOIN servers s ON m.host = s.number
     JOIN outside o ON s.server = o.server
 ),
 hosts AS (

@@ -1,85 +1,24 @@
--- What volume_spikes needs of a case, in one pass: bytes sent by terminal, server and window. Only pairs and terminals
--- that pass the floor on some day come back window by window, since no others can be findings; of the rest there are
--- the sums that baselines stand on. `options` has one row: size of a window [us], period that baselines go by [us], least (half a day's floor, so that a day of any
--- zone that passes the floor is found in one of its two days of UTC), least_total (the same of terminals), settled.
--- `members` has the addresses of the office (`own` where it is a terminal, else a gateway; `mixed` where it was seen in
--- several places), `outside` the servers outside of it; both number them, and up to the last step numbers stand for
--- addresses. `part` tells what a row is:
+-- What volume_spikes needs of a case, from `volume_windows` and `volume_pairs`: bytes sent by terminal, server and
+-- window. Only pairs and terminals that pass the floor on some day come back window by window, since no others can be
+-- findings; of the rest there are the sums that baselines stand on. `options` has one row: size of a window [us],
+-- period that baselines go by [us], least (half a day's floor, so that a day of any zone that passes the floor is
+-- found in one of its two days of UTC), least_total (the same of terminals), settled. `members` and `outside` say
+-- which addresses the numbers are; up to the last step numbers stand for addresses. `part` tells what a row is:
 --   pair      a window of a candidate: src, server, start, name, amount
---   server    windows of the others toward a candidate's server, by period: n, sum and square of x = 1024 ln(1 + bytes),
---             a whole number, so that sums are the same in any order
+--   server    windows of the others toward a candidate's server, by period: n, sum and square of x
 --   first     first windows of all pairs, by period and by a quarter of x: n, amount is the quarter's number
 --   usual     spread of x within a pair, the median over pairs with six windows or more
 --   terminal  a window of a terminal, all servers together; office: those of the others, by period
 --   active    most terminals that were active in one window: n
 --   counts    windows: n judged, amount learnt from, square not observed; total: windows of terminals that are judged
 -- Times are microseconds since 1970 up to the last step: numbers are cut to hours faster than times are.
-WITH own AS (
-    SELECT
-        m.number AS client,
-        u.number AS host,
-        CAST(floor(unix_micros(t.minute) / nullif(o.size, 0)) AS BIGINT) * o.size AS start,
-        try_sum(t.bytes_out) AS bytes_out
-    FROM traffic t
-    CROSS JOIN options o
-    JOIN members m ON t.src = m.address
-    JOIN outside u ON t.server = u.server
-    WHERE m.own AND NOT m.mixed
-    GROUP BY 1, 2, 3
-),
--- One conversation seen from several places counts once: as the vantage that saw most of it.
-merged AS (
-    SELECT client, host, own, start, max(bytes_out) AS bytes_out
-    FROM (
-        SELECT
-            m.number AS client,
-            u.number AS host,
-            m.own AS own,
-            CAST(floor(unix_micros(t.minute) / nullif(o.size, 0)) AS BIGINT) * o.size AS start,
-            t.vantage AS vantage,
-            t.bytes_kind AS bytes_kind,
-            try_sum(t.bytes_out) AS bytes_out
-        FROM traffic t
-        CROSS JOIN options o
-        JOIN members m ON t.src = m.address
-        JOIN outside u ON t.server = u.server
-        WHERE m.mixed OR NOT m.own
-        GROUP BY 1, 2, 3, 4, 5, 6
-    ) s
-    GROUP BY client, host, own, start
-),
-shown AS (
-    SELECT DISTINCT w.host, w.start
-    FROM (
-        SELECT host, start FROM own WHERE bytes_out IS NOT NULL
-        UNION ALL
-        SELECT host, start FROM merged WHERE own AND bytes_out IS NOT NULL
-    ) w
-    JOIN (SELECT DISTINCT host FROM merged WHERE NOT own) g ON w.host = g.host
-),
--- What the terminals' own rows show already is not shown again as the gateway's.
-windows AS (
-    SELECT client, host, true AS own, start, bytes_out, CAST(floor(1024 * ln(1 + bytes_out)) AS BIGINT) AS x
-    FROM own
-    UNION ALL
-    SELECT w.client, w.host, w.own, w.start, w.bytes_out, CAST(floor(1024 * ln(1 + w.bytes_out)) AS BIGINT) AS x
-    FROM merged w
-    LEFT JOIN shown s ON w.host = s.host AND w.start = s.start AND NOT w.own
-    WHERE s.host IS NULL
-),
--- x is less than a window is long: both of the first window are in one number, which the least of them is.
-pairs AS (
-    SELECT client, host, count(*) AS n, try_sum(bytes_out) AS total, min(start + x) AS first
-    FROM windows
-    WHERE bytes_out IS NOT NULL
-    GROUP BY client, host
-),
-firsts AS (
+WITH firsts AS (
     SELECT start, first - start AS x
     FROM (
         SELECT p.first AS first, CAST(floor(p.first / nullif(o.size, 0)) AS BIGINT) * o.size AS start
-        FROM pairs p
+        FROM volume_pairs p
         CROSS JOIN options o
+        WHERE p.n > 0
     ) f
 ),
 -- Which sums are asked for is told by the pair's row, so that an engine sums behind the join: few pairs have as many.
@@ -91,8 +30,8 @@ spreads AS (
         ) AS spread
     FROM (
         SELECT w.client, w.host, CASE WHEN p.n >= 6 THEN w.x END AS x
-        FROM windows w
-        JOIN pairs p ON w.client = p.client AND w.host = p.host
+        FROM volume_windows w
+        JOIN volume_pairs p ON w.client = p.client AND w.host = p.host
         WHERE w.bytes_out IS NOT NULL AND p.n >= 6
     ) s
     GROUP BY client, host
@@ -102,9 +41,12 @@ candidates AS (
     SELECT DISTINCT d.client, d.host, m.address AS src, u.server AS server
     FROM (
         SELECT w.client, w.host, try_sum(w.bytes_out) AS total
-        FROM windows w
+        FROM volume_windows w
         JOIN (
-            SELECT p.client, p.host FROM pairs p CROSS JOIN options o WHERE p.total IS NULL OR p.total >= o.least
+            SELECT p.client, p.host
+            FROM volume_pairs p
+            CROSS JOIN options o
+            WHERE p.n > 0 AND (p.total IS NULL OR p.total >= o.least)
         ) l ON w.client = l.client AND w.host = l.host
         WHERE w.bytes_out IS NOT NULL
         GROUP BY w.client, w.host, floor(w.start / 86400000000)
@@ -127,7 +69,7 @@ named AS (
 totals AS (
     SELECT
         client, start, try_sum(bytes_out) AS total, CAST(floor(1024 * ln(1 + try_sum(bytes_out))) AS BIGINT) AS x
-    FROM windows
+    FROM volume_windows
     WHERE own AND bytes_out IS NOT NULL
     GROUP BY client, start
 ),
@@ -145,7 +87,7 @@ senders AS (
 SELECT
     'pair' AS part, c.src AS src, c.server AS server, timestamp_micros(w.start) AS start, n.name AS name,
     CAST(w.bytes_out AS DOUBLE) AS amount, CAST(floor(1) AS BIGINT) AS n, w.x AS total, w.x * w.x AS square
-FROM windows w
+FROM volume_windows w
 JOIN candidates c ON w.client = c.client AND w.host = c.host
 LEFT JOIN named n ON c.src = n.src AND c.server = n.server AND w.start = n.start
 WHERE w.bytes_out IS NOT NULL
@@ -156,7 +98,7 @@ SELECT
     NULL, count(*), try_sum(w.x), try_sum(w.x * w.x)
 FROM (
     SELECT v.client, v.host, h.server, v.start, v.x
-    FROM windows v
+    FROM volume_windows v
     JOIN (SELECT DISTINCT host, server FROM candidates) h ON v.host = h.host
     WHERE v.bytes_out IS NOT NULL
 ) w
@@ -203,6 +145,6 @@ SELECT
     count(*) FILTER (WHERE w.bytes_out IS NOT NULL AND w.start >= unix_micros(o.settled)),
     (SELECT count(*) FROM totals t CROSS JOIN options p WHERE t.start >= unix_micros(p.settled)),
     count(*) FILTER (WHERE w.bytes_out IS NULL)
-FROM windows w
+FROM volume_windows w
 CROSS JOIN options o
 ORDER BY part NULLS FIRST, start NULLS FIRST, src NULLS FIRST, server NULLS FIRST, amount NULLS FIRST

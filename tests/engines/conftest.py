@@ -25,7 +25,7 @@ def spark() -> Iterator[Any]:
     pytest.importorskip("pyspark", reason="PySpark is not installed (pip install 'forensics[spark]')")
     if shutil.which("java") is None:
         pytest.skip("Java is not installed (apt install default-jre-headless)")
-    from forensics.engines.spark import session_of
+    from forensics.engines._session import session_of
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_SUBMIT_ARGS", QUICK)

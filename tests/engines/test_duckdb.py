@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from forensics.engines import VIEWS, keeping, query_text
+from forensics.engines import VIEWS, holding, keeping, query_text
 from forensics.engines.duckdb import DuckDBEngine
 from forensics.errors import QueryError
 
@@ -80,6 +80,31 @@ def test_all_views_of_a_small_case_are_kept(engine: DuckDBEngine, most: int, kep
 
     assert tables == [f"kept {name}" for name in kept]
     assert engine.query("SELECT table_name FROM duckdb_tables()").num_rows == 0
+
+
+def test_rows_are_held_until_the_end_of_a_block(engine: DuckDBEngine) -> None:
+    """Who asks again within a block of keeping finds the rows; others under the name take their place; then they go."""
+    engine.register_arrow("sources", pa.table({"records": [1]}))
+    for name in VIEWS:
+        engine.register_view(name, "SELECT 1 AS n")
+    found = []
+    with keeping(engine):
+        for n, of in ((1, "a"), (2, "a"), (3, "b")):
+            with holding(engine, "rows", "SELECT m AS n FROM given", {"given": pa.table({"m": [n]})}, of):
+                found.append(first(engine, "SELECT n FROM rows"))
+        assert first(engine, "SELECT n FROM rows") == 3
+    with holding(engine, "rows", "SELECT 4 AS n", {}):
+        found.append(first(engine, "SELECT n FROM rows"))
+
+    assert found == [1, 1, 3, 4]
+    with pytest.raises(QueryError, match="rows"):
+        engine.query("SELECT n FROM rows")
+
+
+def test_rows_that_are_refused_are_not_held(engine: DuckDBEngine) -> None:
+    """A query that only reads is needed here as well, and its error is a query's."""
+    with pytest.raises(QueryError, match="read-only"), holding(engine, "rows", "DROP TABLE flows", {}):
+        pass
 
 
 def doubled(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -18,7 +18,8 @@ import pytest
 
 import forensics as fx
 from forensics.engines import engine_of
-from forensics.engines.spark import SparkEngine, session_of
+from forensics.engines._session import session_of
+from forensics.engines.spark import SparkEngine
 from forensics.errors import CaseError, MissingToolError, QueryError
 
 if TYPE_CHECKING:
@@ -145,6 +146,15 @@ def test_views_are_kept_within_a_block(engine: SparkEngine) -> None:
     assert "parquet" not in plan.lower()
     assert within == (6, 12)
     assert (first(engine, "SELECT total FROM total"), first(engine, "SELECT total FROM twice")) == (10, 20)
+
+
+def test_rows_are_held_until_the_end_of_a_block(engine: SparkEngine) -> None:
+    """They are worked out once, from tables that only their query sees."""
+    with engine.holding("held", "SELECT m AS n FROM given", {"given": pa.table({"m": [5]})}):
+        assert first(engine, "SELECT n FROM held") == 5
+        assert first(engine, "SELECT 2 * n AS n FROM held") == 10
+    with pytest.raises(QueryError, match="held"):
+        engine.query("SELECT n FROM held")
 
 
 def test_rows_are_mapped_by_workers(engine: SparkEngine) -> None:
