@@ -258,7 +258,7 @@ def _shorter(case: Case, office: Mapping[str, pa.Table], pairs: pa.Table, strang
     apart = pa.table({"server": strangers, "number": [STRANGER] * len(strangers)}, asked.schema)
     tables = {"terminals": office["terminals"], "known": pa.concat_tables([asked, apart]), "longest": pairs}
     rows: list[dict[str, Any]] = case.sql(query_text("durations"), **tables).to_arrow().to_pylist()
-    return rows
+    return [row for row in rows if row["host"] != STRANGER]
 
 
 def _centre(histogram: Mapping[Any, int]) -> tuple[float, float]:
