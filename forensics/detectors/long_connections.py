@@ -35,16 +35,17 @@ References
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from forensics.detectors._chance import MAD_TO_SIGMA, MOST_DEGREES, PRIOR_DEGREES, moderated, q_values
 from forensics.detectors._findings import Coverage, findings_frame, period_text, server_text, time_text
-from forensics.detectors._office import numbered, office_of
+from forensics.detectors._office import office_of
 from forensics.detectors._remembered import remembered
 from forensics.engines import query_text
 
@@ -77,11 +78,16 @@ LEAST_SPREAD = 0.5
 STEP = 0.25
 """Width of a place of the histogram. [ln s]"""
 
+STRANGER = -1
+"""Number of the servers that are not outside of the office."""
+
 RITA = ((12, "high"), (8, "medium"), (4, "low"), (1, "base"))
 """RITA's thresholds. [h]"""
 
-LONGEST = pa.schema([("src", pa.string()), ("server", pa.string()), ("port", pa.int32()), ("proto", pa.string()),
-                     ("lasted", pa.int64())])  # fmt: skip
+PAIR = ("client", "host", "port", "proto")
+"""A terminal and a server, by their numbers in the office's tables, and the server's port."""
+
+PAIRS = pa.schema([("client", pa.int32()), ("host", pa.int32()), ("port", pa.int32()), ("proto", pa.string())])
 
 REFUSED = """
 SELECT count(*) AS refused, count(DISTINCT f.source) AS files
@@ -116,19 +122,18 @@ def detect(case: Case, *, least: timedelta = LEAST, max_q: float = 0.01) -> pd.D
     """
     if least <= timedelta(0) or not 0 < max_q < 1:
         raise ValueError("least > 0 and 0 < max_q < 1 are needed")
-    rows, tested = _longest(case, least)
+    lengths = _lengths(case, least)
+    rows = lengths.longest
     if not rows:
         return findings_frame(case, [])
-    baselines = _Baselines(case, rows)
-    rows = [row | baselines.told(row) for row in rows]
     from scipy import stats
 
-    centre, spread, degrees = np.array([baselines.of(row) for row in rows]).T
+    centre, spread, degrees = np.array([lengths.usual(row) for row in rows]).T
     lasted = np.array([row["lasted"] for row in rows]) / 1e6
     z = (np.log1p(lasted) - centre) / spread
     number = np.array([row["connections"] for row in rows])
     p = -np.expm1(number * np.log1p(-stats.t.sf(z, degrees)))
-    q = q_values(p, tested)
+    q = q_values(p, lengths.tested)
     found = [
         _described(case, rows[at], float(np.expm1(centre[at])))
         | {"score": float(z[at]), "p_value": float(p[at]), "q_value": float(q[at])}
@@ -145,67 +150,115 @@ def coverage(case: Case) -> Coverage:
     case
         The case.
     """
-    _, tested = _longest(case, LEAST)
+    tested = _lengths(case, LEAST).tested
     known = case.sql(REFUSED, **office_of(case)).to_arrow().to_pylist()[0]
     why = f"{known['refused']:,} flows in {known['files']:,} files have no duration" if known["refused"] else ""
     return Coverage("long_connections", tested, 0, why, "pairs of terminal and server's port", known["refused"])
 
 
-@remembered
-def _longest(case: Case, least: timedelta) -> tuple[list[dict[str, Any]], int]:
-    """Return the longest connection of each pair that has a long one, and the number of all pairs."""
-    options = pa.table({"least_us": [least // timedelta(microseconds=1)]})
-    rows = case.sql(query_text("long_connections"), options=options, **office_of(case)).to_arrow().to_pylist()
-    return rows[1:], rows[0]["tested"] if rows else 0
-
-
-class _Baselines:
-    """How long connections last at the servers in question, and at the ports of all.
+class _Lengths:
+    """How long connections last: the longest one of each pair that has a long one, and all as histograms.
 
     Parameters
     ----------
     case
         The case.
+    least
+        How long a connection is that is long.
+
+    Attributes
+    ----------
     longest
-        The longest connections, one of each pair in question.
+        The longest connections, one of each terminal and port of a server, in their order.
+    tested
+        Number of all pairs of a terminal and port of a server.
     """
 
-    def __init__(self, case: Case, longest: list[dict[str, Any]]) -> None:
-        self._own: defaultdict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
-        self._all: defaultdict[tuple[object, ...], dict[int | None, int]] = defaultdict(dict)
-        servers = pa.table({"server": pa.array(sorted({row["server"] for row in longest}), pa.string())})
-        asked = {"wanted": numbered(servers), "longest": pa.Table.from_pylist(longest, LONGEST), **office_of(case)}
-        for row in case.sql(query_text("durations"), **asked).to_arrow().to_pylist():
-            port = (row["server"], row["port"], row["proto"])
-            if row["src"] is None:
-                self._all[port][row["place"]] = row["n"]
-            else:
-                self._own[row["src"], *port].append(row)
+    def __init__(self, case: Case, least: timedelta) -> None:
+        self._counts: defaultdict[tuple[object, ...], Counter[int]] = defaultdict(Counter)
+        self._names: dict[tuple[object, ...], str] = {}
+        office = office_of(case)
+        options = pa.table({"least_us": [least // timedelta(microseconds=1)]})
+        rows = case.sql(query_text("long_connections"), options=options, **office).to_arrow().to_pylist()
+        self._counted(rows)
+        # The longest one of a pair is in one place of its histogram alone.
+        found = [row for row in rows if row["pieces"] is not None]
+        pairs = pa.Table.from_pylist(found, PAIRS)
+        office = {
+            "terminals": _asked(office["terminals"], pairs["client"]),
+            "outside": _asked(office["outside"], pairs["host"]),
+        }
+        rows = case.sql(query_text("connected"), **office).to_arrow().to_pylist()
+        self.tested = sum(row["tested"] for row in rows)
+        self._terminals = {(row["host"], row["port"], row["proto"]): row["pairs"] for row in rows}
+        if found:
+            strangers = [row["server"] for row in rows if row["server"] is not None]
+            self._counted(_shorter(case, office, pairs, strangers))
+        self.longest = [self._told(row, office) for row in found]
 
-    def told(self, row: dict[str, Any]) -> dict[str, object]:
-        """Return how many connections a terminal had with a server's port, its name, and when the longest one was."""
-        own = self._own[row["src"], row["server"], row["port"], row["proto"]]
-        named = [one["name"] for one in own if one["name"] is not None]
-        # The longest one is of one place of the histogram alone.
-        when = next(
-            {name: one[name] for name in ("start", "end", "pieces")} for one in own if one["pieces"] is not None
-        )
-        return {"connections": sum(one["n"] for one in own), "name": max(named, default=None), **when}
+    def _counted(self, rows: list[dict[str, Any]]) -> None:
+        """Count connections: of a pair also as the server's, and those of all servers as the port's."""
+        for row in rows:
+            client, host, *port = pair = tuple(row[name] for name in PAIR)
+            for key in {(None, None, *port), (None, host, *port), (client, host, *port)}:
+                self._counts[key][row["place"]] += row["n"]
+            if row["name"] is not None:
+                self._names[pair] = max(self._names.get(pair, ""), row["name"])
 
-    def of(self, row: dict[str, Any]) -> tuple[float, float, float]:
+    def _told(self, row: dict[str, Any], office: Mapping[str, pa.Table]) -> dict[str, Any]:
+        """Return the longest connection of a pair with its ends, and with the number and the name of all of them."""
+        pair = tuple(row[name] for name in PAIR)
+        return row | {
+            "src": office["terminals"]["src"][row["client"]].as_py(),
+            "server": office["outside"]["server"][row["host"]].as_py(),
+            "connections": self._counts[pair].total(),
+            "name": self._names.get(pair),
+        }
+
+    def usual(self, row: dict[str, Any]) -> tuple[float, float, float]:
         """Return centre, spread and degrees of freedom of what is usual where a connection was."""
-        key = (row["port"], row["proto"])
-        centre, spread = _centre(self._all[None, *key])
-        own = {one["place"]: one["n"] for one in self._own[row["src"], row["server"], *key]}
-        every = self._all[row["server"], *key]
-        others = {place: n - own.get(place, 0) for place, n in every.items() if place is not None}
+        client, host, *port = (row[name] for name in PAIR)
+        centre, spread = _centre(self._counts[None, None, *port])
+        own = self._counts[client, host, *port]
+        others = {place: n - own[place] for place, n in self._counts[None, host, *port].items()}
         connections = sum(others.values())
-        if every[None] <= OTHERS or connections < HISTORY:  # the terminal itself is one of them
+        # The terminal itself is one of them.
+        if self._terminals[host, *port] <= OTHERS or connections < HISTORY:
             return centre, spread, float(MOST_DEGREES)
         centre, own_spread = _centre(others)
         degrees = float(connections - 1)
         variance = moderated(degrees * own_spread**2, degrees, spread**2)
         return centre, float(np.sqrt(variance)), min(PRIOR_DEGREES + degrees, MOST_DEGREES)
+
+
+_lengths = remembered(_Lengths)
+
+
+def _asked(table: pa.Table, numbers: pa.ChunkedArray) -> pa.Table:
+    """Return a table of the office with a column more: which of its rows are asked for."""
+    return table.append_column("asked", pc.is_in(table["number"], numbers.combine_chunks()))
+
+
+def _shorter(case: Case, office: Mapping[str, pa.Table], pairs: pa.Table, strangers: list[str]) -> list[dict[str, Any]]:
+    """Return the histogram of connections that are shorter than pieces of a flow meter.
+
+    Parameters
+    ----------
+    case
+        The case.
+    office
+        Its terminals and the servers outside of it, and which of them are asked for.
+    pairs
+        The pairs that have rows of their own.
+    strangers
+        Servers that are not outside of the office.
+    """
+    outside = office["outside"]
+    asked = outside.filter(outside["asked"]).select(["server", "number"])
+    apart = pa.table({"server": strangers, "number": [STRANGER] * len(strangers)}, asked.schema)
+    tables = {"terminals": office["terminals"], "known": pa.concat_tables([asked, apart]), "longest": pairs}
+    rows: list[dict[str, Any]] = case.sql(query_text("durations"), **tables).to_arrow().to_pylist()
+    return [row for row in rows if row["host"] != STRANGER]
 
 
 def _centre(histogram: Mapping[Any, int]) -> tuple[float, float]:

@@ -34,8 +34,11 @@ RowFunction: TypeAlias = "Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Recor
 MASTERS = ("local", "spark://", "yarn", "k8s://")
 """How the URL of a Spark master begins."""
 
-VIEWS = ("address_of", "traffic", "contacts", "connections")
+VIEWS = ("address_of", "traffic", "contacts", "lasting", "connections")
 """Queries that every case offers as tables, in the order in which they build on each other."""
+
+KEPT = VIEWS[:3]
+"""Those of them that are asked for more often than it takes to keep them."""
 
 MOST_KEPT = 5_000_000
 """Records of a case whose contacts are kept while it is analysed; those of a larger one would fill the memory."""
@@ -192,7 +195,7 @@ def engine_of(engine: EngineLike | None, folder: Path) -> Engine:
 def keeping(engine: Engine) -> Iterator[None]:
     """Have an engine answer many questions from what it works out once, until the end of the block.
 
-    That is the address of each name; in a case of at most `MOST_KEPT` records all of `VIEWS`. A block within another
+    That is the address of each name; in a case of at most `MOST_KEPT` records all of `KEPT`. A block within another
     one does nothing. No evidence may be added meanwhile.
 
     Parameters
@@ -204,7 +207,7 @@ def keeping(engine: Engine) -> Iterator[None]:
         yield
         return
     held = engine.query("SELECT coalesce(try_sum(records), 0) AS records FROM sources").column("records")[0].as_py()
-    with engine.keeping(VIEWS if held <= MOST_KEPT else VIEWS[:1]):
+    with engine.keeping(KEPT if held <= MOST_KEPT else KEPT[:1]):
         _KEEPING[engine] = {}
         try:
             yield

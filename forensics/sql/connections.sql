@@ -3,15 +3,11 @@
 -- their log has no durations, or they are single packets.
 WITH pieces AS (
     SELECT
-        f.src, f.src_port, coalesce(f.dst, a.address, f.name) AS server, f.dst_port AS port, f.proto, f.name, f.vantage,
-        f.record, f.start, f."end",
-        unix_micros(f.start) AS began, unix_micros(f."end") AS ended,
-        CASE WHEN f.src_port IS NULL THEN f.record END AS alone
-    FROM flows f
-    LEFT JOIN address_of a ON f.name = a.name
-    WHERE unix_micros(f."end") - unix_micros(f.start) >= 50000000
-      AND (f.tunnel IS NULL OR f.tunnel = 'inner')
-      AND coalesce(f.dst, a.address, f.name) IS NOT NULL
+        src, src_port, server, port, proto, name, vantage, record, start, "end",
+        unix_micros(start) AS began, unix_micros("end") AS ended,
+        CASE WHEN src_port IS NULL THEN record END AS alone
+    FROM lasting
+    WHERE lasted >= 50000000
 ),
 followed AS (
     SELECT
@@ -39,23 +35,7 @@ SELECT
 FROM numbered
 GROUP BY src, src_port, server, port, proto, vantage, alone, number
 UNION ALL
--- The others are by far the most, and are read where they lie; those with an address are not looked up by their names.
-SELECT
-    f.src, f.src_port, f.dst AS server, f.dst_port AS port, f.proto, f.vantage, f.name,
-    f.start, f."end", unix_micros(f."end") - unix_micros(f.start) AS lasted, 1 AS pieces
-FROM flows f
-WHERE f.dst IS NOT NULL
-  AND f."end" > f.start
-  AND unix_micros(f."end") - unix_micros(f.start) < 50000000
-  AND (f.tunnel IS NULL OR f.tunnel = 'inner')
-UNION ALL
-SELECT
-    f.src, f.src_port, coalesce(a.address, f.name) AS server, f.dst_port AS port, f.proto, f.vantage, f.name,
-    f.start, f."end", unix_micros(f."end") - unix_micros(f.start) AS lasted, 1 AS pieces
-FROM flows f
-LEFT JOIN address_of a ON f.name = a.name
-WHERE f.dst IS NULL
-  AND f."end" > f.start
-  AND unix_micros(f."end") - unix_micros(f.start) < 50000000
-  AND (f.tunnel IS NULL OR f.tunnel = 'inner')
-  AND coalesce(a.address, f.name) IS NOT NULL
+-- The others are by far the most, and are read where they lie.
+SELECT src, src_port, server, port, proto, vantage, name, start, "end", lasted, 1 AS pieces
+FROM lasting
+WHERE lasted < 50000000
