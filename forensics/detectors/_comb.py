@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from forensics.detectors._visits import histograms
+from forensics.detectors._beat_loops import count_crowds
 
 if TYPE_CHECKING:
     from forensics.detectors._visits import Bools, Floats, Intervals, Ints
@@ -283,12 +283,10 @@ def crowded(intervals: Intervals, count: int, level: Level, pause: float) -> Flo
     It is a screen and no test: the fullest two of wide bins, against what chance gives at most.
     """
     width = 0.2
-    runs = intervals.length <= pause
-    kept = np.flatnonzero(runs & (intervals.length >= level.least * (1 - max(TOLERANCES))))
-    step = np.floor(np.log(intervals.length[kept] / level.least) / width).astype(np.int64)
-    fullest = np.zeros(count, np.int64)
-    for first, held in histograms(intervals.owner[kept], step - step.min(initial=0), count):
-        held[:, :-1] += held[:, 1:]
-        fullest[first : first + len(held)] = held.max(axis=1)
-    total = np.bincount(intervals.owner, runs, count).astype(np.float64)
-    return _tail(fullest, total, np.full(count, 2 * width / np.e))
+    shortest = level.least * (1 - max(TOLERANCES))
+    before, last = (int(np.floor(np.log(edge / level.least) / width)) for edge in (shortest, max(pause, shortest)))
+    limits = np.array([pause, shortest, level.least, width, before - 1])
+    fullest, total = np.zeros((2, count), np.int64)
+    counts = np.zeros(last - before + 3, np.int64)
+    count_crowds(intervals.owner, intervals.length, limits, counts, fullest, total)
+    return _tail(fullest, total.astype(np.float64), np.full(count, 2 * width / np.e))
