@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from forensics.packets._jit import entry, hot
 
-__all__ = ["SIZES", "STRIDE", "bound_evenness", "count_alike", "count_crowds", "join_contacts"]
+__all__ = ["SIZES", "STRIDE", "bound_evenness", "count_alike", "count_crowds", "end_of", "join_contacts"]
 
 Longs = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ STRIDE = 8
 
 
 @hot
-def _end_of(owner: Longs, row: int) -> int:
+def end_of(owner: Longs, row: int) -> int:
     """Return where the rows of the owner of a row end."""
     end = row + 1
     while end < owner.shape[0] and owner[end] == owner[row]:
@@ -58,7 +58,7 @@ def count_alike(
     """
     begin = 0
     while begin < owner.shape[0]:
-        end = _end_of(owner, begin)
+        end = end_of(owner, begin)
         for row in range(begin, end):
             known = math.isfinite(size[row])
             steps[row] = int(math.log1p(max(float(size[row]), 0.0)) / width) if known else -1
@@ -159,7 +159,7 @@ def bound_evenness(
     apart, pause, least, idle = float(limits[0]), float(limits[1]), float(limits[2]), float(limits[3])
     begin = 0
     while begin < owner.shape[0]:
-        end, who = _end_of(owner, begin), int(owner[begin])
+        end, who = end_of(owner, begin), int(owner[begin])
         unit = float(grain[who])
         # Times in whole seconds are apart by the next whole second.
         shift = unit * (math.floor(apart / max(unit, 1.0)) + 1.0) if unit > 0 else apart
@@ -256,7 +256,7 @@ def count_crowds(
     before = int(limits[4])
     begin = 0
     while begin < owner.shape[0]:
-        end, runs, most = _end_of(owner, begin), 0, 0
+        end, runs, most = end_of(owner, begin), 0, 0
         low, high = counts.shape[0], 0
         for row in range(begin, end):
             one = float(length[row])
