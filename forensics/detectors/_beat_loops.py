@@ -61,7 +61,7 @@ def count_alike(
         end = end_of(owner, begin)
         for row in range(begin, end):
             known = math.isfinite(size[row])
-            steps[row] = int(math.log1p(max(float(size[row]), 0.0)) / width) if known else -1
+            steps[row] = int(math.log(1.0 + max(float(size[row]), 0.0)) / width) if known else -1
             if known:
                 counts[steps[row]] += 1
         full = _fullest(steps, counts, begin, end)
@@ -104,20 +104,20 @@ def join_contacts(
         Take the intervals, see `forensics.detectors._visits.Intervals`; room for as many as there are contacts.
     """
     made = 0
-    first, latest = 0, 0
+    first, last, latest = 0, 0, 0
     for row in range(owner.shape[0]):
         start, end = int(time[row]), int(until[row])
-        if row == 0 or owner[row] != owner[row - 1]:
-            first, latest = start, end
-        elif start - int(time[row - 1]) > apart:
-            stream[made] = owner[row]
-            length[made] = (start - first) / 1e6
-            busy[made] = (int(time[row - 1]) - first) / 1e6
-            held[made] = (latest - first) / 1e6
-            made += 1
-            first, latest = start, end
-        else:
-            latest = max(latest, end)
+        new = row == 0 or owner[row] != owner[row - 1]
+        opens = start - last > apart
+        # Whether contacts are one visit nobody can foresee: no branch, but what is none is written over.
+        stream[made] = owner[row]
+        length[made] = (start - first) / 1e6
+        busy[made] = (last - first) / 1e6
+        held[made] = (latest - first) / 1e6
+        made += 1 if opens and not new else 0
+        first = start if new or opens else first
+        latest = end if new or opens else max(latest, end)
+        last = start
     return made
 
 

@@ -146,7 +146,9 @@ def best_clocks(intervals: Intervals, grain: Floats, level: Level, pause: float)
     limits = np.array([pause, busy, busy / IDLE, _origin(level), STEP])
     room = np.empty((2, int(_bin(np.array([pause]), level)[0]) + 4), np.int64)
     for unit in np.unique(grain).tolist():
-        search_periods(*intervals.columns, grain == unit, limits, *_cells(level, unit, pause), *room, best, counted)
+        tried = _tried(level, unit, pause)
+        regular = np.empty(tried[-1].shape[1], np.int64)
+        search_periods(*intervals.columns, grain == unit, limits, np.array(BEATS), *tried, *room, regular, best, counted)
     clocks = _clocks(best, counted)
     _settle(clocks, counted[:, N_TOTAL])
     # Where intervals scatter widely, the bands that chance explains least lie beyond the middle.
@@ -172,29 +174,30 @@ def _edge(place: npt.NDArray[np.int64], level: Level) -> Floats:
 
 
 @cache
-def _cells(level: Level, unit: float, pause: float) -> tuple[np.ndarray, ...]:
+def _tried(level: Level, unit: float, pause: float) -> tuple[np.ndarray, ...]:
     """Return all periods tried within a level, with the probability of a regular interval by chance, for the search."""
     last = int(_bin(np.array([pause]), level)[0]) + 1
-    cells, figures, periods, chances, edges = [], [], [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
+    cells, figures, periods, chances, edges = [], [], [np.zeros(0)], [np.zeros((len(BEATS), 0))], [np.zeros(0)]
+    k = np.arange(1, max(BEATS) + 1)
     for tolerance in TOLERANCES:
         most = min(level.most, pause / (1 + tolerance))
         if most <= level.least:
             continue
         steps = int(np.ceil(np.log(most / level.least) / (tolerance / 2)))
         tried = level.least * np.exp(tolerance / 2 * np.arange(steps))
-        for beats in BEATS:
-            k = np.arange(1, beats + 1)
-            half = np.minimum(tolerance * np.sqrt(k), 0.5)
-            low, high = _bin(tried[:, None] * (k - half), level), _bin(tried[:, None] * (k + half), level) + 1
-            low[:, 1:] = np.maximum(low[:, 1:], high[:, :-1])  # no interval counts twice
-            low, high = np.minimum(low, last), np.minimum(np.maximum(low, high), last)
-            chances.append(_chance((_edge(low, level), _edge(high, level)), tried, (1 + BUSY) * level.apart, unit, pause))
-            periods.append(tried)
-            edges.append(np.stack((low, high), axis=2).ravel())
-            cells.append((sum(map(len, periods)), beats, tolerance <= CLOSE))
-            figures.append((tolerance, np.log(steps * len(TOLERANCES) * len(BEATS))))
-    every = np.concatenate(periods), np.concatenate(chances), np.concatenate(edges).astype(np.int32)
-    return np.array(cells, np.int64).reshape(-1, 3), np.array(figures, np.float64).reshape(-1, 2), *every
+        half = np.minimum(tolerance * np.sqrt(k), 0.5)
+        low, high = _bin(tried[:, None] * (k - half), level), _bin(tried[:, None] * (k + half), level) + 1
+        low[:, 1:] = np.maximum(low[:, 1:], high[:, :-1])  # no interval counts twice
+        low, high = np.minimum(low, last), np.minimum(np.maximum(low, high), last)
+        bands, shift = (_edge(low, level), _edge(high, level)), (1 + BUSY) * level.apart
+        each = [(bands[0][:, :beats], bands[1][:, :beats]) for beats in BEATS]
+        chances.append(np.stack([_chance(some, tried, shift, unit, pause) for some in each]))
+        periods.append(tried)
+        edges.append(np.stack((low.T, high.T), axis=2).ravel())
+        cells.append((sum(map(len, periods)), tolerance <= CLOSE))
+        figures.append((tolerance, np.log(steps * len(TOLERANCES) * len(BEATS))))
+    every = np.concatenate(periods), np.concatenate(edges).astype(np.uint32), np.concatenate(chances, axis=1)
+    return np.array(cells, np.int64).reshape(-1, 2), np.array(figures, np.float64).reshape(-1, 2), *every
 
 
 def _chance(bands: tuple[Floats, Floats], periods: Floats, shift: float, unit: float, pause: float) -> Floats:

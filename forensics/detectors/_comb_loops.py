@@ -20,7 +20,6 @@ __all__ = [
     "B_LOG_P",
     "B_PERIOD",
     "B_TOLERANCE",
-    "C_BEATS",
     "C_LAST",
     "C_NARROW",
     "N_INTERVALS",
@@ -31,7 +30,7 @@ __all__ = [
 ]
 
 Longs = npt.NDArray[np.int64]
-Shorts = npt.NDArray[np.int32]
+Places = npt.NDArray[np.uint32]
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -41,8 +40,8 @@ B_LOG_P, B_PERIOD, B_TOLERANCE, B_CHANCE = range(4)
 N_REGULAR, N_TOTAL, N_INTERVALS = range(3)
 """What is counted of a stream: regular intervals, those that were looked at, and all that are no pauses."""
 
-C_LAST, C_BEATS, C_NARROW = range(3)
-"""A cell: behind its last period, its K, and whether its tolerance is a narrow one."""
+C_LAST, C_NARROW = range(2)
+"""Of a tolerance: behind its last period, and whether it is a narrow one."""
 
 
 @entry
@@ -53,13 +52,15 @@ def search_periods(
     held: Doubles,
     wanted: Bools,
     limits: Doubles,
+    beats: Longs,
     cells: Longs,
     figures: Doubles,
     periods: Doubles,
+    edges: Places,
     chances: Doubles,
-    edges: Shorts,
     short: Longs,
     idle: Longs,
+    regular: Longs,
     best: Doubles,
     counted: Longs,
 ) -> None:
@@ -74,13 +75,18 @@ def search_periods(
     limits
         Longest interval, longest visit of one that is short, longest contact of one that is idle [s]; where the first
         bin begins, and the width of bins [ln s].
+    beats
+        Each K, ascending.
     cells, figures
-        The cells (``C_*``); tolerance and price of each.
-    periods, chances, edges
-        For each cell its periods [s], the probability of a regular interval by chance, and the first bin and that
-        behind the last of each beat.
-    short, idle
-        Room for two more numbers than there are bins.
+        The tolerances (``C_*``); what each is, and its price.
+    periods
+        The periods of each tolerance. [s]
+    edges
+        The first bin of a beat, and that behind its last: for each tolerance, beat and period.
+    chances
+        For each K and period, the probability of a regular interval by chance.
+    short, idle, regular
+        Room for two more numbers than there are bins, and for as many as there are periods.
     best, counted
         Take the best cell (``B_*``) and the counts (``N_*``) of each stream.
     """
@@ -89,14 +95,15 @@ def search_periods(
         end, who = end_of(owner, begin), int(owner[begin])
         if wanted[who]:
             counted[who, N_INTERVALS] = _count_below(length, busy, held, begin, end, limits, short, idle)
-            first, at = 0, 0
+            first = 0
             for cell in range(cells.shape[0]):
-                last, beats = int(cells[cell, C_LAST]), int(cells[cell, C_BEATS])
+                last = int(cells[cell, C_LAST])
                 below = short if cells[cell, C_NARROW] else idle
                 if below[below.shape[0] - 1] > 0:
                     tolerance, price = float(figures[cell, 0]), float(figures[cell, 1])
-                    _search(below, first, last, beats, at, tolerance, price, periods, chances, edges, best, counted, who)
-                at += 2 * beats * (last - first)
+                    _search(
+                        below, first, last, beats, tolerance, price, periods, chances, edges, regular, best, counted, who
+                    )
                 first = last
         begin = end
 
@@ -119,40 +126,57 @@ def _count_below(
                 place = min(max(place, 0) + 1, last)
                 short[place] += 1
                 idle[place] += 1 if held[row] <= busiest else 0
-    for place in range(1, last + 1):
-        short[place] += short[place - 1]
-        idle[place] += idle[place - 1]
+    shorts, idles = 0, 0
+    for place in range(last + 1):
+        shorts += int(short[place])
+        idles += int(idle[place])
+        short[place] = shorts
+        idle[place] = idles
     return runs
 
 
 @hot
 def _search(
-    below: Longs, first: int, last: int, beats: int, at: int, tolerance: float, price: float, periods: Doubles,
-    chances: Doubles, edges: Shorts, best: Doubles, counted: Longs, who: int,
+    below: Longs, first: int, last: int, beats: Longs, tolerance: float, price: float, periods: Doubles,
+    chances: Doubles, edges: Places, regular: Longs, best: Doubles, counted: Longs, who: int,
 ) -> None:  # fmt: skip
-    """Write the best period of a cell where it is better than what the stream has."""
-    total = int(below[below.shape[0] - 1])
-    for k in range(first, last):
-        regular = 0
-        for beat in range(at + 2 * beats * (k - first), at + 2 * beats * (k - first + 1), 2):
-            regular += int(below[edges[beat + 1]]) - int(below[edges[beat]])
-        chance = float(chances[k])
-        value = price + _tail(regular, total, chance, float(best[who, B_LOG_P]) - price)
-        if value < best[who, B_LOG_P]:
-            best[who, B_LOG_P], best[who, B_PERIOD] = value, periods[k]
+    """Write the best period of a tolerance where it is better than what the stream has."""
+    regular[first:last] = 0
+    done, at = 0, 2 * int(beats[beats.shape[0] - 1]) * first
+    for k in range(beats.shape[0]):
+        for _ in range(done, int(beats[k])):
+            for period in range(first, last):
+                regular[period] += int(below[edges[at + 1]]) - int(below[edges[at]])
+                at += 2
+        done = int(beats[k])
+        _judge(below, first, last, k, tolerance, price, periods, chances, regular, best, counted, who)
+
+
+@hot
+def _judge(
+    below: Longs, first: int, last: int, k: int, tolerance: float, price: float, periods: Doubles,
+    chances: Doubles, regular: Longs, best: Doubles, counted: Longs, who: int,
+) -> None:  # fmt: skip
+    """Write the best period of a tolerance and K where it is better than what the stream has."""
+    total, least = int(below[below.shape[0] - 1]), float(best[who, B_LOG_P])
+    for period in range(first, last):
+        chance = float(chances[k, period])
+        value = price + _tail(int(regular[period]), total, chance, least - price)
+        if value < least:
+            least = value
+            best[who, B_LOG_P], best[who, B_PERIOD] = value, periods[period]
             best[who, B_TOLERANCE], best[who, B_CHANCE] = tolerance, chance
-            counted[who, N_REGULAR], counted[who, N_TOTAL] = regular, total
+            counted[who, N_REGULAR], counted[who, N_TOTAL] = regular[period], total
 
 
 @hot
 def _tail(regular: int, total: int, chance: float, enough: float) -> float:
-    """Return Chernoff's bound of the binomial tail; 0 where it cannot be below ``enough``."""
-    share = regular / total
-    if share <= chance:
-        return 0.0
+    """Return Chernoff's bound of the binomial tail; 0 where that is none, or cannot be below ``enough``."""
+    beyond = regular - total * chance
     # A logarithm of a mean is no less than the mean of logarithms: so the bound is at most this far from 0.
-    if total * (share - chance) * (share - chance) <= -enough * chance * (1 - chance):
+    if beyond <= 0 or beyond * beyond <= -enough * total * chance * (1 - chance):
         return 0.0
+    share = regular / total
     miss = max(1 - share, 1e-300)
     return -total * (share * math.log(share / chance) + miss * math.log(miss / max(1 - chance, 1e-12)))
 
