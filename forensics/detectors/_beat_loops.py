@@ -22,7 +22,7 @@ Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SIZES = 7200
-"""Steps of a tenth that the logarithm of a number can have, and one more."""
+"""More steps of a tenth than the logarithm of a number can have; the step of what was not observed."""
 
 STRIDE = 8
 """Of the values of s, every so many-th is tried first."""
@@ -50,7 +50,7 @@ def count_alike(
     width
         Width of a step. [ln B]
     steps, counts
-        Room for as many numbers as there are contacts, and for `SIZES`, all 0.
+        Room for as many numbers as there are contacts, and for two more than `SIZES`, all 0.
     alike
         Takes which contacts are alike.
     held, every
@@ -61,31 +61,29 @@ def count_alike(
         end = end_of(owner, begin)
         for row in range(begin, end):
             known = math.isfinite(size[row])
-            steps[row] = int(math.log(1.0 + max(float(size[row]), 0.0)) / width) if known else -1
-            if known:
-                counts[steps[row]] += 1
+            steps[row] = int(math.log(1.0 + max(float(size[row]), 0.0)) / width) if known else SIZES
+            counts[steps[row]] += 1
+        counts[SIZES] = 0
         full = _fullest(steps, counts, begin, end)
+        many = 0
         for row in range(begin, end):
-            step = int(steps[row])
-            alike[row] = step >= 0 and (step == full or step == full + 1)  # noqa: PLR1714 - a loop has no tuples
-            held[owner[row]] += 1 if alike[row] else 0
-            if step >= 0:
-                counts[step] = 0
-        every[owner[begin]] = end - begin
+            alike[row] = 0 <= steps[row] - full <= 1 and steps[row] < SIZES
+            many += 1 if alike[row] else 0
+            counts[steps[row]] = 0
+        held[owner[begin]], every[owner[begin]] = many, end - begin
         begin = end
 
 
 @hot
 def _fullest(steps: Longs, counts: Longs, begin: int, end: int) -> int:
     """Return the step that holds most together with the next one; of equal ones, that of smaller sizes."""
-    full, most = -2, 0
+    most = 0
     for row in range(begin, end):
         step = int(steps[row])
-        if step >= 0:
-            both = int(counts[step]) + int(counts[step + 1])
-            if both > most or (both == most and step < full):
-                full, most = step, both
-    return full
+        # In one number, since which of two holds more nobody can foresee; a step without anything is none.
+        both = int(counts[step]) + int(counts[step + 1])
+        most = max(most, both * (SIZES + 1) - step if counts[step] > 0 else 0)
+    return -most % (SIZES + 1)
 
 
 @entry
@@ -148,7 +146,7 @@ def bound_evenness(
         What visits are apart at least; longest interval and group; least share of the mean; so many times its contacts
         must an interval last.
     groups
-        Intervals of a group at most, for each test.
+        Intervals of a group at most, for each test, ascending.
     grid, cumulants
         Values of s, and K(s) for groups of 0 and more intervals.
     left, sizes
@@ -163,6 +161,7 @@ def bound_evenness(
         unit = float(grain[who])
         # Times in whole seconds are apart by the next whole second.
         shift = unit * (math.floor(apart / max(unit, 1.0)) + 1.0) if unit > 0 else apart
+        run, longest = 0, 0
         for row in range(begin, end):
             # Transfers one after the other come when the earlier one has ended, and not at random: those that fill half
             # of their interval or more belong to no group. What is longer than that is still exponential.
@@ -170,8 +169,12 @@ def bound_evenness(
             taken = max(shift + float(busy[row]), own)
             chosen = own < length[row] <= pause
             left[row] = max(float(length[row]) - taken, 0.1 * unit, 1e-6) if chosen else -1.0
+            run = run + 1 if chosen else 0
+            longest = max(longest, run)
         for k in range(groups.shape[0]):
             group = int(groups[k])
+            if longest <= (groups[k - 1] if k > 0 else 1):
+                break  # larger groups are the same ones
             total = _group(length, left, begin, end, group, pause, unit, least, sizes)
             bound[who] = min(bound[who], _least_exponent(sizes, group, total, grid, cumulants))
         begin = end

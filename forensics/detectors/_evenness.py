@@ -53,7 +53,7 @@ def even_log_p(intervals: Intervals, grain: Floats, *, apart: float, groups: Seq
     apart
         What visits are apart at least; as much of each interval is no chance and is taken off. [s]
     groups
-        Intervals of a group at most, for each test. [1]
+        Intervals of a group at most, for each test, ascending. [1]
     pause
         An interval longer than this ends a group; a group that lasts longer does not count. [s]
     """

@@ -119,7 +119,7 @@ def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Floats]:
     count
         Number of pairs.
     """
-    room = np.empty(len(owner), np.int64), np.zeros(SIZES, np.int64)
+    room = np.empty(len(owner), np.int64), np.zeros(SIZES + 2, np.int64)
     alike = np.empty(len(owner), np.bool_)
     held, every = np.zeros((2, count), np.int64)
     count_alike(owner, size, SIZE_STEP, *room, alike, held, every)
