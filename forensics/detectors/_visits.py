@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Room = tuple[Ints, Floats, Floats, Floats]
 
 SIZE_STEP = 0.1
 """Two sizes are alike when they fall in the same two adjacent steps of this width. [ln B]"""
@@ -58,6 +59,16 @@ class Streams:
         """Number of streams."""
         return len(self.grain)
 
+    def room(self) -> Room:
+        """Return room for as many intervals as there can be. To have new memory takes as long as to fill it."""
+        many = len(self.time)
+        return np.empty(many, np.int64), np.empty(many), np.empty(many), np.empty(many)
+
+    def of(self, wanted: Bools) -> Streams:
+        """Return the contacts of some streams, which keep their numbers; ``wanted`` has an entry per stream."""
+        kept = np.flatnonzero(wanted[self.owner])  # numbers of places take rows faster than a mask does
+        return Streams(self.owner[kept], self.time[kept], self.until[kept], self.grain)
+
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
@@ -81,18 +92,15 @@ class Intervals:
     held: Floats
 
     @property
-    def columns(self) -> tuple[Ints, Floats, Floats, Floats]:
+    def columns(self) -> Room:
         """All of these, for the loops that go over them."""
         return self.owner, self.length, self.busy, self.held
 
-    def of(self, wanted: Bools) -> Intervals:
-        """Return the intervals of some streams; ``wanted`` has an entry per stream."""
-        kept = np.flatnonzero(wanted[self.owner])
-        return Intervals(self.owner[kept], self.length[kept], self.busy[kept], self.held[kept])
 
-
-def intervals_between(streams: Streams, apart: float) -> Intervals:
+def intervals_between(streams: Streams, apart: float, room: Room | None = None) -> Intervals:
     """Return the intervals between visits: contacts that follow each other within ``apart`` [s] are one visit.
+
+    Where they are to be written, as `Streams.room` gives it, may be told: earlier ones that lie there are lost.
 
     Examples
     --------
@@ -101,14 +109,13 @@ def intervals_between(streams: Streams, apart: float) -> Intervals:
     >>> intervals_between(one, 2.0).length.tolist(), intervals_between(one, 2.0).busy.tolist()
     ([60.0, 60.0], [1.0, 0.0])
     """
-    many = len(streams.time)
-    owner, (length, busy, held) = np.empty(many, np.int64), np.empty((3, many))
+    owner, length, busy, held = room or streams.room()
     made = join_contacts(streams.owner, streams.time, streams.until, apart * 1e6, owner, length, busy, held)
     return Intervals(owner[:made], length[:made], busy[:made], held[:made])
 
 
-def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Floats]:
-    """Return which contacts sent about as many bytes as most of their pair did, and the share of each pair's contacts.
+def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Ints, Floats]:
+    """Return which contacts sent about as many bytes as most of their pair did, and each pair's number and share of them.
 
     Parameters
     ----------
@@ -123,4 +130,4 @@ def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Floats]:
     alike = np.empty(len(owner), np.bool_)
     held, every = np.zeros((2, count), np.int64)
     count_alike(owner, size, SIZE_STEP, *room, alike, held, every)
-    return alike, held / np.maximum(every, 1)
+    return alike, held, held / np.maximum(every, 1)
