@@ -148,16 +148,13 @@ def _block(rows: pa.Table) -> Block:
     pair, grain = (rows.column(name).to_numpy() for name in ("pair", "grain"))
     time, until = (rows.column(name).cast(pa.int64()).to_numpy() for name in ("start", "until"))
     size = rows.column("bytes_out").cast(pa.float64()).to_numpy(zero_copy_only=False)
-    first = np.append(True, pair[1:] != pair[:-1])
-    begin = np.flatnonzero(first[1:] | (time[1:] != time[:-1]))
-    if len(begin) < len(pair) - 1:
-        begin = np.append(0, begin + 1)
-        first, pair, time, grain = first[begin], pair[begin], time[begin], grain[begin]
+    begin = np.flatnonzero(np.append(True, (pair[1:] != pair[:-1]) | (time[1:] != time[:-1])))
+    if len(begin) < len(pair):
+        pair, time, grain = pair[begin], time[begin], grain[begin]
         until, size = np.maximum.reduceat(until, begin), np.fmax.reduceat(size, begin)
-    # Compiled loops are compiled once more for what may not be written to.
-    time, until, size = (np.require(each, requirements="W") for each in (time, until, size))
-    opens = np.flatnonzero(first)
-    return Block(pair[opens], np.cumsum(first) - 1, time, until, size, grain[opens].astype(np.float64))
+    opens = np.append(True, pair[1:] != pair[:-1])
+    first = np.flatnonzero(opens)
+    return Block(pair[first], np.cumsum(opens) - 1, time, until, size, grain[first].astype(np.float64))
 
 
 def _who(case: Case) -> dict[str, pa.Table]:

@@ -129,5 +129,6 @@ def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Ints, Flo
     room = np.empty(len(owner), np.int64), np.zeros(SIZES + 2, np.int64)
     alike = np.empty(len(owner), np.bool_)
     held, every = np.zeros((2, count), np.int64)
+    size = np.require(size, requirements="W")  # for what cannot be written to a loop would be compiled anew
     count_alike(owner, size, SIZE_STEP, *room, alike, held, every)
     return alike, held, held / np.maximum(every, 1)
