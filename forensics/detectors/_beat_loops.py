@@ -67,9 +67,11 @@ def count_alike(
         full = _fullest(steps, counts, begin, end)
         many = 0
         for row in range(begin, end):
-            alike[row] = 0 <= steps[row] - full <= 1 and steps[row] < SIZES
-            many += 1 if alike[row] else 0
-            counts[steps[row]] = 0
+            step = int(steps[row])
+            same = (step == full) | (step == full + 1)  # at once: which of the two it is nobody can foresee
+            alike[row] = same
+            many += 1 if same else 0
+            counts[step] = 0
         held[owner[begin]], every[owner[begin]] = many, end - begin
         begin = end
 
@@ -167,7 +169,7 @@ def bound_evenness(
             # of their interval or more belong to no group. What is longer than that is still exponential.
             own = idle * float(held[row])
             taken = max(shift + float(busy[row]), own)
-            chosen = own < length[row] <= pause
+            chosen = (length[row] > own) & (length[row] <= pause)
             left[row] = max(float(length[row]) - taken, 0.1 * unit, 1e-6) if chosen else -1.0
             run = run + 1 if chosen else 0
             longest = max(longest, run)
@@ -251,25 +253,24 @@ def count_crowds(
         Longest and shortest interval that counts; the unit of the logarithms [s], and the width of bins [ln s]; number
         of the bin before that of the shortest.
     counts
-        Room for two more numbers than there are bins, all 0.
+        Room for five more numbers than there are bins.
     fullest, total
         Take the counts; all are 0.
     """
     pause, shortest, unit, width = float(limits[0]), float(limits[1]), float(limits[2]), float(limits[3])
-    before = int(limits[4])
+    before = int(limits[4]) - 2
     begin = 0
     while begin < owner.shape[0]:
         end, runs, most = end_of(owner, begin), 0, 0
-        low, high = counts.shape[0], 0
+        counts[:] = 0
         for row in range(begin, end):
             one = float(length[row])
+            # No branch, since which interval counts nobody can foresee: what does not has a bin of its own.
+            counted = (one >= shortest) & (one <= pause)
+            step = math.floor(math.log(one / unit) / width) - before if counted else 1
+            counts[step] += 1
+            both = int(counts[step]) + max(int(counts[step + 1]), int(counts[step - 1]))
+            most = max(most, both if counted else 0)
             runs += 1 if one <= pause else 0
-            if shortest <= one <= pause:
-                step = math.floor(math.log(one / unit) / width) - before
-                counts[step] += 1
-                here = int(counts[step])
-                most = max(most, here + int(counts[step - 1]), here + int(counts[step + 1]))
-                low, high = min(low, step), max(high, step)
-        counts[low : high + 1] = 0
         fullest[owner[begin]], total[owner[begin]] = most, runs
         begin = end

@@ -246,6 +246,6 @@ def crowded(intervals: Intervals, count: int, level: Level, pause: float) -> Flo
     before, last = (int(np.floor(np.log(edge / level.least) / width)) for edge in (shortest, max(pause, shortest)))
     limits = np.array([pause, shortest, level.least, width, before - 1])
     fullest, total = np.zeros((2, count), np.int64)
-    counts = np.zeros(last - before + 3, np.int64)
+    counts = np.empty(last - before + 6, np.int64)
     count_crowds(intervals.owner, intervals.length, limits, counts, fullest, total)
     return _tail(fullest, total.astype(np.float64), np.full(count, 2 * width / np.e))
