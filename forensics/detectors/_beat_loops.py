@@ -62,6 +62,7 @@ def count_alike(
         for row in range(begin, end):
             known = math.isfinite(size[row])
             steps[row] = int(math.log(1.0 + max(float(size[row]), 0.0)) / width) if known else SIZES
+        for row in range(begin, end):
             counts[steps[row]] += 1
         counts[SIZES] = 0
         full = _fullest(steps, counts, begin, end)
@@ -71,7 +72,8 @@ def count_alike(
             same = (step == full) | (step == full + 1)  # at once: which of the two it is nobody can foresee
             alike[row] = same
             many += 1 if same else 0
-            counts[step] = 0
+        for row in range(begin, end):
+            counts[steps[row]] = 0
         held[owner[begin]], every[owner[begin]] = many, end - begin
         begin = end
 
