@@ -186,8 +186,9 @@ def bound_evenness(
 
 @hot
 def _group(
-    length: Doubles, left: Doubles, begin: int, end: int, group: int, pause: float, unit: float, least: float, sizes: Longs
-) -> float:
+    length: Doubles, left: Doubles, begin: int, end: int, group: int, pause: float, unit: float, least: float,
+    sizes: Longs,
+) -> float:  # fmt: skip
     """Return how even the groups of a stream are together, and write how many there are of each size."""
     for size in range(group + 1):
         sizes[size] = 0
@@ -242,9 +243,7 @@ def _least_exponent(sizes: Longs, group: int, total: float, grid: Doubles, cumul
 
 
 @entry
-def count_crowds(
-    owner: Longs, length: Doubles, limits: Doubles, counts: Longs, fullest: Longs, total: Longs
-) -> None:
+def count_crowds(owner: Longs, length: Doubles, limits: Doubles, counts: Longs, fullest: Longs, total: Longs) -> None:
     """Count how many intervals of each stream are no pauses, and how many of them lie in its fullest two bins.
 
     Parameters

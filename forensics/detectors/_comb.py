@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ from forensics.detectors._comb_loops import (
 )
 
 if TYPE_CHECKING:
-    from forensics.detectors._visits import Bools, Floats, Intervals, Ints
+    from forensics.detectors._visits import Floats, Intervals, Ints
 
 __all__ = ["Clocks", "Level", "best_clocks", "crowded", "no_clocks"]
 
@@ -109,6 +109,16 @@ class Clocks:
         return Clocks(*(np.where(pick, getattr(other, name), getattr(self, name)) for name in names))
 
 
+class _Tried(NamedTuple):
+    """All periods tried within a level, as `search_periods` takes them."""
+
+    cells: Ints
+    figures: Floats
+    periods: Floats
+    edges: npt.NDArray[np.uint32]
+    chances: Floats
+
+
 def no_clocks(count: int) -> Clocks:
     """Return that no stream has a clock."""
     return _clocks(*_nothing(count))
@@ -147,8 +157,8 @@ def best_clocks(intervals: Intervals, grain: Floats, level: Level, pause: float)
     room = np.empty((2, int(_bin(np.array([pause]), level)[0]) + 4), np.int64)
     for unit in np.unique(grain).tolist():
         tried = _tried(level, unit, pause)
-        regular = np.empty(tried[-1].shape[1], np.int64)
-        search_periods(*intervals.columns, grain == unit, limits, np.array(BEATS), *tried, *room, regular, best, counted)
+        wanted, regular = grain == unit, np.empty(len(tried.periods), np.int64)
+        search_periods(*intervals.columns, wanted, limits, np.array(BEATS), *tried, *room, regular, best, counted)
     clocks = _clocks(best, counted)
     _settle(clocks, counted[:, N_TOTAL])
     # Where intervals scatter widely, the bands that chance explains least lie beyond the middle.
@@ -174,10 +184,11 @@ def _edge(place: npt.NDArray[np.int64], level: Level) -> Floats:
 
 
 @cache
-def _tried(level: Level, unit: float, pause: float) -> tuple[np.ndarray, ...]:
+def _tried(level: Level, unit: float, pause: float) -> _Tried:
     """Return all periods tried within a level, with the probability of a regular interval by chance, for the search."""
     last = int(_bin(np.array([pause]), level)[0]) + 1
-    cells, figures, periods, chances, edges = [], [], [np.zeros(0)], [np.zeros((len(BEATS), 0))], [np.zeros(0)]
+    cells, figures, periods, chances = [], [], [np.zeros(0)], [np.zeros((len(BEATS), 0))]
+    edges = [np.zeros(0, np.int64)]
     k = np.arange(1, max(BEATS) + 1)
     for tolerance in TOLERANCES:
         most = min(level.most, pause / (1 + tolerance))
@@ -196,8 +207,13 @@ def _tried(level: Level, unit: float, pause: float) -> tuple[np.ndarray, ...]:
         edges.append(np.stack((low.T, high.T), axis=2).ravel())
         cells.append((sum(map(len, periods)), tolerance <= CLOSE))
         figures.append((tolerance, np.log(steps * len(TOLERANCES) * len(BEATS))))
-    every = np.concatenate(periods), np.concatenate(edges).astype(np.uint32), np.concatenate(chances, axis=1)
-    return np.array(cells, np.int64).reshape(-1, 2), np.array(figures, np.float64).reshape(-1, 2), *every
+    return _Tried(
+        np.array(cells, np.int64).reshape(-1, 2),
+        np.array(figures, np.float64).reshape(-1, 2),
+        np.concatenate(periods),
+        np.concatenate(edges).astype(np.uint32),
+        np.concatenate(chances, axis=1),
+    )
 
 
 def _chance(bands: tuple[Floats, Floats], periods: Floats, shift: float, unit: float, pause: float) -> Floats:

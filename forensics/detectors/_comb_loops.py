@@ -101,9 +101,8 @@ def search_periods(
                 below = short if cells[cell, C_NARROW] else idle
                 if below[below.shape[0] - 1] > 0:
                     tolerance, price = float(figures[cell, 0]), float(figures[cell, 1])
-                    _search(
-                        below, first, last, beats, tolerance, price, periods, chances, edges, regular, best, counted, who
-                    )
+                    _search(below, first, last, beats, tolerance, price, periods, chances, edges, regular, best,
+                            counted, who)  # fmt: skip
                 first = last
         begin = end
 

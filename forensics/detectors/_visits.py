@@ -7,16 +7,11 @@ contacts to be tested: all contacts of a pair, or those of them that sent about 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from forensics.detectors._beat_loops import SIZES, count_alike, join_contacts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -25,9 +20,6 @@ Room = tuple[Ints, Floats, Floats, Floats]
 
 SIZE_STEP = 0.1
 """Two sizes are alike when they fall in the same two adjacent steps of this width. [ln B]"""
-
-CELLS = 1 << 16
-"""Cells of a histogram of some owners: so many stay in the cache of a processor. [1]"""
 
 MOST_ALIKE = 0.9
 """Where a greater share of a pair's contacts is alike, they are no stream of their own. [1]"""
@@ -115,7 +107,7 @@ def intervals_between(streams: Streams, apart: float, room: Room | None = None) 
 
 
 def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Ints, Floats]:
-    """Return which contacts sent about as many bytes as most of their pair did, and each pair's number and share of them.
+    """Return which contacts sent about as many bytes as most of their pair did, their number and share in each.
 
     Parameters
     ----------
