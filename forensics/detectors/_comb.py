@@ -152,13 +152,15 @@ def best_clocks(intervals: Intervals, grain: Floats, level: Level, pause: float)
     """
     best, counted = _nothing(len(grain))
     # What transfers take that follow each other is even, too, but never as exact as a narrow tolerance asks for.
-    busy = BUSY * level.apart
-    limits = np.array([pause, busy, busy / IDLE, _origin(level), STEP])
-    room = np.empty((2, int(_bin(np.array([pause]), level)[0]) + 4), np.int64)
+    longest = BUSY * level.apart
+    limits = np.array([pause, longest, longest / IDLE, _origin(level), STEP])
+    short, idle = np.empty((2, int(_bin(np.array([pause]), level)[0]) + 4), np.int64)
+    owner, length, busy, held = intervals.columns
     for unit in np.unique(grain).tolist():
-        tried = _tried(level, unit, pause)
-        wanted, regular = grain == unit, np.empty(len(tried.periods), np.int64)
-        search_periods(*intervals.columns, wanted, limits, np.array(BEATS), *tried, *room, regular, best, counted)
+        cells, figures, periods, edges, chances = _tried(level, unit, pause)
+        tables = (np.array(BEATS), cells, figures, periods, edges, chances)
+        regular = np.empty(len(periods), np.int64)
+        search_periods(owner, length, busy, held, grain == unit, limits, *tables, short, idle, regular, best, counted)
     clocks = _clocks(best, counted)
     _settle(clocks, counted[:, N_TOTAL])
     # Where intervals scatter widely, the bands that chance explains least lie beyond the middle.

@@ -62,6 +62,6 @@ def test_compiled_and_plain_loops_give_the_same(monkeypatch: pytest.MonkeyPatch)
     found = measured()
 
     assert np.isfinite(compiled.period).sum() >= 3
-    assert compiled.chosen.any()
+    assert ((compiled.alike > 0.1) & (compiled.alike < 0.9)).any()  # these are streams of their own, too
     for name in MEASURED.names:
         assert getattr(found, name) == pytest.approx(getattr(compiled, name), rel=1e-9, nan_ok=True)
