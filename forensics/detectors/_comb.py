@@ -17,15 +17,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from forensics.detectors._visits import histograms
+from forensics.detectors._beat_loops import count_crowds
+from forensics.detectors._comb_loops import (
+    B_CHANCE,
+    B_LOG_P,
+    B_PERIOD,
+    B_TOLERANCE,
+    N_INTERVALS,
+    N_REGULAR,
+    N_TOTAL,
+    center_periods,
+    search_periods,
+)
 
 if TYPE_CHECKING:
-    from forensics.detectors._visits import Bools, Floats, Intervals, Ints
+    from forensics.detectors._visits import Floats, Intervals, Ints
 
 __all__ = ["Clocks", "Level", "best_clocks", "crowded", "no_clocks"]
 
@@ -43,9 +54,6 @@ BUSY = 3.0
 
 IDLE = 2.0
 """Nor does one with contacts of which so many times the longest takes that long, for wide tolerances. [1]"""
-
-ROWS = 512
-"""Streams that are looked at together."""
 
 CLOSE = 0.1
 """Up to this tolerance the intervals within it say what the period is. [1]"""
@@ -101,23 +109,31 @@ class Clocks:
         return Clocks(*(np.where(pick, getattr(other, name), getattr(self, name)) for name in names))
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """Periods tried with one tolerance and one K; ``low`` and ``high`` are edges of bins, shape (periods, K)."""
+class _Tried(NamedTuple):
+    """All periods tried within a level, as `search_periods` takes them."""
 
+    cells: Ints
+    figures: Floats
     periods: Floats
-    tolerance: float
-    low: npt.NDArray[np.int64]
-    high: npt.NDArray[np.int64]
-    chance: Floats
-    price: float
+    edges: npt.NDArray[np.uint32]
+    chances: Floats
 
 
 def no_clocks(count: int) -> Clocks:
     """Return that no stream has a clock."""
-    period, tolerance, chance = np.full((3, count), np.nan)
-    regular, intervals = np.zeros((2, count), np.int64)
-    return Clocks(np.full(count, np.inf), period, tolerance, regular, intervals, chance)
+    return _clocks(*_nothing(count))
+
+
+def _nothing(count: int) -> tuple[Floats, Ints]:
+    """Return the best cells and the counts of streams of which nothing is known."""
+    best = np.full((count, 4), np.nan)
+    best[:, B_LOG_P] = np.inf
+    return best, np.zeros((count, 3), np.int64)
+
+
+def _clocks(best: Floats, counted: Ints) -> Clocks:
+    log_p, period, tolerance, chance = (best[:, column].copy() for column in (B_LOG_P, B_PERIOD, B_TOLERANCE, B_CHANCE))
+    return Clocks(log_p, period, tolerance, counted[:, N_REGULAR], counted[:, N_INTERVALS], chance)
 
 
 def best_clocks(intervals: Intervals, grain: Floats, level: Level, pause: float) -> Clocks:
@@ -134,72 +150,72 @@ def best_clocks(intervals: Intervals, grain: Floats, level: Level, pause: float)
     pause
         Longer intervals are pauses and do not count. [s]
     """
-    count = len(grain)
-    best = no_clocks(count)
-    runs = intervals.length <= pause
+    best, counted = _nothing(len(grain))
     # What transfers take that follow each other is even, too, but never as exact as a narrow tolerance asks for.
-    short = runs & (intervals.busy <= BUSY * level.apart)
-    idle = short & (IDLE * intervals.held <= BUSY * level.apart)
-    totals = []
-    for useful, narrow in ((short, True), (idle, False)):
-        chosen = np.flatnonzero(useful)
-        owner = intervals.owner[chosen]
-        bins = _bin(np.maximum(intervals.length[chosen], 1e-6), level)
-        totals.append(np.bincount(owner, minlength=count))
-        for unit in np.unique(grain):
-            cells = tuple(c for c in _cells(level, float(unit), pause) if (c.tolerance <= CLOSE) == narrow)
-            _search_all(cells, bins, owner, (grain == unit) & (totals[-1] > 0), best)
-    best.intervals[:] = np.bincount(intervals.owner, runs, count)
-    _settle(best, np.where(best.tolerance <= CLOSE, *totals))
-    _refine(best, intervals, runs)
-    return best
+    longest = BUSY * level.apart
+    limits = np.array([pause, longest, longest / IDLE, _origin(level), STEP])
+    short, idle = np.empty((2, int(_bin(np.array([pause]), level)[0]) + 4), np.int64)
+    owner, length, busy, held = intervals.columns
+    for unit in np.unique(grain).tolist():
+        cells, figures, periods, edges, chances = _tried(level, unit, pause)
+        tables = (np.array(BEATS), cells, figures, periods, edges, chances)
+        regular = np.empty(len(periods), np.int64)
+        search_periods(owner, length, busy, held, grain == unit, limits, *tables, short, idle, regular, best, counted)
+    clocks = _clocks(best, counted)
+    _settle(clocks, counted[:, N_TOTAL])
+    # Where intervals scatter widely, the bands that chance explains least lie beyond the middle.
+    half = np.where(clocks.tolerance > CLOSE, 0.5, clocks.tolerance)
+    center_periods(intervals.owner, intervals.length, pause, half, ROUNDS, clocks.period)
+    return clocks
 
 
-def _search_all(cells: tuple[_Cells, ...], bins: Ints, owner: Ints, wanted: Bools, best: Clocks) -> None:
-    """Search the wanted streams, some at a time."""
-    chosen = np.flatnonzero(wanted)
-    place = np.full(len(wanted), -1)
-    for first in range(0, len(chosen), ROWS):
-        who = chosen[first : first + ROWS]
-        place[who] = np.arange(len(who))
-        near = slice(*np.searchsorted(owner, (who[0], who[-1] + 1)))
-        mine = wanted[owner[near]]
-        _search(cells, bins[near][mine], place[owner[near][mine]], who, best)
+def _origin(level: Level) -> float:
+    """Return where the first bin begins. [ln s]"""
+    return float(np.log(level.least * (1 - max(TOLERANCES)) * 0.9))
 
 
 def _bin(length: Floats, level: Level) -> Ints:
     """Return the bin of each interval; 0 is all that is too short."""
-    start = np.log(level.least * (1 - max(TOLERANCES)) * 0.9)
-    place: Ints = np.maximum(np.floor((np.log(length) - start) / STEP), 0).astype(np.int64)
+    place: Ints = np.maximum(np.floor((np.log(length) - _origin(level)) / STEP), 0).astype(np.int64)
     return place
 
 
 def _edge(place: npt.NDArray[np.int64], level: Level) -> Floats:
-    start = np.log(level.least * (1 - max(TOLERANCES)) * 0.9)
-    edges: Floats = np.exp(start + place * STEP)
+    edges: Floats = np.exp(_origin(level) + place * STEP)
     return edges
 
 
 @cache
-def _cells(level: Level, unit: float, pause: float) -> tuple[_Cells, ...]:
-    """Return all periods tried within a level, with the probability of a regular interval by chance."""
+def _tried(level: Level, unit: float, pause: float) -> _Tried:
+    """Return all periods tried within a level, with the probability of a regular interval by chance, for the search."""
     last = int(_bin(np.array([pause]), level)[0]) + 1
-    found = []
+    cells, figures, periods, chances = [], [], [np.zeros(0)], [np.zeros((len(BEATS), 0))]
+    edges = [np.zeros(0, np.int64)]
+    k = np.arange(1, max(BEATS) + 1)
     for tolerance in TOLERANCES:
         most = min(level.most, pause / (1 + tolerance))
         if most <= level.least:
             continue
         steps = int(np.ceil(np.log(most / level.least) / (tolerance / 2)))
-        periods = level.least * np.exp(tolerance / 2 * np.arange(steps))
-        for beats in BEATS:
-            k = np.arange(1, beats + 1)
-            half = np.minimum(tolerance * np.sqrt(k), 0.5)
-            low, high = _bin(periods[:, None] * (k - half), level), _bin(periods[:, None] * (k + half), level) + 1
-            low[:, 1:] = np.maximum(low[:, 1:], high[:, :-1])  # no interval counts twice
-            low, high = np.minimum(low, last), np.minimum(np.maximum(low, high), last)
-            chance = _chance((_edge(low, level), _edge(high, level)), periods, (1 + BUSY) * level.apart, unit, pause)
-            found.append(_Cells(periods, tolerance, low, high, chance, np.log(steps * len(TOLERANCES) * len(BEATS))))
-    return tuple(found)
+        tried = level.least * np.exp(tolerance / 2 * np.arange(steps))
+        half = np.minimum(tolerance * np.sqrt(k), 0.5)
+        low, high = _bin(tried[:, None] * (k - half), level), _bin(tried[:, None] * (k + half), level) + 1
+        low[:, 1:] = np.maximum(low[:, 1:], high[:, :-1])  # no interval counts twice
+        low, high = np.minimum(low, last), np.minimum(np.maximum(low, high), last)
+        bands, shift = (_edge(low, level), _edge(high, level)), (1 + BUSY) * level.apart
+        each = [(bands[0][:, :beats], bands[1][:, :beats]) for beats in BEATS]
+        chances.append(np.stack([_chance(some, tried, shift, unit, pause) for some in each]))
+        periods.append(tried)
+        edges.append(np.stack((low.T, high.T), axis=2).ravel())
+        cells.append((sum(map(len, periods)), tolerance <= CLOSE))
+        figures.append((tolerance, np.log(steps * len(TOLERANCES) * len(BEATS))))
+    return _Tried(
+        np.array(cells, np.int64).reshape(-1, 2),
+        np.array(figures, np.float64).reshape(-1, 2),
+        np.concatenate(periods),
+        np.concatenate(edges).astype(np.uint32),
+        np.concatenate(chances, axis=1),
+    )
 
 
 def _chance(bands: tuple[Floats, Floats], periods: Floats, shift: float, unit: float, pause: float) -> Floats:
@@ -212,28 +228,6 @@ def _chance(bands: tuple[Floats, Floats], periods: Floats, shift: float, unit: f
     within = (np.exp(-rate * first[:, None]) - np.exp(-rate * last[:, None])).sum(axis=2)
     chance: Floats = (within / -np.expm1(-rate[:, :, 0] * pause)).max(axis=1)
     return np.clip(chance, 1e-9, 0.999)
-
-
-def _search(cells: tuple[_Cells, ...], bins: Ints, place: Ints, who: Ints, best: Clocks) -> None:
-    """Write the best cell of some streams where it is better than what they have."""
-    width = max(int(c.high.max()) for c in cells) + 2 if cells else 1
-    held = np.bincount(np.minimum(bins, width - 1) * len(who) + place, minlength=width * len(who))
-    below = np.zeros((width + 1, len(who)), np.int32)
-    np.cumsum(held.reshape(width, len(who)), axis=0, out=below[1:])
-    total = below[-1].astype(np.float64)
-    for c in cells:
-        regular = below[c.high[:, 0]] - below[c.low[:, 0]]
-        for beat in range(1, c.high.shape[1]):
-            regular += below[c.high[:, beat]]
-            regular -= below[c.low[:, beat]]
-        log_p = c.price + _tail(regular, total, c.chance[:, None])
-        top = log_p.argmin(axis=0)
-        value = log_p[top, np.arange(len(who))]
-        wins = value < best.log_p[who]
-        chosen, top = who[wins], top[wins]
-        best.log_p[chosen] = value[wins]
-        best.period[chosen], best.tolerance[chosen], best.chance[chosen] = c.periods[top], c.tolerance, c.chance[top]
-        best.regular[chosen] = regular[top, np.flatnonzero(wins)]
 
 
 def _tail(regular: npt.NDArray[np.int64], total: Floats, chance: Floats) -> Floats:
@@ -260,35 +254,16 @@ def _settle(best: Clocks, total: Ints) -> None:
     best.log_p[known] += np.where(exact > ROUNDED, np.minimum(exact, chernoff), chernoff) - chernoff
 
 
-def _refine(best: Clocks, intervals: Intervals, runs: npt.NDArray[np.bool_]) -> None:
-    """Replace periods of the grid by the mean of the intervals around them.
-
-    What lies symmetrically around the true period has its mean there; so the window moves toward it, step by step.
-    """
-    count = len(best.period)
-    kept = np.flatnonzero(runs)
-    owner, length = intervals.owner[kept], intervals.length[kept]
-    # Where intervals scatter widely, the bands that chance explains least lie beyond the middle.
-    half = np.where(best.tolerance > CLOSE, 0.5, best.tolerance)
-    for _ in range(ROUNDS):
-        near = np.flatnonzero(np.abs(length - best.period[owner]) <= (half * best.period)[owner])
-        held = np.bincount(owner[near], minlength=count)
-        total = np.bincount(owner[near], length[near], count)
-        best.period[held > 0] = (total / np.maximum(held, 1))[held > 0]
-
-
 def crowded(intervals: Intervals, count: int, level: Level, pause: float) -> Floats:
     """Return a rough measure of how much the intervals of each stream crowd somewhere: 0, or below where they do.
 
     It is a screen and no test: the fullest two of wide bins, against what chance gives at most.
     """
     width = 0.2
-    runs = intervals.length <= pause
-    kept = np.flatnonzero(runs & (intervals.length >= level.least * (1 - max(TOLERANCES))))
-    step = np.floor(np.log(intervals.length[kept] / level.least) / width).astype(np.int64)
-    fullest = np.zeros(count, np.int64)
-    for first, held in histograms(intervals.owner[kept], step - step.min(initial=0), count):
-        held[:, :-1] += held[:, 1:]
-        fullest[first : first + len(held)] = held.max(axis=1)
-    total = np.bincount(intervals.owner, runs, count).astype(np.float64)
-    return _tail(fullest, total, np.full(count, 2 * width / np.e))
+    shortest = level.least * (1 - max(TOLERANCES))
+    before, last = (int(np.floor(np.log(edge / level.least) / width)) for edge in (shortest, max(pause, shortest)))
+    limits = np.array([pause, shortest, level.least, width, before - 1])
+    fullest, total = np.zeros((2, count), np.int64)
+    counts = np.empty(last - before + 6, np.int64)
+    count_crowds(intervals.owner, intervals.length, limits, counts, fullest, total)
+    return _tail(fullest, total.astype(np.float64), np.full(count, 2 * width / np.e))

@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forensics.detectors._beat_loops import bound_evenness
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from forensics.detectors._visits import Floats, Intervals, Ints
+    from forensics.detectors._visits import Floats, Intervals
 
 __all__ = ["even_log_p"]
 
@@ -37,12 +39,6 @@ IDLE = 2.0
 
 GRID = 120
 """Values of s that are tried."""
-
-STRIDE = 8
-"""Of these, every so many-th is tried first."""
-
-ROWS = 8192
-"""Streams that are looked at together."""
 
 
 def even_log_p(intervals: Intervals, grain: Floats, *, apart: float, groups: Sequence[int], pause: float) -> Floats:
@@ -57,61 +53,15 @@ def even_log_p(intervals: Intervals, grain: Floats, *, apart: float, groups: Seq
     apart
         What visits are apart at least; as much of each interval is no chance and is taken off. [s]
     groups
-        Intervals of a group at most, for each test. [1]
+        Intervals of a group at most, for each test, ascending. [1]
     pause
         An interval longer than this ends a group; a group that lasts longer does not count. [s]
     """
-    # What is left after the visit, less what visits are apart at least: exponential where contacts come at random.
-    # Times in whole seconds are apart by the next whole second.
-    least = np.where(grain > 0, grain * (np.floor(apart / np.maximum(grain, 1)) + 1), apart)
-    # Transfers one after the other come when the earlier one has ended, and not at random: those that fill half of
-    # their interval or more belong to no group. What is longer than that is still exponential.
-    own = IDLE * intervals.held
-    chosen = np.flatnonzero((intervals.length <= pause) & (intervals.length > own))
-    owner, length = intervals.owner[chosen], intervals.length[chosen]
-    taken = np.maximum(least[owner] + intervals.busy[chosen], own[chosen])
-    left = np.maximum(length - taken, np.maximum(0.1 * grain, 1e-6)[owner])
-    place = _places(owner, chosen)
+    s, cumulants = _cumulants(max(groups))
+    limits = np.array([apart, pause, LEAST, IDLE])
+    room = np.empty(len(intervals.owner)), np.empty(len(cumulants), np.int64)
     bound = np.zeros(len(grain))
-    for group in groups:
-        begin = np.flatnonzero(place % group == 0)
-        if not len(begin):
-            break
-        size = np.diff(np.append(begin, len(left)))
-        mean = np.add.reduceat(left, begin) / size
-        shares = np.maximum(left / np.repeat(mean, size), LEAST)
-        blur = np.maximum(grain[owner[begin]] / mean, LEAST)  # no evenness is believed that is finer than the times are
-        even = np.add.reduceat(np.log(shares), begin) - size * blur**2 / 2
-        kept = np.flatnonzero((size > 1) & (np.add.reduceat(length, begin) <= pause))
-        told = _log_bound(owner[begin[kept]], even[kept], size[kept], len(grain), group)
-        bound = np.minimum(bound, told)
-    return bound
-
-
-def _places(owner: Ints, chosen: Ints) -> Ints:
-    """Return which interval of its run each is, from 0: runs of one owner that no pause parts."""
-    first = np.append(True, (np.diff(chosen) > 1) | (np.diff(owner) != 0))
-    begin = np.flatnonzero(first[: len(chosen)])
-    found: Ints = np.arange(len(chosen)) - np.repeat(begin, np.diff(np.append(begin, len(chosen))))
-    return found
-
-
-def _log_bound(owner: Ints, even: Floats, size: Ints, count: int, group: int) -> Floats:
-    """Return the bound above, with the best ``s`` of a grid: any other would hold as well and say less.
-
-    As a function of s the exponent is convex, so the best lies beside the best of every `STRIDE`-th.
-    """
-    s, cumulants = _cumulants(group)
-    total = np.bincount(owner, even, count)
-    held = np.bincount(owner * (group + 1) + size, minlength=count * (group + 1)).reshape(count, -1).astype(np.float64)
-    bound, grouped = np.zeros(count), np.flatnonzero(held.any(axis=1))
-    for first in range(0, len(grouped), ROWS):
-        rows = grouped[first : first + ROWS]
-        coarse = (held[rows] @ cumulants[:, ::STRIDE] - total[rows, None] * s[::STRIDE]).argmin(axis=1) * STRIDE
-        for near in np.unique(coarse).tolist():
-            mine = rows[coarse == near]
-            fine = slice(max(near - STRIDE + 1, 0), near + STRIDE)
-            bound[mine] = np.minimum((held[mine] @ cumulants[:, fine] - total[mine, None] * s[fine]).min(axis=1), 0)
+    bound_evenness(*intervals.columns, grain, limits, np.array(groups), s, cumulants, *room, bound)
     return bound
 
 

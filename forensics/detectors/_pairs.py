@@ -148,16 +148,16 @@ def _blocks_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Block]:
 
 def _block(rows: pa.Table) -> Block:
     """Return rows in order of pair and time as a block; contacts at one microsecond are one."""
-    pair = rows.column("pair").to_numpy()
+    pair, grain = (rows.column(name).to_numpy() for name in ("pair", "grain"))
     time, until = (rows.column(name).cast(pa.int64()).to_numpy() for name in ("start", "until"))
     size = rows.column("bytes_out").cast(pa.float64()).to_numpy(zero_copy_only=False)
-    begin = np.flatnonzero(np.append(True, (np.diff(pair) != 0) | (np.diff(time) != 0)))
-    grain = rows.column("grain").to_numpy().astype(np.float64)
+    begin = np.flatnonzero(np.append(True, (pair[1:] != pair[:-1]) | (time[1:] != time[:-1])))
     if len(begin) < len(pair):
         pair, time, grain = pair[begin], time[begin], grain[begin]
         until, size = np.maximum.reduceat(until, begin), np.fmax.reduceat(size, begin)
-    first = np.append(True, np.diff(pair) != 0)
-    return Block(pair[first], np.cumsum(first) - 1, time, until, size, grain[first])
+    opens = np.append(True, pair[1:] != pair[:-1])
+    first = np.flatnonzero(opens)
+    return Block(pair[first], np.cumsum(opens) - 1, time, until, size, grain[first].astype(np.float64))
 
 
 def _who(case: Case) -> dict[str, pa.Table]:

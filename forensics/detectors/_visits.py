@@ -7,24 +7,19 @@ contacts to be tested: all contacts of a pair, or those of them that sent about 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from forensics.detectors._beat_loops import SIZES, count_alike, join_contacts
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Room = tuple[Ints, Floats, Floats, Floats]
 
 SIZE_STEP = 0.1
 """Two sizes are alike when they fall in the same two adjacent steps of this width. [ln B]"""
-
-CELLS = 1 << 16
-"""Cells of a histogram of some owners: so many stay in the cache of a processor. [1]"""
 
 MOST_ALIKE = 0.9
 """Where a greater share of a pair's contacts is alike, they are no stream of their own. [1]"""
@@ -56,6 +51,16 @@ class Streams:
         """Number of streams."""
         return len(self.grain)
 
+    def room(self) -> Room:
+        """Return room for as many intervals as there can be. To have new memory takes as long as to fill it."""
+        many = len(self.time)
+        return np.empty(many, np.int64), np.empty(many), np.empty(many), np.empty(many)
+
+    def of(self, wanted: Bools) -> Streams:
+        """Return the contacts of some streams, which keep their numbers; ``wanted`` has an entry per stream."""
+        kept = np.flatnonzero(wanted[self.owner])  # numbers of places take rows faster than a mask does
+        return Streams(self.owner[kept], self.time[kept], self.until[kept], self.grain)
+
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
@@ -78,14 +83,16 @@ class Intervals:
     busy: Floats
     held: Floats
 
-    def of(self, wanted: Bools) -> Intervals:
-        """Return the intervals of some streams; ``wanted`` has an entry per stream."""
-        kept = np.flatnonzero(wanted[self.owner])
-        return Intervals(self.owner[kept], self.length[kept], self.busy[kept], self.held[kept])
+    @property
+    def columns(self) -> Room:
+        """All of these, for the loops that go over them."""
+        return self.owner, self.length, self.busy, self.held
 
 
-def intervals_between(streams: Streams, apart: float) -> Intervals:
+def intervals_between(streams: Streams, apart: float, room: Room | None = None) -> Intervals:
     """Return the intervals between visits: contacts that follow each other within ``apart`` [s] are one visit.
+
+    Where they are to be written, as `Streams.room` gives it, may be told: earlier ones that lie there are lost.
 
     Examples
     --------
@@ -94,21 +101,13 @@ def intervals_between(streams: Streams, apart: float) -> Intervals:
     >>> intervals_between(one, 2.0).length.tolist(), intervals_between(one, 2.0).busy.tolist()
     ([60.0, 60.0], [1.0, 0.0])
     """
-    if not len(streams.time):
-        return Intervals(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0))
-    same = streams.owner[1:] == streams.owner[:-1]
-    opens = np.concatenate(([True], ~same | (np.diff(streams.time) > apart * 1e6)))
-    begin = np.flatnonzero(opens)
-    last = np.concatenate((begin[1:] - 1, [len(streams.time) - 1]))
-    owner, start = streams.owner[begin], streams.time[begin]
-    within = np.flatnonzero(owner[1:] == owner[:-1])  # numbers of places take rows faster than a mask does
-    busy = (streams.time[last] - start)[within] / 1e6
-    held = (np.maximum.reduceat(streams.until, begin) - start)[within] / 1e6
-    return Intervals(owner[within], np.diff(start)[within] / 1e6, busy, held)
+    owner, length, busy, held = room or streams.room()
+    made = join_contacts(streams.owner, streams.time, streams.until, apart * 1e6, owner, length, busy, held)
+    return Intervals(owner[:made], length[:made], busy[:made], held[:made])
 
 
-def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Floats]:
-    """Return which contacts sent about as many bytes as most of their pair did, and the share of each pair's contacts.
+def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Ints, Floats]:
+    """Return which contacts sent about as many bytes as most of their pair did, their number and share in each.
 
     Parameters
     ----------
@@ -119,44 +118,9 @@ def alike_sizes(owner: Ints, size: Floats, count: int) -> tuple[Bools, Floats]:
     count
         Number of pairs.
     """
-    step = np.floor(np.log1p(np.nan_to_num(size, posinf=0)) / SIZE_STEP).astype(np.int64)
-    known = np.flatnonzero(np.isfinite(size))
-    full = np.full(count, -2)  # no step is, nor follows, this one
-    for first, held in histograms(owner[known], step[known], count):
-        both = held.copy()
-        both[:, :-1] += held[:, 1:]
-        both[held == 0] = 0
-        # The fullest of each pair's steps; of equal ones, the one of smaller sizes.
-        top = both.argmax(axis=1)
-        full[first : first + len(held)] = np.where(both.any(axis=1), top, -2)
-    alike = np.isfinite(size) & ((step == full[owner]) | (step == full[owner] + 1))
-    return alike, np.bincount(owner, alike, count) / np.maximum(np.bincount(owner, minlength=count), 1)
-
-
-def histograms(owner: Ints, step: Ints, count: int) -> Iterator[tuple[int, Ints]]:
-    """Yield how many things each of some owners has in each step, and the number of the first of these owners.
-
-    Parameters
-    ----------
-    owner
-        Number of each thing's owner, ascending.
-    step
-        Its step, 0 or more.
-    count
-        Number of owners.
-
-    Examples
-    --------
-    >>> [(first, held.tolist()) for first, held in histograms(np.array([0, 0, 1]), np.array([1, 1, 0]), 2)]
-    [(0, [[0, 2], [1, 0]])]
-    """
-    width = int(step.max(initial=0)) + 1
-    rows = max(CELLS // width, 1)
-    edges = np.searchsorted(owner, np.arange(0, count + rows, rows))
-    for first, (begin, end) in zip(range(0, count, rows), pairwise(edges.tolist()), strict=False):
-        mine = slice(begin, end)
-        many = min(rows, count - first)
-        yield (
-            first,
-            np.bincount((owner[mine] - first) * width + step[mine], minlength=many * width).reshape(many, width),
-        )
+    room = np.empty(len(owner), np.int64), np.zeros(SIZES + 2, np.int64)
+    alike = np.empty(len(owner), np.bool_)
+    held, every = np.zeros((2, count), np.int64)
+    size = np.require(size, requirements="W")  # for what cannot be written to a loop would be compiled anew
+    count_alike(owner, size, SIZE_STEP, *room, alike, held, every)
+    return alike, held, held / np.maximum(every, 1)

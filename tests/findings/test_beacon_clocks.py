@@ -183,9 +183,10 @@ def test_sizes_tell_a_clock_from_visits() -> None:
 def test_like_sizes_are_those_of_the_fullest_steps() -> None:
     """Steps are a tenth wide; a pair without sizes has none that are alike."""
     size = np.array([100.0, 101, 102, 5000, np.nan, np.nan])
-    alike, share = alike_sizes(np.array([0, 0, 0, 0, 0, 1]), size, 2)
+    alike, held, share = alike_sizes(np.array([0, 0, 0, 0, 0, 1]), size, 2)
 
     assert alike.tolist() == [True, True, True, False, False, False]
+    assert held.tolist() == [3, 0]
     assert share.tolist() == [0.6, 0.0]
 
 
