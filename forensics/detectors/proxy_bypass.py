@@ -144,7 +144,7 @@ def coverage(case: Case) -> Coverage:
 def _users(case: Case) -> dict[str, tuple[int, int]]:
     """Return the terminals that use a proxy, with their contacts through it and past it."""
     rows = case.sql(query_text("proxy_users"), **office_of(case)).to_arrow().to_pylist()
-    return {row["src"]: (row["through"], row["past"]) for row in rows}
+    return {row["src"]: (row["through"], row["past"]) for row in rows if row["through"]}
 
 
 def _finding(case: Case, row: dict[str, Any], uses: tuple[int, int]) -> dict[str, object]:
