@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pyarrow as pa
 
 from forensics.evidence import cite, cite_each
 from forensics.schema import FINDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime, tzinfo
 
     import pandas as pd
@@ -44,16 +46,24 @@ KEYS = pa.schema(
     ]
 )
 
+SPANS = 8
+"""Spans of time that evidence is asked for in, at most: what lies between them is not read."""
+
+HOUR = 3_600_000_000
+"""A shorter time between two findings is read with them. [us]"""
+
 BEHIND = """
 SELECT f.finding AS finding, c.source AS source, c.record AS record
 FROM found f
 JOIN contacts c ON c.src = f.src AND c.server = f.server AND c.start < f."end" AND c."end" >= f.start
+WHERE c.start < timestamp_micros({until}) AND c."end" >= timestamp_micros({since})
 """
 
 BEHIND_ALL = """
 SELECT f.finding AS finding, c.source AS source, c.record AS record
 FROM found f
 JOIN contacts c ON c.src = f.src AND c.start < f."end" AND c."end" >= f.start
+WHERE c.start < timestamp_micros({until}) AND c."end" >= timestamp_micros({since})
 """
 """The same with any server."""
 
@@ -124,13 +134,12 @@ def findings_frame(case: Case, findings: Sequence[dict[str, object]]) -> pd.Data
         {"finding": number, "src": src, "server": f["dst"], "start": f["start"], "end": f["end"]}
         for number, f in enumerate(findings)
         for src in (f["src"], f.get("seen_as"))
-        if "evidence" not in f
+        if src is not None and "evidence" not in f
     ]
     behind = [CITED.empty_table()]
     for query, some in ((BEHIND, True), (BEHIND_ALL, False)):
         found = pa.Table.from_pylist([key for key in keys if (key["server"] is not None) == some], KEYS)
-        if found.num_rows:
-            behind.append(case.sql(query, found=found).to_arrow().cast(CITED))
+        behind += _behind(case, query, found)
     contacts = cite_each(pa.concat_tables(behind), len(findings))
     cited = [
         {name: value for name, value in finding.items() if name not in ("seen_as", "evidence")}
@@ -140,6 +149,20 @@ def findings_frame(case: Case, findings: Sequence[dict[str, object]]) -> pd.Data
     table = pa.Table.from_pylist(cited, FINDINGS.schema).sort_by([(name, "ascending") for name in FINDINGS.order])
     frame: pd.DataFrame = table.to_pandas()
     return frame
+
+
+def _behind(case: Case, query: str, found: pa.Table) -> Iterator[pa.Table]:
+    """Yield the contacts behind findings, of one span of time after the other."""
+    found = found.sort_by("start")
+    since, until = (found[name].cast(pa.int64()).to_numpy() for name in ("start", "end"))
+    until = np.maximum.accumulate(until)
+    between = since[1:] - until[:-1]
+    widest = np.argsort(-between, kind="stable")[: SPANS - 1]
+    cuts = np.sort(widest[between[widest] >= HOUR]) + 1
+    for first, after in pairwise(np.unique([0, *cuts, len(found)]).tolist()):
+        # Times that are written out are compared with those of whole pieces of a file; joined ones are not.
+        text = query.format(since=since[first], until=until[after - 1])
+        yield case.sql(text, found=found.slice(first, after - first)).to_arrow().cast(CITED)
 
 
 def _cited(finding: dict[str, object], contacts: tuple[str, str]) -> tuple[str, str]:

@@ -116,7 +116,7 @@ def detect(
     if least_subdomains < 2 or least_bytes < 0 or not 0 < crowd <= 1:  # noqa: PLR2004  # one name is no series of them
         raise ValueError("least_subdomains >= 2, least_bytes >= 0 and 0 < crowd <= 1 are needed")
     rows, _ = _pairs(case, least_subdomains)
-    clients = case.sql(CLIENTS).to_arrow().to_pylist()[0]["clients"]
+    clients = _clients(case)["clients"]
     rows = [
         row for row in rows if row["clients"] < max(FEW, crowd * clients) and row["listed"] < LISTED * row["subdomains"]
     ]
@@ -145,9 +145,16 @@ def coverage(case: Case) -> Coverage:
         The case.
     """
     _, tested = _pairs(case, LEAST_SUBDOMAINS)
-    nameless = case.sql(CLIENTS).to_arrow().to_pylist()[0]["nameless"]
+    nameless = _clients(case)["nameless"]
     why = f"{nameless:,} look-ups do not tell who asked" if nameless else ""
     return Coverage("dns_tunnels", tested, 0, why, "pairs of client and domain", nameless)
+
+
+@remembered
+def _clients(case: Case) -> dict[str, int]:
+    """Return how many clients looked up names, and how many look-ups do not tell who asked."""
+    counted: dict[str, int] = case.sql(CLIENTS).to_arrow().to_pylist()[0]
+    return counted
 
 
 @remembered

@@ -80,6 +80,8 @@ class DuckDBEngine:
         self._views: dict[str, str] = {}
         self._connection = duckdb.connect(config={**SETTINGS, "memory_limit": f"{_memory() // 1_000_000}MB"})
         self._connection.execute("SET GLOBAL timezone = 'UTC'")
+        # The files of a case stay as they are; what a large one's pieces hold is else read again by every query.
+        self._connection.execute("SET GLOBAL parquet_metadata_cache = true")
         # A notebook without ipywidgets has no bar, and refuses to have it switched off.
         if self._connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,):
             self._connection.execute("SET enable_progress_bar = false")

@@ -9,13 +9,25 @@ WITH proxies AS (
 proxy_logs AS (
     SELECT DISTINCT source FROM flows WHERE via IS NOT NULL
 )
--- Most flows have an address: only the others are looked up by their names.
+-- Most flows have an address and an end, and are read where they lie. An end that is no more than a column is compared
+-- with those of whole pieces of a file, so that what lies outside of a time that is asked for is not read at all.
 SELECT
-    f.start AS start, coalesce(f."end", f.start) AS "end", f.src AS src, f.src_port AS src_port, f.dst_port AS dst_port,
-    f.dst AS server, f.name AS name, f.via AS via, f.bytes_out AS bytes_out, f.bytes_in AS bytes_in,
-    f.bytes_kind AS bytes_kind, f.vantage AS vantage, f.source AS source, f.record AS record
+    f.start AS start, f."end" AS "end", f.src AS src, f.src_port AS src_port, f.dst_port AS dst_port, f.dst AS server,
+    f.name AS name, f.via AS via, f.bytes_out AS bytes_out, f.bytes_in AS bytes_in, f.bytes_kind AS bytes_kind,
+    f.vantage AS vantage, f.source AS source, f.record AS record
 FROM flows f
 WHERE f.dst IS NOT NULL
+  AND f."end" IS NOT NULL
+  AND (f.tunnel IS NULL OR f.tunnel = 'inner')
+  AND f.dst NOT IN (SELECT via FROM proxies)
+UNION ALL
+SELECT
+    f.start, f.start AS "end", f.src, f.src_port, f.dst_port,
+    f.dst AS server, f.name, f.via, f.bytes_out, f.bytes_in,
+    f.bytes_kind, f.vantage, f.source, f.record
+FROM flows f
+WHERE f.dst IS NOT NULL
+  AND f."end" IS NULL
   AND (f.tunnel IS NULL OR f.tunnel = 'inner')
   AND f.dst NOT IN (SELECT via FROM proxies)
 UNION ALL

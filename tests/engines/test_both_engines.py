@@ -164,7 +164,7 @@ DIRECT: dict[str, tuple[str, dict[str, pa.Table]]] = {
     "series by minute": (query_text("series"), {"windows": pa.table({"hourly": [False]}), "named": SERVERS_ASKED}),
     "shared": (query_text("shared_servers"), SHARED_ASKED),
     "asked": (ASKED, {"keys": KEYS.empty_table()}),
-    "behind all": (BEHIND_ALL, {"found": KEYS.empty_table()}),
+    "behind all": (BEHIND_ALL.format(since=0, until=1), {"found": KEYS.empty_table()}),
     "alike": (ALIKE, {"captured": pa.table({"via": ["192.0.2.10"]})}),
     "degrees": (DEGREES, {}),
     "shared by": (SHARED, {"rich": CLIENTS_ASKED, "elsewhere": CLIENTS_ASKED}),
