@@ -29,6 +29,7 @@ from forensics.views import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from types import ModuleType
 
     from forensics.case import Case
@@ -63,6 +64,11 @@ class Listening:
             self._known[asked] = self._engine.query(text, tables)
         self.heard.append((text, self._known[asked]))
         return self._known[asked]
+
+    def holding(self, name: str, text: str, tables: Mapping[str, pa.Table]) -> AbstractContextManager[None]:
+        """Run a query whose rows others stand on."""
+        self.query(text, tables)
+        return self._engine.holding(name, text, tables)
 
     def map_rows(self, text: str, *how: Any) -> pa.Table:  # noqa: ANN401 - as the engine's
         """Run a query whose rows a function is given."""
