@@ -63,7 +63,10 @@ def test_nothing_cites_nothing() -> None:
     assert cite([]) == ("", "")
 
 
-@given(st.sampled_from([1, 2_000, 1 << 62]), st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["a.pcap", "b.log"]), st.integers(1, 30))))
+@given(
+    st.sampled_from([1, 2_000, 1 << 62]),
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["a.pcap", "b.log"]), st.integers(1, 30))),
+)
 def test_many_findings_are_cited_as_each_is(most: int, rows: list[tuple[int, str, int]]) -> None:
     """The evidence of several findings reads as that of each by itself; one without any has empty texts."""
     names = ("finding", "source", "record")
