@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from forensics.detectors._comb import Clocks, Level, best_clocks, crowded, no_clocks
 from forensics.detectors._evenness import even_log_p
-from forensics.detectors._visits import MOST_ALIKE, Bools, Floats, Ints, Streams, alike_sizes, intervals_between
+from forensics.detectors._measured import Measured
+from forensics.detectors._visits import MOST_ALIKE, Floats, Streams, alike_sizes, intervals_between
 
 if TYPE_CHECKING:
     from forensics.detectors._pairs import Block
 
-__all__ = ["MEASURED", "Measured", "measure"]
+__all__ = ["measure"]
 
 LEVELS = (Level(0.2, 2.0, 20.0), Level(2.0, 20.0, 200.0), Level(20.0, 200.0, 1e9))
 """What counts as one visit grows with the period that is looked for: a page and its pictures, a session."""
@@ -29,58 +28,6 @@ COMB_PRICE = float(np.log(2 * len(LEVELS)))
 
 SCREEN = float(np.log(0.05))
 """Streams that no test for evenness and no crowd of intervals finds below this get no search for a period. [ln]"""
-
-
-MEASURED = pa.schema(
-    [
-        ("log_p", pa.float64()),
-        ("period", pa.float64()),
-        ("tolerance", pa.float64()),
-        ("regular", pa.int64()),
-        ("intervals", pa.int64()),
-        ("score", pa.float64()),
-        ("alike", pa.float64()),
-        ("chosen", pa.bool_()),
-    ]
-)
-"""What is measured of each pair; `Measured` says what it is."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of each pair, arrays of one length.
-
-    Parameters
-    ----------
-    log_p
-        Logarithm of its p-value.
-    period
-        Its best period; NaN where none was looked for. [s]
-    tolerance
-        How far regular intervals lie from it at most, as a share of it. [1]
-    regular, intervals
-        Regular intervals, and all that are no pauses.
-    score
-        Share of regular intervals beyond what chance gives. [1]
-    alike
-        Share of its contacts that sent about as many bytes. [1]
-    chosen
-        Whether those contacts alone were judged.
-    """
-
-    log_p: Floats
-    period: Floats
-    tolerance: Floats
-    regular: Ints
-    intervals: Ints
-    score: Floats
-    alike: Floats
-    chosen: Bools
-
-    @classmethod
-    def of(cls, table: pa.Table) -> Measured:
-        """Return what was measured of the pairs of a table whose columns are those of `MEASURED`."""
-        return cls(*(table.column(name).to_numpy() for name in MEASURED.names))
 
 
 def measure(block: Block, *, pause: float, least: int) -> Measured:

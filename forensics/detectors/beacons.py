@@ -57,8 +57,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensics.detectors._clockwork import MEASURED, Measured, measure
 from forensics.detectors._findings import Coverage, findings_frame, period_text, server_text, without_uploads
+from forensics.detectors._measured import MEASURED, Measured
 from forensics.detectors._pairs import STROBE, find_pairs, per_pair
 from forensics.detectors._rita import rita_scores
 
@@ -139,6 +139,8 @@ def detect(
 
 def _measured(block: Block, *, pause: float, least: int) -> dict[str, np.ndarray]:
     """Return what the pairs of a block show, as columns; runs where the contacts lie."""
+    from forensics.detectors._clockwork import measure  # loads the compiled loops
+
     return vars(measure(block, pause=pause, least=least))
 
 

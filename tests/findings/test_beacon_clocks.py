@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from forensics.detectors._clockwork import LEVELS, Measured, measure
+from forensics.detectors._clockwork import LEVELS, measure
 from forensics.detectors._comb import best_clocks
 from forensics.detectors._evenness import even_log_p
+from forensics.detectors._measured import Measured
 from forensics.detectors._pairs import Block
 from forensics.detectors._visits import Floats, Streams, alike_sizes, intervals_between
 

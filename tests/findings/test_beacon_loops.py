@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from forensics.detectors import _beat_loops, _comb, _evenness, _visits
-from forensics.detectors._clockwork import MEASURED, Measured, measure
+from forensics.detectors._clockwork import measure
+from forensics.detectors._measured import MEASURED, Measured
 from forensics.detectors._pairs import Block
 
 LOOPS = ("forensics.packets._jit", "forensics.detectors._beat_loops", "forensics.detectors._comb_loops")
