@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from forensics.detectors._clockwork import LEVELS, measure
 from forensics.detectors._comb import best_clocks
 from forensics.detectors._evenness import even_log_p
-from forensics.detectors._measured import Measured
 from forensics.detectors._pairs import Block
 from forensics.detectors._visits import Floats, Streams, alike_sizes, intervals_between
+
+if TYPE_CHECKING:
+    from forensics.detectors._measured import Measured
 
 PAUSE = 6 * 3600.0
 
