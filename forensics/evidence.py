@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import numpy.typing as npt
     import pyarrow as pa
@@ -91,20 +91,20 @@ def cite_each(rows: pa.Table, count: int) -> list[tuple[str, str]]:
     return told
 
 
-def _told(ordered: Ints, width: int, files: list[str], count: int) -> Iterator[tuple[str, str]]:
-    """Yield files and records of findings, from numbers in order of which each is finding, file and record."""
+def _told(ordered: Ints, width: int, files: list[str], count: int) -> list[tuple[str, str]]:
+    """Return files and records of findings, from numbers in order of which each is finding, file and record."""
     starts, ends = _runs(ordered[np.append(True, np.diff(ordered) > 0)[: len(ordered)]])
-    begins = np.searchsorted(starts, width * np.arange(count * len(files) + 1))
+    # Only files that a finding stands on are gone through: of many findings and files, few go together.
+    places, begins = np.unique(starts // width, return_index=True)
     held = np.append(0, np.cumsum(ends - starts + 1))
-    shown = np.minimum(begins[:-1] + MOST_RANGES, begins[1:])
-    left = (held[begins[1:]] - held[shown]).tolist()
-    runs = list(zip(begins.tolist(), shown.tolist(), strict=False))
-    for finding in range(count):
-        known, ranges = [], []
-        for number, file in enumerate(files, finding * len(files)):
-            begin, end = runs[number]
-            if begin < end:
-                known.append(file)
-                least, greatest = ((each[begin:end] - number * width).tolist() for each in (starts, ends))
-                ranges.append(_text(least, greatest, left[number]))
-        yield "; ".join(known), "; ".join(ranges)
+    after = np.append(begins[1:], len(starts))[: len(begins)]
+    shown = np.minimum(begins + MOST_RANGES, after)
+    told: list[tuple[list[str], list[str]]] = [([], []) for _ in range(count)]
+    for place, begin, end, left in zip(
+        places.tolist(), begins.tolist(), shown.tolist(), (held[after] - held[shown]).tolist(), strict=True
+    ):
+        least, greatest = ((each[begin:end] - place * width).tolist() for each in (starts, ends))
+        known, ranges = told[place // len(files)]
+        known.append(files[place % len(files)])
+        ranges.append(_text(least, greatest, left))
+    return [("; ".join(known), "; ".join(ranges)) for known, ranges in told]
